@@ -1,0 +1,1 @@
+"""What there is: the data sets, as arrays in memory and as TFDS builders."""
