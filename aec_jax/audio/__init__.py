@@ -1,0 +1,45 @@
+"""From sound files to log-mel examples, and the numbers of that front end.
+
+The numbers stand here, so that code which only handles waveforms (worker
+processes that read and augment clips) need not import JAX.
+"""
+
+from typing import NamedTuple
+
+
+class FrontEnd(NamedTuple):
+  """VGGish's front end (thesis Tables 1 and 4); lengths in samples.
+
+  Attributes:
+    sample_rate: Hz.
+    window: of a frame, 25 ms.
+    hop: from frame to frame, 10 ms.
+    fft: length that a windowed frame is zero-padded to.
+    bands: mel bands.
+    low, high: outer edges of the first and the last mel band, Hz.
+    offset: added to the mel magnitudes before the logarithm.
+    frames: of an example, 0.96 s.
+  """
+
+  sample_rate: int = 16_000
+  window: int = 400
+  hop: int = 160
+  fft: int = 512
+  bands: int = 64
+  low: float = 125.0
+  high: float = 7_500.0
+  offset: float = 0.01
+  frames: int = 96
+
+  @property
+  def example_hop(self) -> int:
+    """From example to example: 15,360 samples, 0.96 s."""
+    return self.frames * self.hop
+
+  @property
+  def example_samples(self) -> int:
+    """That one example's frames reach over: 15,600, the last window's end."""
+    return self.example_hop - self.hop + self.window
+
+
+FRONT_END = FrontEnd()

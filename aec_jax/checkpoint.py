@@ -1,0 +1,105 @@
+"""Checkpoints through orbax: the latest to go on from, the best to score.
+
+States are saved as host arrays, so that a checkpoint written on N devices
+restores on any other number.
+"""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from aec_jax.errors import UserError
+
+
+class Checkpoints:
+  """Two series of checkpoints under one folder: `latest/` and `best/`.
+
+  Saving is synchronous: the training state is donated to the next step, and
+  must have been copied by then. A save that was cut off leaves a temporary
+  folder that is never taken for a checkpoint.
+  """
+
+  def __init__(self, folder: str | Path):
+    folder = Path(folder).absolute()
+    self.folder = folder
+    self._latest = _manager(folder / 'latest', keep=2)
+    self._best = _manager(folder / 'best', keep=1)
+
+  def save(self, step: int, state, history: dict) -> None:
+    """Saves what training goes on from."""
+    _save(self._latest, step, state, history)
+
+  def save_best(self, step: int, state, history: dict) -> None:
+    """Saves what will be scored, in place of the best so far."""
+    _save(self._best, step, state, history)
+
+  def restore(self, template):
+    """The latest (state, history), or None where nothing was saved yet."""
+    return _restore(self._latest, template)
+
+  def restore_best(self, template):
+    """The best (state, history).
+
+    Raises:
+      UserError: there is none.
+    """
+    found = _restore(self._best, template)
+    if found is None:
+      raise UserError(
+          f'{self.folder} holds no checkpoint: train first (--mode=train)'
+      )
+    return found
+
+  def close(self) -> None:
+    self._latest.close()
+    self._best.close()
+
+
+def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
+  return ocp.CheckpointManager(
+      folder,
+      options=ocp.CheckpointManagerOptions(
+          max_to_keep=keep,
+          cleanup_tmp_directories=True,
+          enable_async_checkpointing=False,
+      ),
+  )
+
+
+def _save(manager, step, state, history):
+  if step in manager.all_steps():
+    # A resumed run comes past the same step with the same bits.
+    return
+  host = jax.tree.map(np.array, state)
+  manager.save(
+      step,
+      args=ocp.args.Composite(
+          state=ocp.args.StandardSave(host), history=ocp.args.JsonSave(history)
+      ),
+      force=True,
+  )
+  manager.wait_until_finished()
+
+
+def _restore(manager, template):
+  step = manager.latest_step()
+  if step is None:
+    return None
+  shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
+  try:
+    found = manager.restore(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.StandardRestore(shapes),
+            history=ocp.args.JsonRestore(),
+        ),
+    )
+  except (ValueError, KeyError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise UserError(
+        f'{manager.directory} does not hold a checkpoint of this model'
+        f' ({reason}): use another --workdir'
+    ) from error
+  return found['state'], found['history']

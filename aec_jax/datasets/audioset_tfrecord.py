@@ -1,0 +1,367 @@
+"""The TFRecord format of the AudioSet embeddings release.
+
+One SequenceExample a clip: the context has `video_id` (bytes), the float
+`start_time_seconds` and `end_time_seconds`, and `labels` (int64 list); the
+feature list `audio_embedding` has 1 to 10 frames of 128 uint8.
+"""
+
+import collections
+import contextlib
+import csv
+import functools
+import os
+from collections.abc import Callable, Iterable
+from concurrent import futures
+
+import numpy as np
+
+from aec_jax.datasets import tfrecord
+from aec_jax.datasets.examples import Examples, Writer
+from aec_jax.errors import UserError
+
+SPLITS = ('bal_train', 'unbal_train', 'eval')
+MAX_SEGMENTS = 10
+EMBEDDING_SIZE = 128
+
+# What `features.tar.gz` unpacks to, under the data folder or as it.
+_ROOTS = ('features', 'audioset_v1_embeddings', '')
+_CLASS_LIST = 'class_labels_indices.csv'
+_CHUNK_BYTES = 4 << 20
+
+
+@functools.cache
+def import_tensorflow():
+  """TensorFlow, which takes 6 s to import, without its hold on the GPUs."""
+  import tensorflow as tf
+
+  with contextlib.suppress(RuntimeError):  # the caller has started it already
+    tf.config.set_visible_devices([], 'GPU')
+  return tf
+
+
+def list_splits(data_dir: str) -> dict[str, str]:
+  """The folder of each split that there is under `data_dir`."""
+  found = {}
+  for split in SPLITS:
+    for root in _ROOTS:
+      folder = os.path.join(data_dir, root, split)
+      if split not in found and os.path.isdir(folder):
+        found[split] = folder
+  return found
+
+
+def list_files(data_dir: str, split: str) -> list[str]:
+  """The paths of a split's TFRecord files, sorted.
+
+  Raises:
+    UserError: the split or its files are not there.
+  """
+  found = list_splits(data_dir)
+  if split not in found:
+    tried = ' or '.join(os.path.join(data_dir, r, split) for r in _ROOTS)
+    there = ', '.join(found) or 'none'
+    raise UserError(
+      f'no AudioSet split {split!r}: no folder {tried}; splits there:'
+      f' {there}; unpack features.tar.gz there or set config.data_dir'
+    )
+  with os.scandir(found[split]) as entries:
+    names = [entry.name for entry in entries]
+  files = sorted(
+    name
+    for name in names
+    if name.endswith('.tfrecord') and not name.startswith('.')
+  )
+  if not files:
+    raise UserError(
+      f'{found[split]} has no *.tfrecord files ({len(names)} others): unpack'
+      ' features.tar.gz again or set config.data_dir'
+    )
+  return [os.path.join(found[split], name) for name in files]
+
+
+def read_classes(data_dir: str) -> tuple[str, ...]:
+  """The readable names of the classes, by index.
+
+  Raises:
+    UserError: the class list is missing or is not one.
+  """
+  tried = [os.path.join(data_dir, d, _CLASS_LIST) for d in ('csv', '')]
+  path = next((path for path in tried if os.path.isfile(path)), None)
+  if path is None:
+    raise UserError(
+      f'no class list: no file {" or ".join(tried)}; download {_CLASS_LIST}'
+      ' from the AudioSet site'
+    )
+  with open(path, encoding='utf-8', newline='') as file:
+    rows = list(csv.DictReader(file))
+  try:
+    names = {int(row['index']): row['display_name'] for row in rows}
+    return tuple(names[index] for index in range(len(rows) or 1))
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError(
+      f'{path} is no AudioSet class list: it needs the columns index, mid,'
+      ' display_name and the indices 0, 1, 2, …'
+    ) from error
+
+
+def pack(
+  data_dir: str,
+  split: str,
+  out_folder: str,
+  damaged: str = 'error',
+  progress: Callable[[int, int], None] | None = None,
+) -> None:
+  """Reads a split and writes it as a folder for `Examples.load`.
+
+  Args:
+    data_dir: the folder of the release.
+    split: one of `SPLITS`.
+    out_folder: what to write; in the order of files and of records in them.
+    damaged: 'error', or 'skip' to leave damaged records out and list them.
+    progress: called with the number of files read, and of all files.
+
+  Raises:
+    UserError: something is missing, or a record is damaged.
+  """
+  if damaged not in ('error', 'skip'):
+    raise UserError(f"config.damaged is 'error' or 'skip', not {damaged!r}")
+  paths = list_files(data_dir, split)
+  classes = read_classes(data_dir)
+  read = functools.partial(_read, classes=classes)
+  chunks = _chunks(paths)
+  n_files = n_examples = 0
+  with Writer(out_folder, classes) as writer:
+    parts = _map_in_order(read, chunks)
+    for chunk, part in zip(chunks, parts, strict=True):
+      if part.skipped and damaged == 'error':
+        raise UserError(_complaint(part.skipped[0]))
+      writer.append(part)
+      n_examples += len(part)
+      n_files += len(chunk)
+      if progress:
+        progress(n_files, len(paths))
+    if not n_examples:
+      raise UserError(f'no whole record in {os.path.dirname(paths[0])}')
+
+
+def _complaint(entry):
+  return (
+    f'{entry["file"]}, record {entry["record"]}: {entry["reason"]};'
+    " config.damaged='skip' skips such records and lists them"
+  )
+
+
+def _chunks(paths):
+  """Cuts the list of files into lists of about `_CHUNK_BYTES`."""
+  chunks, size = [[]], 0
+  for path in paths:
+    if chunks[-1] and size > _CHUNK_BYTES:
+      chunks.append([])
+      size = 0
+    chunks[-1].append(path)
+    with contextlib.suppress(OSError):  # reading it will tell
+      size += os.path.getsize(path)
+  return chunks
+
+
+def _map_in_order(function, items):
+  """`map` in threads, a few items ahead of the consumer, for memory's sake."""
+  n_threads = min(8, os.cpu_count() or 1)
+  with futures.ThreadPoolExecutor(n_threads) as pool:
+    pending = collections.deque()
+    for item in items:
+      pending.append(pool.submit(function, item))
+      if len(pending) > 2 * n_threads:
+        yield pending.popleft().result()
+    while pending:
+      yield pending.popleft().result()
+
+
+def _read(paths, classes) -> Examples:
+  """Reads files at once, or if anything is wrong, in ever smaller portions."""
+  part = _read_fast(paths, classes)
+  if part is not None:
+    return part
+  if len(paths) > 1:
+    return Examples.concatenate([_read([path], classes) for path in paths])
+  return _read_carefully(paths[0], classes)
+
+
+def _read_fast(paths, classes) -> Examples | None:
+  """Reads undamaged files; None if anything is wrong."""
+  tf = import_tensorflow()
+  try:
+    if not all(os.path.getsize(path) for path in paths):
+      return None  # TensorFlow takes an empty file for one without records
+    records = tf.data.TFRecordDataset(paths, buffer_size=1 << 20)
+    (serialized,) = records.batch(1 << 40)
+    context, lists, _ = tf.io.parse_sequence_example(
+      serialized,
+      context_features={
+        'video_id': tf.io.RaggedFeature(tf.string),
+        'labels': tf.io.RaggedFeature(tf.int64),
+      },
+      sequence_features={'audio_embedding': tf.io.RaggedFeature(tf.string)},
+    )
+  except (OSError, tf.errors.OpError):
+    return None
+  ids, labels = context['video_id'], context['labels']
+  frames = lists['audio_embedding']  # (example, frame, 1)
+  n_segments = frames.row_lengths().numpy()
+  n_labels = labels.row_lengths().numpy()
+  names = ids.flat_values.numpy()
+  labels = labels.flat_values.numpy()
+  sizes = tf.strings.length(frames.flat_values).numpy()
+  if not (
+    (ids.row_lengths().numpy() == 1).all()
+    and all(names)
+    and (frames.values.row_lengths().numpy() == 1).all()
+    and (sizes == EMBEDDING_SIZE).all()
+    and ((n_segments >= 1) & (n_segments <= MAX_SEGMENTS)).all()
+    and (n_labels >= 1).all()
+    and ((labels >= 0) & (labels < len(classes))).all()
+  ):
+    return None
+  frames = tf.io.decode_raw(frames.flat_values, tf.uint8).numpy()
+  return _examples(names, frames, n_segments, labels, n_labels, classes, [])
+
+
+def _examples(names, frames, n_segments, labels, n_labels, classes, skipped):
+  """Puts checked fields together.
+
+  Args:
+    names: (example,) bytes.
+    frames: (frame, 128) uint8 of all examples one after another.
+    n_segments: (example,) how many of them each example has.
+    labels: (label,) integers of all examples one after another.
+    n_labels: (example,) how many of them each example has.
+    classes: readable names.
+    skipped: entries of what was left out.
+  """
+  n = len(n_segments)
+  embeddings = np.zeros((n, MAX_SEGMENTS, EMBEDDING_SIZE), np.uint8)
+  embeddings[np.arange(MAX_SEGMENTS) < n_segments[:, None]] = frames
+  # One number for an example and a label sorts labels and drops repeats.
+  keys = np.unique(np.repeat(np.arange(n), n_labels) * len(classes) + labels)
+  rows, labels = np.divmod(keys, len(classes))
+  return Examples(
+    embeddings=embeddings,
+    n_segments=n_segments.astype(np.uint8),
+    label_ids=labels.astype(np.int16),
+    label_offsets=np.searchsorted(rows, np.arange(n + 1)),
+    ids=np.array(names, dtype='S'),
+    classes=classes,
+    skipped=skipped,
+  )
+
+
+def _read_carefully(path, classes) -> Examples:
+  """Reads a file record by record, with a reason for each damaged one."""
+  names, frames, n_segments, labels, n_labels = [], [], [], [], []
+  skipped = []
+  for index, (payload, reason) in enumerate(tfrecord.walk(path)):
+    try:
+      if reason:
+        raise _Damage(reason)
+      name, segments, of_clip = _parse(payload, len(classes))
+    except _Damage as damage:
+      skipped.append({'file': path, 'record': index, 'reason': str(damage)})
+      continue
+    names.append(name)
+    frames.extend(segments)
+    n_segments.append(len(segments))
+    labels.extend(of_clip)
+    n_labels.append(len(of_clip))
+  return _examples(
+    names,
+    np.frombuffer(b''.join(frames), np.uint8).reshape(-1, EMBEDDING_SIZE),
+    np.array(n_segments, np.int64),
+    np.array(labels, np.int64),
+    np.array(n_labels, np.int64),
+    classes,
+    skipped,
+  )
+
+
+class _Damage(Exception):
+  """What is wrong with a record."""
+
+
+def _parse(payload, n_classes) -> tuple[bytes, list[bytes], list[int]]:
+  """Takes a record apart: video id, frames, labels; or raises `_Damage`."""
+  from google.protobuf import message
+
+  tf = import_tensorflow()
+  try:
+    record = tf.train.SequenceExample.FromString(payload)
+  except message.DecodeError as error:
+    raise _Damage('not a SequenceExample') from error
+  names = list(record.context.feature['video_id'].bytes_list.value)
+  if len(names) != 1 or not names[0]:
+    raise _Damage('no video_id')
+  lists = record.feature_lists.feature_list
+  if 'audio_embedding' not in lists:
+    raise _Damage('no audio_embedding')
+  frames = [
+    b''.join(feature.bytes_list.value)
+    for feature in lists['audio_embedding'].feature
+  ]
+  if not frames:
+    raise _Damage('audio_embedding has 0 frames')
+  if len(frames) > MAX_SEGMENTS:
+    raise _Damage(
+      f'audio_embedding has {len(frames)} frames, more than {MAX_SEGMENTS}'
+    )
+  for index, frame in enumerate(frames):
+    if len(frame) != EMBEDDING_SIZE:
+      raise _Damage(
+        f'frame {index} has {len(frame)} bytes instead of {EMBEDDING_SIZE}'
+      )
+  labels = list(record.context.feature['labels'].int64_list.value)
+  if not labels:
+    raise _Damage('no labels')
+  for label in labels:
+    if not 0 <= label < n_classes:
+      raise _Damage(f'label {label} is outside 0 to {n_classes - 1}')
+  return names[0], frames, labels
+
+
+def write(records: Iterable[dict], path: str) -> None:
+  """Writes clips as one file of the release's format.
+
+  Args:
+    records: clips as dicts of video_id (bytes), start_time_seconds,
+      end_time_seconds, labels (integers) and audio_embedding, (segment, 128)
+      uint8.
+    path: of the file.
+  """
+  tf = import_tensorflow()
+  with tf.io.TFRecordWriter(path) as writer:
+    for record in records:
+      writer.write(_serialize(tf, record))
+
+
+def _serialize(tf, record) -> bytes:
+  def floats(value):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+  def data(value):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+  labels = tf.train.Int64List(value=[int(k) for k in record['labels']])
+  context = {
+    'video_id': data(record['video_id']),
+    'start_time_seconds': floats(record['start_time_seconds']),
+    'end_time_seconds': floats(record['end_time_seconds']),
+    'labels': tf.train.Feature(int64_list=labels),
+  }
+  segments = np.asarray(record['audio_embedding'], np.uint8)
+  frames = tf.train.FeatureList(feature=[data(s.tobytes()) for s in segments])
+  example = tf.train.SequenceExample(
+    context=tf.train.Features(feature=context),
+    feature_lists=tf.train.FeatureLists(
+      feature_list={'audio_embedding': frames}
+    ),
+  )
+  # Equal clips give equal files.
+  return example.SerializeToString(deterministic=True)

@@ -1,0 +1,245 @@
+"""The in-memory form of a split: fixed-size examples with sparse labels.
+
+All of AudioSet's 2,084,320 clips take 2.7 GB. On disk an `Examples` is a folder
+of plain .npy files and `examples.json`, which is written last: a folder without
+it is unfinished.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from aec_jax.errors import UserError
+
+_ARRAYS = ('embeddings', 'n_segments', 'label_ids', 'label_offsets', 'ids')
+_JSON = 'examples.json'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+  """Examples of one split, or of several.
+
+  Attributes:
+    embeddings: (example, segment, 128) uint8, zero after the valid segments;
+      other sizes and dtypes work as well.
+    n_segments: (example,) uint8 or int16, the number of valid segments.
+    label_ids: (label,) int16, the classes of all examples one after another;
+      ascending within an example, none twice.
+    label_offsets: (example + 1,) int64: example i has the labels
+      label_ids[label_offsets[i] : label_offsets[i + 1]].
+    ids: (example,) fixed-width bytes, such as YouTube ids.
+    classes: readable names of the K classes.
+    skipped: what was left out: {'file', 'record', 'reason'} each.
+  """
+
+  embeddings: np.ndarray
+  n_segments: np.ndarray
+  label_ids: np.ndarray
+  label_offsets: np.ndarray
+  ids: np.ndarray
+  classes: tuple[str, ...]
+  skipped: list[dict] = dataclasses.field(default_factory=list)
+
+  def __len__(self) -> int:
+    return len(self.embeddings)
+
+  def label_rows(self) -> np.ndarray:
+    """The example of each entry of `label_ids`: (label,) int32."""
+    rows = np.arange(len(self), dtype=np.int32)
+    return np.repeat(rows, np.diff(self.label_offsets))
+
+  def multi_hot(self) -> np.ndarray:
+    """Dense labels: (example, class) bool."""
+    out = np.zeros((len(self), len(self.classes)), bool)
+    out[self.label_rows(), self.label_ids] = True
+    return out
+
+  def packed_labels(self) -> np.ndarray:
+    """`np.packbits(multi_hot(), axis=1)`: (example, ceil(class / 8)) uint8."""
+    width = -(-len(self.classes) // 8)
+    out = np.zeros(len(self) * width, np.uint8)
+    ids = self.label_ids.astype(np.int64)
+    byte = self.label_rows() * np.int64(width) + (ids >> 3)
+    np.bitwise_or.at(out, byte, (128 >> (ids & 7)).astype(np.uint8))
+    return out.reshape(len(self), width)
+
+  def class_members(self) -> tuple[np.ndarray, np.ndarray]:
+    """The examples of each class, ascending.
+
+    Returns:
+      members (label,) int32 and offsets (class + 1,) int64: class k has the
+      examples members[offsets[k] : offsets[k + 1]].
+    """
+    order = np.argsort(self.label_ids, kind='stable')
+    counts = np.bincount(self.label_ids, minlength=len(self.classes))
+    return self.label_rows()[order], _offsets(counts)
+
+  def fingerprint(self) -> str:
+    """A hash of the arrays and the class names, hexadecimal."""
+    return self._fingerprint
+
+  @functools.cached_property
+  def _fingerprint(self):
+    entries = {name: _entry(getattr(self, name)) for name in _ARRAYS}
+    return _combine(entries, self.classes)
+
+  def save(self, folder: str) -> None:
+    """Writes the folder that `load` reads."""
+    with Writer(folder, self.classes) as writer:
+      writer.append(self)
+
+  @classmethod
+  def load(cls, folder: str, mmap: bool = False) -> 'Examples':
+    """Reads a saved folder.
+
+    Args:
+      folder: as given to `save` or `Writer`.
+      mmap: leave the embeddings on disk and map them.
+
+    Raises:
+      UserError: the folder is unfinished or damaged.
+    """
+    try:
+      with open(os.path.join(folder, _JSON), encoding='utf-8') as file:
+        meta = json.load(file)
+      arrays = {
+        name: np.load(
+          _npy(folder, name),
+          mmap_mode='r' if mmap and name == 'embeddings' else None,
+          allow_pickle=False,
+        )
+        for name in _ARRAYS
+      }
+    except (OSError, ValueError) as error:
+      raise UserError(
+        f'{folder} holds no whole set of packed examples ({error}): delete it'
+        ' and run again'
+      ) from error
+    examples = cls(
+      **arrays, classes=tuple(meta['classes']), skipped=meta['skipped']
+    )
+    examples.__dict__['_fingerprint'] = meta['fingerprint']
+    return examples
+
+  @classmethod
+  def concatenate(cls, parts: Iterable['Examples']) -> 'Examples':
+    """Puts examples of the same classes one after another.
+
+    Parts loaded with mmap=True are held in memory once, by the result.
+    """
+    parts = list(parts)
+    if len({part.classes for part in parts}) != 1:
+      raise ValueError('the parts must share their classes')
+    counts = [np.diff(part.label_offsets) for part in parts]
+    stack = {
+      name: np.concatenate([getattr(part, name) for part in parts])
+      for name in ('embeddings', 'n_segments', 'label_ids', 'ids')
+    }
+    return cls(
+      **stack,
+      label_offsets=_offsets(np.concatenate(counts)),
+      classes=parts[0].classes,
+      skipped=[entry for part in parts for entry in part.skipped],
+    )
+
+
+class Writer:
+  """Writes the folder of an `Examples` part by part.
+
+  The embeddings, nine tenths of it all, go to disk at once, so that the whole
+  need not fit in memory. A context manager; leaving it without an error
+  finishes the folder.
+  """
+
+  def __init__(self, folder: str, classes: tuple[str, ...]):
+    self._folder = folder
+    self._classes = tuple(classes)
+    self._parts = []  # all but the embeddings
+    self._shape = None
+    self._hash = hashlib.blake2b()
+
+  def __enter__(self):
+    os.makedirs(self._folder, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(self._folder, _JSON))
+    self._file = open(_npy(self._folder, 'embeddings'), 'wb')
+    return self
+
+  def append(self, part: Examples) -> None:
+    """Adds examples; all parts have one embedding size and dtype."""
+    block = np.ascontiguousarray(part.embeddings)
+    if self._shape is None:
+      self._shape, self._dtype = (0, *block.shape[1:]), block.dtype
+      self._write_header()
+    self._shape = (self._shape[0] + len(part), *self._shape[1:])
+    self._hash.update(_as_bytes(block))
+    self._file.write(_as_bytes(block))
+    nothing = np.empty((0, *block.shape[1:]), block.dtype)
+    self._parts.append(dataclasses.replace(part, embeddings=nothing))
+
+  def __exit__(self, error, *_):
+    with self._file:
+      if error is None:
+        self._write_header()  # the final one is as long: numpy pads it
+    if error is None:
+      self._finish()
+
+  def _write_header(self):
+    self._file.seek(0)
+    header = {
+      'descr': np.lib.format.dtype_to_descr(self._dtype),
+      'fortran_order': False,
+      'shape': self._shape,
+    }
+    np.lib.format.write_array_header_1_0(self._file, header)
+
+  def _finish(self):
+    whole = Examples.concatenate(self._parts)
+    entries = {
+      'embeddings': (
+        self._dtype.str,
+        self._shape,
+        self._hash.hexdigest(),
+      )
+    }
+    for name in _ARRAYS[1:]:
+      array = getattr(whole, name)
+      entries[name] = _entry(array)
+      np.save(_npy(self._folder, name), array, allow_pickle=False)
+    meta = {
+      'classes': self._classes,
+      'skipped': whole.skipped,
+      'fingerprint': _combine(entries, self._classes),
+    }
+    with open(os.path.join(self._folder, _JSON), 'w', encoding='utf-8') as file:
+      json.dump(meta, file, indent=1)
+
+
+def _npy(folder, name):
+  return os.path.join(folder, f'{name}.npy')
+
+
+def _offsets(counts):
+  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
+  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _as_bytes(array):
+  return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _entry(array):
+  """What the fingerprint takes of an array."""
+  digest = hashlib.blake2b(_as_bytes(array)).hexdigest()
+  return array.dtype.str, array.shape, digest
+
+
+def _combine(entries, classes):
+  text = json.dumps([entries, classes], sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

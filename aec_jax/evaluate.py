@@ -1,0 +1,170 @@
+"""Scores: probabilities of a trained model, and means over several models.
+
+  python -m aec_jax.evaluate DIR…
+
+prints a table of finished experiments on the same examples, and of the mean of
+their probabilities.
+"""
+
+from collections.abc import Sequence
+import json
+from pathlib import Path
+import sys
+
+import jax
+import numpy as np
+
+from aec_jax import console, metrics
+from aec_jax.errors import UserError
+from aec_jax.input import batches
+from aec_jax.train import AXIS, on_device, replicate
+
+# Each maps logits (example, class) to probabilities.
+PROBABILITIES = {'binary': jax.nn.sigmoid, 'categorical': jax.nn.softmax}
+
+
+class Predictor:
+  """Probabilities of every example under a given state.
+
+  Args:
+    config: of the experiment.
+    model: a Flax module with `axis_name=AXIS`.
+    examples: the `Examples` to predict.
+  """
+
+  def __init__(self, config, model, examples):
+    self.config = config
+    self.count = len(examples)
+    self.table = batches.rows(examples)
+    self.resident = replicate(self.table) if on_device(config) else {}
+    self.devices = jax.local_device_count()
+    to_probabilities = PROBABILITIES[config.loss]
+
+    def predict(params, batch_stats, table, step):
+      gathered = batches.gather(table, step) if table else step
+      batch = batches.assemble(gathered, model.classes)
+      logits = model.apply(
+          {'params': params, 'batch_stats': batch_stats},
+          batch['embeddings'],
+          batch['mask'],
+      )
+      return to_probabilities(logits)
+
+    self.predict = jax.pmap(
+        predict, axis_name=AXIS, in_axes=(None, None, None, 0)
+    )
+
+  def __call__(self, state) -> np.ndarray:
+    """(example, class) float32, in the examples' order, none left out."""
+    params, batch_stats = replicate((state.params, state.batch_stats))
+    out = []
+    for indices in self._index_batches():
+      step = {'first': indices}
+      if not self.resident:
+        step = batches.gather(self.table, step)
+      out.append(self.predict(params, batch_stats, self.resident, step))
+    rows = [np.asarray(block).reshape(-1, block.shape[-1]) for block in out]
+    return np.concatenate(rows)[: self.count]
+
+  def _index_batches(self):
+    """(device, example) indices; the last batch is padded with example 0."""
+    size = -(-self.config.batch_size // self.devices) * self.devices
+    for start in range(0, self.count, size):
+      indices = np.arange(start, start + size, dtype=np.int32)
+      indices[indices >= self.count] = 0
+      yield indices.reshape(self.devices, -1)
+
+
+def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
+  """Writes what ensembles and comparisons need of a scored experiment."""
+  unfinished = path.with_name(f'.{path.name}')
+  with open(unfinished, 'wb') as file:
+    np.savez(
+        file,
+        probabilities=probabilities,
+        ids=examples.ids,
+        label_ids=examples.label_ids,
+        label_offsets=examples.label_offsets,
+    )
+  unfinished.replace(path)
+
+
+def load_predictions(folder: str | Path) -> dict[str, np.ndarray]:
+  """The predictions of a finished experiment.
+
+  Raises:
+    UserError: the folder holds none.
+  """
+  path = Path(folder) / 'predictions.npz'
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return dict(file)
+  except (OSError, ValueError) as error:
+    raise UserError(
+        f'{folder} holds no finished experiment (cannot read {path.name}): run'
+        ' it first'
+    ) from error
+
+
+def mean_probabilities(folders: Sequence[str | Path]):
+  """Targets and the mean probabilities of experiments on the same examples.
+
+  Returns:
+    targets (example, class) bool and probabilities (example, class) float32.
+
+  Raises:
+    UserError: a folder is unfinished, or scored on other examples.
+  """
+  total = 0.0
+  for folder in folders:
+    found = load_predictions(folder)
+    if folder == folders[0]:
+      first = found
+    elif not np.array_equal(found['ids'], first['ids']):
+      raise UserError(
+          f'{folder} was scored on other examples than {folders[0]}'
+      )
+    total = total + found['probabilities']
+  targets = np.zeros(first['probabilities'].shape, bool)
+  counts = np.diff(first['label_offsets'])
+  targets[np.repeat(np.arange(len(counts)), counts), first['label_ids']] = True
+  return targets, total / len(folders)
+
+
+def compare(folders: Sequence[str]) -> str:
+  """The table that the command prints."""
+  rows = [('experiment', 'mAP', 'AUC', "d'", 'steps', 'seconds')]
+  for folder in folders:
+    load_predictions(folder)
+    results = json.loads((Path(folder) / 'results.json').read_text())
+    rows.append((
+        results['experiment'],
+        *_scores(results['metrics']),
+        f'{results["best_step"]:,}',
+        f'{results["seconds"]["train"]:,.0f}',
+    ))
+  if len(folders) > 1:
+    scores = metrics.summary(*mean_probabilities(folders))
+    rows.append((f'mean of {len(folders)}', *_scores(scores), '', ''))
+  return console.table(rows)
+
+
+def _scores(found):
+  return tuple(f'{found[name]:.4f}' for name in ('mAP', 'AUC', 'd_prime'))
+
+
+def main(argv: Sequence[str]) -> int:
+  folders = argv[1:]
+  if not folders or folders[0].startswith('-'):
+    print(__doc__)
+    return 2
+  try:
+    print(compare(folders))
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

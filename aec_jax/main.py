@@ -1,0 +1,62 @@
+"""Runs one experiment: see README.md. Everything it calls can be imported."""
+
+import os
+from pathlib import Path
+import sys
+
+# Before TensorFlow is imported: it logs from C++ what a user can't act on, and
+# we need none of what it does with oneDNN.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+
+from absl import app, flags, logging  # noqa: E402
+import jax  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
+
+from aec_jax import console, experiment  # noqa: E402
+from aec_jax.errors import UserError  # noqa: E402
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'The experiment, such as configs/audioset_dnn1.py.'
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, "The experiment's own folder.")
+_CACHE = flags.DEFINE_string(
+    'cache_dir', None, 'Stages that experiments share [WORKDIR/../cache].'
+)
+_MODE = flags.DEFINE_enum(
+    'mode', 'train', ('train', 'evaluate'), 'evaluate: restore and score again.'
+)
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise UserError(f'unexpected argument {argv[1]!r}; every option is --name=')
+  for name in ('config', 'workdir'):
+    if flags.FLAGS[name].value is None:
+      raise UserError(f'--{name} is missing')
+  workdir = Path(_WORKDIR.value)
+  cache_dir = Path(_CACHE.value or workdir.parent / 'cache')
+  jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
+  results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
+  print(console.score_table(results))
+
+
+def run():
+  """Runs `main`; what the user can mend is one line and exit status 2."""
+  console.configure_logging()
+  try:
+    app.run(main, flags_parser=_parse)
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv):
+  try:
+    return flags.FLAGS(argv)
+  except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
+    raise UserError(str(error).replace('\n', ' ')) from error
+
+
+if __name__ == '__main__':
+  run()

@@ -1,0 +1,381 @@
+"""Training: state, losses, the pmapped step, and the loop with early stopping.
+
+Everything random is a function of (seed, step): the plan, and the dropout
+masks by `fold_in`. A run that is killed and started again ends with the same
+bits as an unbroken one.
+"""
+
+from collections.abc import Callable, Iterator
+import dataclasses
+import functools
+import time
+
+from absl import logging
+import flax
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from aec_jax.checkpoint import Checkpoints
+from aec_jax.errors import UserError
+from aec_jax.input import batches
+
+AXIS = 'device'
+
+# Each maps logits and targets (example, class) to losses (example,).
+LOSSES = {
+    'binary': lambda logits, targets: jnp.mean(
+        optax.sigmoid_binary_cross_entropy(logits, targets), -1
+    ),
+    'categorical': optax.softmax_cross_entropy,
+}
+
+# Thesis §3.2.5. `momentum`, `b1` and `b2` are read by those that have them.
+OPTIMIZERS = {
+    'sgd': lambda c: optax.sgd(c.learning_rate),
+    'momentum': lambda c: optax.sgd(c.learning_rate, c.momentum),
+    'nesterov': lambda c: optax.sgd(c.learning_rate, c.momentum, nesterov=True),
+    'adagrad': lambda c: optax.adagrad(c.learning_rate),
+    'rmsprop': lambda c: optax.rmsprop(c.learning_rate),
+    'adam': lambda c: optax.adam(c.learning_rate, c.b1, c.b2),
+    'adamax': lambda c: optax.adamax(c.learning_rate, c.b1, c.b2),
+    'nadam': lambda c: optax.nadam(c.learning_rate, c.b1, c.b2),
+}
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What a step changes. `step` counts the finished ones."""
+
+  step: jax.Array
+  params: dict
+  batch_stats: dict
+  opt_state: optax.OptState
+
+
+def optimizer(config) -> optax.GradientTransformation:
+  """The optimiser of a config's `optimizer` section.
+
+  Raises:
+    UserError: its name is unknown.
+  """
+  if config.name not in OPTIMIZERS:
+    raise UserError(
+        f'config.optimizer.name is {config.name!r}; it must be one of'
+        f' {", ".join(sorted(OPTIMIZERS))}'
+    )
+  return OPTIMIZERS[config.name](config)
+
+
+def create_state(model, tx, example_shape, seed: int) -> TrainState:
+  """A fresh state for examples of shape (segment, feature).
+
+  The only randomness is the parameters', from the key of `seed`; dropout at
+  step s uses the same key folded with s + 1.
+  """
+
+  @jax.jit
+  def create(key):
+    x = jnp.zeros((1, *example_shape))
+    mask = jnp.ones(x.shape[:2], bool)
+    variables = model.init(key, x, mask, train=True)
+    params = variables['params']
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get('batch_stats', {}),
+        opt_state=tx.init(params),
+    )
+
+  return create(jax.random.key(seed))
+
+
+def penalty(params, l1: float, l2: float) -> jax.Array:
+  """l1 · Σ|w| + l2 / 2 · Σw² over the kernels (thesis §3.2.4)."""
+  total = jnp.zeros(())
+  if l1 or l2:
+    for w in jax.tree.leaves(params):
+      if w.ndim > 1:
+        total += l1 * jnp.sum(jnp.abs(w)) + l2 / 2 * jnp.sum(w * w)
+  return total
+
+
+def train_step(model, tx, config, state: TrainState, batch: dict):
+  """One update from one device's share of a batch; runs inside `pmap`.
+
+  Returns:
+    The new state, equal on all devices, and the global batch's mean loss.
+  """
+  key = jax.random.fold_in(jax.random.key(config.seed), state.step + 1)
+
+  def objective(params):
+    logits, updates = model.apply(
+        {'params': params, 'batch_stats': state.batch_stats},
+        batch['embeddings'],
+        batch['mask'],
+        train=True,
+        rngs={'dropout': key},
+        mutable=['batch_stats'],
+    )
+    loss = jnp.mean(LOSSES[config.loss](logits, batch['targets']))
+    extra = penalty(params, config.optimizer.l1, config.optimizer.l2)
+    return loss + extra, (loss, updates.get('batch_stats', {}))
+
+  grads, (loss, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+  grads, loss = lax.pmean((grads, loss), AXIS)
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  state = TrainState(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+  )
+  return state, loss
+
+
+def make_train_steps(model, tx, config) -> Callable:
+  """Several steps in one dispatch, pmapped.
+
+  Returns:
+    (state, table, plan) -> (state, losses (step,)). The state is donated. The
+    plan's leaves are (device, step, example, …); they hold indices into the
+    table, or, when the table is empty, the gathered rows themselves.
+  """
+
+  def steps(state, table, plan):
+    def body(state, step):
+      gathered = batches.gather(table, step) if table else step
+      batch = batches.assemble(gathered, model.classes)
+      return train_step(model, tx, config, state, batch)
+
+    return lax.scan(body, state, plan)
+
+  return jax.pmap(
+      steps,
+      axis_name=AXIS,
+      in_axes=(None, None, 0),
+      out_axes=(None, None),
+      donate_argnums=(0,),
+  )
+
+
+def replicate(tree):
+  """Puts a tree on every device once, as `pmap` takes what it broadcasts."""
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  return jax.device_put(tree, everywhere)
+
+
+@dataclasses.dataclass
+class History:
+  """What training remembers beside the state; saved with every checkpoint.
+
+  Attributes:
+    evaluations: the metrics of each evaluation, with 'step' and 'loss', the
+      mean training loss since the one before.
+    loss_sum, loss_steps: the training loss since the last evaluation.
+    seconds: spent in training and evaluation, over all runs.
+  """
+
+  evaluations: list[dict] = dataclasses.field(default_factory=list)
+  loss_sum: float = 0.0
+  loss_steps: int = 0
+  seconds: float = 0.0
+
+  def best(self, metric: str) -> dict | None:
+    """The evaluation with the highest metric, the first of equals."""
+    return max(self.evaluations, key=lambda e: e[metric], default=None)
+
+  def since_best(self, metric: str) -> int:
+    """How many evaluations have passed without a better one."""
+    if not self.evaluations:
+      return 0
+    return len(self.evaluations) - 1 - self.evaluations.index(self.best(metric))
+
+
+def spans(start: int, config) -> Iterator[tuple[int, int]]:
+  """(start, stop) of each dispatch from step `start` to `max_steps`.
+
+  A function of `start` alone wherever an evaluation or a checkpoint falls, so
+  that a resumed run dispatches what the unbroken one did.
+  """
+  while start < config.max_steps:
+    stop = min(start + config.steps_per_dispatch, config.max_steps)
+    for every in (config.eval_every, config.checkpoint_every):
+      stop = min(stop, (start // every + 1) * every)
+    yield start, stop
+    start = stop
+
+
+class Trainer:
+  """Trains one model on examples that lie on the device or on the host.
+
+  Args:
+    config: of the experiment.
+    model: a Flax module with `axis_name=AXIS`.
+    examples: the training `Examples`.
+    plan: which of them make up each step.
+  """
+
+  def __init__(self, config, model, examples, plan):
+    self.devices = jax.local_device_count()
+    if config.batch_size % jax.device_count():
+      raise UserError(
+          f'config.batch_size is {config.batch_size}, which'
+          f' {jax.device_count()} devices cannot share equally'
+      )
+    self.config, self.model, self.plan = config, model, plan
+    self.tx = optimizer(config.optimizer)
+    self.table = batches.rows(examples)
+    self.resident = replicate(self.table) if on_device(config) else {}
+    self.steps = make_train_steps(model, self.tx, config)
+    self.example_shape = examples.embeddings.shape[1:]
+
+  def create_state(self) -> TrainState:
+    return create_state(
+        self.model, self.tx, self.example_shape, self.config.seed
+    )
+
+  def fit(self, evaluate: Callable, checkpoints: Checkpoints, writer) -> History:
+    """Trains from the latest checkpoint until patience or max_steps ends.
+
+    Args:
+      evaluate: TrainState -> dict of metrics.
+      checkpoints: where to go on from and to save to.
+      writer: a clu MetricWriter.
+
+    Raises:
+      UserError: the loss is not finite.
+    """
+    config, history, state = self.config, History(), self.create_state()
+    found = checkpoints.restore(state)
+    if found:
+      state, history = found[0], History(**found[1])
+    step = int(state.step)
+    state = replicate(state)
+    progress = Progress(config, step, history)
+    todo = [] if self.finished(step, history) else list(spans(step, config))
+    for (start, step), plan in zip(todo, self._plans(todo), strict=True):
+      state, losses = self.steps(state, self.resident, plan)
+      losses = np.asarray(losses)
+      _check_finite(losses, start, checkpoints)
+      history.loss_sum += float(np.sum(losses, dtype=np.float64))
+      history.loss_steps += step - start
+      progress.step(step, losses)
+      at_eval = step % config.eval_every == 0 or step == config.max_steps
+      if at_eval:
+        self._evaluate(step, state, evaluate, history, writer, checkpoints)
+        progress.evaluated()
+      if at_eval or step % config.checkpoint_every == 0:
+        history.seconds += progress.lap()
+        checkpoints.save(step, state, dataclasses.asdict(history))
+      if self.finished(step, history):
+        break
+    return history
+
+  def finished(self, step: int, history: History) -> bool:
+    config = self.config
+    patient = history.since_best(config.metric) < config.patience
+    return step >= config.max_steps or not patient
+
+  def _evaluate(self, step, state, evaluate, history, writer, checkpoints):
+    metrics = evaluate(state)
+    entry = {
+        'step': step,
+        'loss': history.loss_sum / history.loss_steps,
+        **metrics,
+    }
+    history.evaluations.append(entry)
+    history.loss_sum, history.loss_steps = 0.0, 0
+    writer.write_scalars(step, {k: v for k, v in entry.items() if k != 'step'})
+    if history.best(self.config.metric) is entry:
+      checkpoints.save_best(step, state, dataclasses.asdict(history))
+
+  def _plans(self, todo):
+    """The plan of each span, as the pmapped steps take it."""
+    dataset = self.plan.dataset(
+        todo, host=jax.process_index(), hosts=jax.process_count()
+    )
+    for plan in dataset.as_numpy_iterator():
+      if not self.resident:
+        plan = batches.gather(self.table, plan)
+      yield jax.tree.map(self._split, plan)
+
+  def _split(self, x):
+    """(step, example, …) -> (device, step, example, …)."""
+    x = x.reshape(x.shape[0], self.devices, -1, *x.shape[2:])
+    return np.swapaxes(x, 0, 1)
+
+
+def on_device(config) -> bool:
+  """Whether examples rest on the device, from `config.examples_on`."""
+  places = ('device', 'host')
+  if config.examples_on not in places:
+    raise UserError(
+        f'config.examples_on is {config.examples_on!r}; it must be one of'
+        f' {", ".join(places)}'
+    )
+  return config.examples_on == 'device'
+
+
+def _check_finite(losses, start, checkpoints):
+  bad = np.flatnonzero(~np.isfinite(losses))
+  if bad.size:
+    raise UserError(
+        f'the loss is {losses[bad[0]]} at step {start + bad[0] + 1}: try a lower'
+        ' config.optimizer.learning_rate; the last good checkpoint is in'
+        f' {checkpoints.folder}'
+    )
+
+
+class Progress:
+  """The progress line: step, examples/s, loss, best metric, time left."""
+
+  def __init__(self, config, step, history, every_seconds=10.0):
+    self.config, self.history, self.every = config, history, every_seconds
+    self.last_lap = time.monotonic()
+    self._restart(step)
+
+  def _restart(self, step):
+    self.since, self.since_step = time.monotonic(), step
+
+  def step(self, step, losses):
+    now = time.monotonic()
+    if now - self.since < self.every and step < self.config.max_steps:
+      return
+    rate = (step - self.since_step) / (now - self.since)
+    best = self.history.best(self.config.metric)
+    logging.info(
+        'step %s/%s · %s examples/s · loss %.5f · best %s %s · %s left',
+        f'{step:,}',
+        f'{self.config.max_steps:,}',
+        f'{rate * self.config.batch_size:,.0f}',
+        float(np.mean(losses)),
+        self.config.metric,
+        f'{best[self.config.metric]:.4f} at {best["step"]:,}' if best else '-',
+        duration((self.config.max_steps - step) / rate),
+    )
+    self._restart(step)
+
+  def evaluated(self):
+    """Leaves an evaluation's time out of the rate."""
+    entry = self.history.evaluations[-1]
+    self._restart(entry['step'])
+
+  def lap(self) -> float:
+    """Seconds since the last call."""
+    now = time.monotonic()
+    seconds, self.last_lap = now - self.last_lap, now
+    return seconds
+
+
+def duration(seconds: float) -> str:
+  """'45 s', '12 min', '3 h 05 min'."""
+  if seconds < 60:
+    return f'{seconds:.0f} s'
+  minutes = round(seconds / 60)
+  if minutes < 60:
+    return f'{minutes} min'
+  return f'{minutes // 60} h {minutes % 60:02d} min'

@@ -1,0 +1,17 @@
+"""Thesis Table 10, DNN-2: DNN.
+
+  python -m aec_jax.main --config=configs/audioset_dnn2.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_dnn2
+
+Thesis: mAP 0.294, AUC 0.960, d' 2.482.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_dnn2'
+  config.model = audioset.dnn()
+  config.expected = audioset.expected(0.294, 0.960, 2.482)
+  return config

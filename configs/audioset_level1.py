@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-1: attention on level 1.
+
+  python -m aec_jax.main --config=configs/audioset_level1.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level1
+
+Thesis: mAP 0.334, AUC 0.957, d' 2.422.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level1'
+  config.model = audioset.attention((1,))
+  config.expected = audioset.expected(0.334, 0.957, 2.422)
+  return config

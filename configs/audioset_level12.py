@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-12: attention on levels 1 and 2.
+
+  python -m aec_jax.main --config=configs/audioset_level12.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level12
+
+Thesis: mAP 0.338, AUC 0.957, d' 2.423.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level12'
+  config.model = audioset.attention((1, 2))
+  config.expected = audioset.expected(0.338, 0.957, 2.423)
+  return config

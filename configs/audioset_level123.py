@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-123: attention on all three levels.
+
+  python -m aec_jax.main --config=configs/audioset_level123.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level123
+
+Thesis: mAP 0.340, AUC 0.958, d' 2.439.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level123'
+  config.model = audioset.attention((1, 2, 3))
+  config.expected = audioset.expected(0.340, 0.958, 2.439)
+  return config

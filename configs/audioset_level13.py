@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-13: attention on levels 1 and 3.
+
+  python -m aec_jax.main --config=configs/audioset_level13.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level13
+
+Thesis: mAP 0.335, AUC 0.959, d' 2.457.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level13'
+  config.model = audioset.attention((1, 3))
+  config.expected = audioset.expected(0.335, 0.959, 2.457)
+  return config

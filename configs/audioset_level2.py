@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-2: attention on level 2.
+
+  python -m aec_jax.main --config=configs/audioset_level2.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level2
+
+Thesis: mAP 0.346, AUC 0.961, d' 2.497.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level2'
+  config.model = audioset.attention((2,))
+  config.expected = audioset.expected(0.346, 0.961, 2.497)
+  return config

@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-23: attention on levels 2 and 3.
+
+  python -m aec_jax.main --config=configs/audioset_level23.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level23
+
+Thesis: mAP 0.345, AUC 0.962, d' 2.506.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level23'
+  config.model = audioset.attention((2, 3))
+  config.expected = audioset.expected(0.345, 0.962, 2.506)
+  return config

@@ -1,0 +1,17 @@
+"""Thesis Table 10, level-3: attention on level 3.
+
+  python -m aec_jax.main --config=configs/audioset_level3.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_level3
+
+Thesis: mAP 0.347, AUC 0.963, d' 2.520.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_level3'
+  config.model = audioset.attention((3,))
+  config.expected = audioset.expected(0.347, 0.963, 2.520)
+  return config

@@ -1,0 +1,17 @@
+"""Thesis Table 10, LSTM: LSTM.
+
+  python -m aec_jax.main --config=configs/audioset_lstm.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_lstm
+
+Thesis: mAP 0.307, AUC 0.953, d' 2.367.
+"""
+
+from configs import audioset
+
+
+def get_config():
+  config = audioset.get_config()
+  config.name = 'audioset_lstm'
+  config.model = audioset.lstm()
+  config.expected = audioset.expected(0.307, 0.953, 2.367)
+  return config

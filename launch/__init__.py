@@ -1,0 +1,1 @@
+"""Sweeps, launchers and benchmarks."""

@@ -1,0 +1,47 @@
+"""What benchmarks share: fair timing, and the name of the hardware."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Seconds(NamedTuple):
+  """Wall time, and processor time summed over all threads."""
+
+  wall: float
+  processor: float
+
+
+def interleaved(
+  functions: Mapping[str, Callable[[], object]], runs: int = 5
+) -> dict[str, Seconds]:
+  """Median times of each function, after one run that doesn't count.
+
+  The functions take turns, so that a busy spell of the machine hits all.
+  """
+  for function in functions.values():
+    function()
+  times = {name: [] for name in functions}
+  for _ in range(runs):
+    for name, function in functions.items():
+      wall, processor = time.perf_counter(), time.process_time()
+      function()
+      wall = time.perf_counter() - wall
+      times[name].append((wall, time.process_time() - processor))
+  return {
+    name: Seconds(*map(statistics.median, zip(*pairs, strict=True)))
+    for name, pairs in times.items()
+  }
+
+
+def hardware() -> str:
+  """One line: processor model and number of cores."""
+  model = platform.processor() or platform.machine()
+  if os.path.exists('/proc/cpuinfo'):
+    with open('/proc/cpuinfo') as f:
+      lines = [line for line in f if line.startswith('model name')]
+    model = lines[0].split(':', 1)[1].strip() if lines else model
+  return f'{model}, {os.cpu_count()} cores'
