@@ -133,13 +133,14 @@ class SyntheticAudioset(AudiosetEmbeddings):
 
   VERSION = tfds.core.Version('1.0.0')
 
-  def __init__(self, *, data_dir: str, seed: int = 0, **kwargs):
-    self._seed = seed
-    super().__init__(data_dir=data_dir, **kwargs)
+  def __init__(self, *, data_dir: str, seed: int = 0, **sizes):
+    """Takes the arguments of `synthetic_audioset.make`."""
+    self._options = {'seed': seed, **sizes}
+    super().__init__(data_dir=data_dir)
 
   def download_and_prepare(self, **kwargs):
     """Writes the files, unless they are there."""
     del kwargs
     if not os.path.exists(self._folder):
-      synthetic_audioset.make(self._folder, self._seed)
+      synthetic_audioset.make(self._folder, **self._options)
       self._scan()

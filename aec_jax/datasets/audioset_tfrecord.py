@@ -191,10 +191,16 @@ def _read_fast(paths, classes) -> Examples | None:
   """Reads undamaged files; None if anything is wrong."""
   tf = import_tensorflow()
   try:
-    if not all(os.path.getsize(path) for path in paths):
-      return None  # TensorFlow takes an empty file for one without records
+    n_bytes = [os.path.getsize(path) for path in paths]
     records = tf.data.TFRecordDataset(paths, buffer_size=1 << 20)
-    (serialized,) = records.batch(1 << 40)
+    serialized = next(iter(records.batch(1 << 40)), None)
+    # TensorFlow takes a file that is empty, or cut right behind a length, for
+    # one that ends there.
+    if serialized is None or not all(n_bytes):
+      return None
+    payloads = tf.strings.length(serialized).numpy().astype(np.int64)
+    if np.sum(payloads + tfrecord.FRAME) != sum(n_bytes):
+      return None
     context, lists, _ = tf.io.parse_sequence_example(
       serialized,
       context_features={

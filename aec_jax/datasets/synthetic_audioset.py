@@ -20,7 +20,7 @@ _GROUP = 4  # classes that belong together
 _SHORT = 0.02  # share of the clips that have 1 to 9 segments
 _N_LABELS = (0.4, 0.32, 0.16, 0.08, 0.04)  # share of clips with 1, 2, … labels
 _TOGETHER = 0.6  # share of further labels that are of the first one's group
-_GAIN = (0.35, 0.7)  # of a class's prototype over the background's deviation 1
+_GAIN = (0.6, 1.2)  # of a prototype, over a background of deviation 1
 
 
 def make(

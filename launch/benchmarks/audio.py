@@ -29,7 +29,10 @@ from launch.benchmarks import timing
 _CLIPS = flags.DEFINE_string('clips', None, 'folder of wav or ogg recordings')
 _COUNT = flags.DEFINE_integer('count', 24, 'clips to prepare')
 
-SEMITONES = [s for s in range(-12, 13) if s]
+
+def semitones(i: int) -> int:
+  """The i-th clip's shift: all of -12 … 12 but 0, in a mixed order."""
+  return [s for s in range(-12, 13) if s][7 * i % 24]
 
 
 def synthetic_clip(seed: int, rate: int = 44_100) -> np.ndarray:
@@ -131,7 +134,7 @@ def librosa_prepare(x, rate):
 def time_preparation(clips) -> None:
   seconds = sum(len(x) / rate for x, rate in clips)
   print(f'\n{len(clips)} clips of {seconds / len(clips):.1f} s on average.')
-  shifts = [(x, rate, s) for (x, rate), s in zip(clips, 9 * SEMITONES)]
+  shifts = [(*clip, semitones(i)) for i, clip in enumerate(clips)]
 
   def each(function, items=clips):
     return lambda: [function(*item) for item in items]
@@ -239,11 +242,11 @@ def fidelity(clips) -> None:
   scores = {name: [] for name in shifters}
   for i, (x, rate) in enumerate(clips):
     x = waveform.peak_normalise(x[: 7 * rate])
-    semitones = SEMITONES[7 * i % len(SEMITONES)]
+    shift = semitones(i)
     centres = np.arange(0, len(x) * 16_000 // rate, 160)
-    ideal = ideal_log_mel(x, rate, semitones, centres)
-    for name, shift in shifters.items():
-      got = frames_log_mel(shift(x, rate, semitones), centres)
+    ideal = ideal_log_mel(x, rate, shift, centres)
+    for name, shifter in shifters.items():
+      got = frames_log_mel(shifter(x, rate, shift), centres)
       rises = [np.maximum(0, np.diff(y, axis=0)).sum(1) for y in (got, ideal)]
       scores[name].append(
         (np.abs(got - ideal).mean(), np.corrcoef(*rises)[0, 1])

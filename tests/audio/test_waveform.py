@@ -35,7 +35,7 @@ def harmonic_tone(fundamental, rate, seconds=1.5):
 
 def frequency(x, rate, about):
   """Of the strongest component within a semitone and a half of `about`."""
-  size = 1 << 20
+  size = 1 << 19
   spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x)), size))
   low, high = (int(about * f * size / rate) for f in (0.92, 1.09))
   return (low + spectrum[low:high].argmax()) * rate / size
@@ -185,6 +185,7 @@ def test_trim_cuts_both_ends():
 
 
 @given(WAVEFORMS, st.floats(1, 100))
+@settings(max_examples=40)
 def test_trim_gives_a_piece_and_never_all_away(x, top_db):
   trimmed = waveform.trim_silence(x, top_db)
   assert (len(trimmed) > 0) == (len(x) > 0)
@@ -197,6 +198,7 @@ def test_trim_leaves_silence_whole(samples):
 
 
 @given(WAVEFORMS)
+@settings(max_examples=40)
 def test_peak_normalise(x):
   y = waveform.peak_normalise(x)
   assert y.dtype == np.float32 and y.shape == x.shape
@@ -210,6 +212,7 @@ def test_peak_normalise(x):
 
 
 @given(WAVEFORMS, st.integers(0, 5000))
+@settings(max_examples=40)
 def test_fit_length_repeats_and_never_drops(x, length):
   y = waveform.fit_length(x, length)
   assert len(y) == max(len(x), length) and y.dtype == np.float32
@@ -253,9 +256,10 @@ def test_pitch_shift_keeps_the_length(samples, rate, semitones):
 
 
 @pytest.mark.parametrize('semitones', [*range(-12, 13), 0.5])
-def test_pitch_of_a_harmonic_tone(semitones):
-  x = harmonic_tone(311.0, 44_100)
-  y = waveform.pitch_shift(x, 44_100, semitones, 16_000)
+@pytest.mark.parametrize('rate', [44_100, 16_000])
+def test_pitch_of_a_harmonic_tone(semitones, rate):
+  x = harmonic_tone(311.0, rate)
+  y = waveform.pitch_shift(x, rate, semitones, 16_000)
   assert len(y) == 24_000
   expected = 311.0 * 2 ** (semitones / 12)
   middle = y[2000:-2000]
@@ -280,9 +284,10 @@ def test_pitch_shift_keeps_clicks_where_they_are(semitones):
   at = np.array([5000, 15_500, 26_000, 40_000])
   x[at] = 1
   y = waveform.pitch_shift(x, 44_100, semitones)
-  share = [np.sum(y[i - 441 : i + 442] ** 2) for i in at] / np.sum(y**2)
-  # 20 ms of the 46 ms window hold nearly all of a click.
-  assert np.sum(share) > 0.9
+  near = sum(np.sum(y[i - 1100 : i + 1101] ** 2) for i in at)  # 25 ms
+  # Without phase locking a click spreads over the whole window: librosa's
+  # shift has 0.86 of the energy here at best, and 0.74 at -12.
+  assert near > 0.95 * np.sum(y**2)
 
 
 def test_pitch_shift_of_silence_is_silence():

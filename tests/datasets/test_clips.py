@@ -153,7 +153,7 @@ def test_fsd_bad_files(tmp_path):
     'audio_test/r.wav': 'not a file',
   }
   assert '6 files skipped' in clips.describe()
-  with pytest.raises(UserError, match=r'6 unusable .*audio_train/b.wav': unr'):
+  with pytest.raises(UserError, match=r'6 unusable .*audio_train/b.wav.: unr'):
     from_fsdkaggle2018(tmp_path, on_bad='error')
 
 
