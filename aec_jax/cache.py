@@ -1,13 +1,13 @@
 """Stages whose outputs several experiments share."""
 
-from collections.abc import Callable
 import contextlib
 import hashlib
 import json
 import os
-from pathlib import Path
 import shutil
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 
 def digest(value) -> str:
@@ -17,10 +17,10 @@ def digest(value) -> str:
 
 
 def stage(
-    cache_dir: str | Path,
-    name: str,
-    depends: dict,
-    build: Callable[[Path], None],
+  cache_dir: str | Path,
+  name: str,
+  depends: dict,
+  build: Callable[[Path], None],
 ) -> Path:
   """The folder of a stage's output, built if it is not there.
 

@@ -48,7 +48,7 @@ class Checkpoints:
     found = _restore(self._best, template)
     if found is None:
       raise UserError(
-          f'{self.folder} holds no checkpoint: train first (--mode=train)'
+        f'{self.folder} holds no checkpoint: train first (--mode=train)'
       )
     return found
 
@@ -59,12 +59,12 @@ class Checkpoints:
 
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   return ocp.CheckpointManager(
-      folder,
-      options=ocp.CheckpointManagerOptions(
-          max_to_keep=keep,
-          cleanup_tmp_directories=True,
-          enable_async_checkpointing=False,
-      ),
+    folder,
+    options=ocp.CheckpointManagerOptions(
+      max_to_keep=keep,
+      cleanup_tmp_directories=True,
+      enable_async_checkpointing=False,
+    ),
   )
 
 
@@ -74,11 +74,11 @@ def _save(manager, step, state, history):
     return
   host = jax.tree.map(np.array, state)
   manager.save(
-      step,
-      args=ocp.args.Composite(
-          state=ocp.args.StandardSave(host), history=ocp.args.JsonSave(history)
-      ),
-      force=True,
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.StandardSave(host), history=ocp.args.JsonSave(history)
+    ),
+    force=True,
   )
   manager.wait_until_finished()
 
@@ -90,16 +90,16 @@ def _restore(manager, template):
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
     found = manager.restore(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(shapes),
-            history=ocp.args.JsonRestore(),
-        ),
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(shapes),
+        history=ocp.args.JsonRestore(),
+      ),
     )
   except (ValueError, KeyError) as error:
     reason = str(error).strip().splitlines()[0]
     raise UserError(
-        f'{manager.directory} does not hold a checkpoint of this model'
-        f' ({reason}): use another --workdir'
+      f'{manager.directory} does not hold a checkpoint of this model'
+      f' ({reason}): use another --workdir'
     ) from error
   return found['state'], found['history']

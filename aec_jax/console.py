@@ -1,9 +1,9 @@
 """What goes to the screen: log lines and tables."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from absl import logging as absl_logging
-import logging
 
 _TALKATIVE = ('/orbax/', '/jax/', '/tensorflow')
 
@@ -17,8 +17,10 @@ def configure_logging() -> None:
   handler = absl_logging.get_absl_handler()
   handler.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
   handler.addFilter(
-      lambda record: record.levelno > logging.WARNING
+    lambda record: (
+      record.levelno > logging.WARNING
       or not any(part in record.pathname for part in _TALKATIVE)
+    )
   )
   absl_logging.use_absl_handler()
 
@@ -27,11 +29,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
   """Rows of cells as aligned text, the first row being the header."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = [
-      '  '.join(
-          cell.rjust(width) if i else cell.ljust(width)
-          for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-      )
-      for row in rows
+    '  '.join(
+      cell.rjust(width) if i else cell.ljust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    for row in rows
   ]
   lines.insert(1, '  '.join('-' * width for width in widths))
   return '\n'.join(line.rstrip() for line in lines)

@@ -6,10 +6,10 @@ prints a table of finished experiments on the same examples, and of the mean of
 their probabilities.
 """
 
-from collections.abc import Sequence
 import json
-from pathlib import Path
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -44,14 +44,14 @@ class Predictor:
       gathered = batches.gather(table, step) if table else step
       batch = batches.assemble(gathered, model.classes)
       logits = model.apply(
-          {'params': params, 'batch_stats': batch_stats},
-          batch['embeddings'],
-          batch['mask'],
+        {'params': params, 'batch_stats': batch_stats},
+        batch['embeddings'],
+        batch['mask'],
       )
       return to_probabilities(logits)
 
     self.predict = jax.pmap(
-        predict, axis_name=AXIS, in_axes=(None, None, None, 0)
+      predict, axis_name=AXIS, in_axes=(None, None, None, 0)
     )
 
   def __call__(self, state) -> np.ndarray:
@@ -80,11 +80,11 @@ def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
   unfinished = path.with_name(f'.{path.name}')
   with open(unfinished, 'wb') as file:
     np.savez(
-        file,
-        probabilities=probabilities,
-        ids=examples.ids,
-        label_ids=examples.label_ids,
-        label_offsets=examples.label_offsets,
+      file,
+      probabilities=probabilities,
+      ids=examples.ids,
+      label_ids=examples.label_ids,
+      label_offsets=examples.label_offsets,
     )
   unfinished.replace(path)
 
@@ -101,8 +101,8 @@ def load_predictions(folder: str | Path) -> dict[str, np.ndarray]:
       return dict(file)
   except (OSError, ValueError) as error:
     raise UserError(
-        f'{folder} holds no finished experiment (cannot read {path.name}): run'
-        ' it first'
+      f'{folder} holds no finished experiment (cannot read {path.name}): run'
+      ' it first'
     ) from error
 
 
@@ -122,7 +122,7 @@ def mean_probabilities(folders: Sequence[str | Path]):
       first = found
     elif not np.array_equal(found['ids'], first['ids']):
       raise UserError(
-          f'{folder} was scored on other examples than {folders[0]}'
+        f'{folder} was scored on other examples than {folders[0]}'
       )
     total = total + found['probabilities']
   targets = np.zeros(first['probabilities'].shape, bool)
@@ -137,12 +137,14 @@ def compare(folders: Sequence[str]) -> str:
   for folder in folders:
     load_predictions(folder)
     results = json.loads((Path(folder) / 'results.json').read_text())
-    rows.append((
+    rows.append(
+      (
         results['experiment'],
         *_scores(results['metrics']),
         f'{results["best_step"]:,}',
         f'{results["seconds"]["train"]:,.0f}',
-    ))
+      )
+    )
   if len(folders) > 1:
     scores = metrics.summary(*mean_probabilities(folders))
     rows.append((f'mean of {len(folders)}', *_scores(scores), '', ''))

@@ -3,17 +3,17 @@
 prepare (shared through the cache) → train → score → results.json
 """
 
-from collections.abc import Sequence
 import importlib.metadata
 import json
-from pathlib import Path
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from absl import logging
 import jax
 import numpy as np
+from absl import logging
 
 from aec_jax import cache, metrics, models
 from aec_jax.checkpoint import Checkpoints
@@ -40,7 +40,7 @@ _PACK_VERSION = 1
 
 
 def run(
-    config, workdir: str | Path, cache_dir: str | Path, mode: str = 'train'
+  config, workdir: str | Path, cache_dir: str | Path, mode: str = 'train'
 ) -> dict:
   """Runs an experiment from wherever it stands to its results.
 
@@ -58,7 +58,7 @@ def run(
     UserError: the input, the config or the work folder is at fault.
   """
   workdir, start = Path(workdir), time.monotonic()
-  _check_config(config)
+  check_config(config)
   evaluation = load_splits(config, config.eval_splits, cache_dir)
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
@@ -76,12 +76,12 @@ def run(
   if mode == 'train':
     targets = evaluation.multi_hot()
     train(
-        config,
-        model,
-        Examples.concatenate(training),
-        lambda state: metrics.summary(targets, predict(state)),
-        checkpoints,
-        workdir,
+      config,
+      model,
+      Examples.concatenate(training),
+      lambda state: metrics.summary(targets, predict(state)),
+      checkpoints,
+      workdir,
     )
   results = score(config, model, evaluation, predict, checkpoints, workdir)
   results = claim | results
@@ -92,7 +92,7 @@ def run(
 
 
 def load_splits(
-    config, splits: Sequence[str], cache_dir: str | Path
+  config, splits: Sequence[str], cache_dir: str | Path
 ) -> list[Examples]:
   """The splits as they lie packed in the cache, packed if they are not yet.
 
@@ -100,18 +100,23 @@ def load_splits(
     UserError: a split is absent, or a record damaged and not to be skipped.
   """
   data_dir = config.data_dir or str(_synthetic(cache_dir))
-  return [Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
-          for split in splits]
+  return [
+    Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
+    for split in splits
+  ]
 
 
 def _synthetic(cache_dir):
   logging.info('config.data_dir is empty: using the synthetic set')
-  return cache.stage(
+  return (
+    cache.stage(
       cache_dir,
       'synthetic-audioset',
       {'version': _PACK_VERSION},
       lambda folder: synthetic_audioset.make(str(folder / 'audioset')),
-  ) / 'audioset'
+    )
+    / 'audioset'
+  )
 
 
 def _pack(config, data_dir, split, cache_dir):
@@ -119,14 +124,14 @@ def _pack(config, data_dir, split, cache_dir):
   classes = audioset_tfrecord.read_classes(data_dir)
   stats = [Path(file).stat() for file in files]
   depends = {
-      'version': _PACK_VERSION,
-      'split': split,
-      'classes': classes,
-      'damaged': config.damaged,
-      'files': [
-          (Path(file).name, stat.st_size, stat.st_mtime_ns)
-          for file, stat in zip(files, stats, strict=True)
-      ],
+    'version': _PACK_VERSION,
+    'split': split,
+    'classes': classes,
+    'damaged': config.damaged,
+    'files': [
+      (Path(file).name, stat.st_size, stat.st_mtime_ns)
+      for file, stat in zip(files, stats, strict=True)
+    ],
   }
 
   def build(folder):
@@ -153,7 +158,7 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   trainer = Trainer(config, model, examples, plan)
   del examples  # the trainer holds what it needs, perhaps on the device alone
   writer = metric_writers.create_default_writer(
-      str(workdir), asynchronous=False
+    str(workdir), asynchronous=False
   )
   history = trainer.fit(evaluate, checkpoints, writer)
   writer.close()
@@ -164,10 +169,10 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   """Scores the best checkpoint; writes `predictions.npz`."""
   start = time.monotonic()
   template = create_state(
-      model,
-      optimizer(config.optimizer),
-      examples.embeddings.shape[1:],
-      config.seed,
+    model,
+    optimizer(config.optimizer),
+    examples.embeddings.shape[1:],
+    config.seed,
   )
   state, best = checkpoints.restore_best(template)
   _, latest = checkpoints.restore(template) or (None, best)
@@ -177,19 +182,19 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']
   return {
-      'metrics': metrics.macro(ap, auc),
-      'per_class': {
-          name: {'AP': _number(a), 'AUC': _number(b)}
-          for name, a, b in zip(examples.classes, ap, auc, strict=True)
-      },
-      'n_examples': len(examples),
-      'best_step': best['evaluations'][-1]['step'],
-      'steps': evaluations[-1]['step'],
-      'evaluations': evaluations,
-      'seconds': {
-          'train': latest['seconds'],
-          'score': time.monotonic() - start,
-      },
+    'metrics': metrics.macro(ap, auc),
+    'per_class': {
+      name: {'AP': _number(a), 'AUC': _number(b)}
+      for name, a, b in zip(examples.classes, ap, auc, strict=True)
+    },
+    'n_examples': len(examples),
+    'best_step': best['evaluations'][-1]['step'],
+    'steps': evaluations[-1]['step'],
+    'evaluations': evaluations,
+    'seconds': {
+      'train': latest['seconds'],
+      'score': time.monotonic() - start,
+    },
   }
 
 
@@ -198,14 +203,21 @@ def _number(x):
   return None if np.isnan(x) else float(x)
 
 
-def _check_config(config):
+def check_config(config) -> None:
+  """Raises `UserError` for a field whose value makes no sense."""
   if config.sampling not in SAMPLINGS:
     raise UserError(
-        f'config.sampling is {config.sampling!r}; it must be one of'
-        f' {", ".join(SAMPLINGS)}'
+      f'config.sampling is {config.sampling!r}; it must be one of'
+      f' {", ".join(SAMPLINGS)}'
     )
-  for name in ('batch_size', 'max_steps', 'eval_every', 'patience',
-               'checkpoint_every', 'steps_per_dispatch'):
+  for name in (
+    'batch_size',
+    'max_steps',
+    'eval_every',
+    'patience',
+    'checkpoint_every',
+    'steps_per_dispatch',
+  ):
     if config[name] < 1:
       raise UserError(f'config.{name} is {config[name]}; it must be 1 or more')
 
@@ -214,13 +226,13 @@ def _claim(config, workdir, training, evaluation):
   """Marks the work folder as this experiment's, or refuses another's."""
   parts = [part.fingerprint() for part in (*training, *evaluation)]
   claim = {
-      'experiment': config.name,
-      'expected': config.expected.to_dict(),
-      'config': config.to_dict(),
-      'dataset_fingerprint': cache.digest(parts),
-      'n_train_examples': sum(len(part) for part in training),
-      'skipped': [e for part in (*training, *evaluation) for e in part.skipped],
-      'versions': versions(),
+    'experiment': config.name,
+    'expected': config.expected.to_dict(),
+    'config': config.to_dict(),
+    'dataset_fingerprint': cache.digest(parts),
+    'n_train_examples': sum(len(part) for part in training),
+    'skipped': [e for part in (*training, *evaluation) for e in part.skipped],
+    'versions': versions(),
   }
   path = workdir / 'experiment.json'
   if path.exists():
@@ -230,8 +242,8 @@ def _claim(config, workdir, training, evaluation):
       changed.append('the data set')
     if changed:
       raise UserError(
-          f'{workdir} holds an experiment with other settings'
-          f' ({"; ".join(changed)}): use another --workdir'
+        f'{workdir} holds an experiment with other settings'
+        f' ({"; ".join(changed)}): use another --workdir'
       )
   cache.write_json(path, claim)
   return json.loads(path.read_text(encoding='utf-8'))
@@ -245,7 +257,7 @@ def _read_claim(config, workdir):
   changed = _changes(claim['config'], config.to_dict())
   if changed:
     raise UserError(
-        f'{workdir} was trained with other settings ({"; ".join(changed)})'
+      f'{workdir} was trained with other settings ({"; ".join(changed)})'
     )
   return claim
 
@@ -282,11 +294,11 @@ def versions() -> dict[str, str]:
   device = jax.devices()[0]
   found['device'] = f'{jax.device_count()} × {device.device_kind}'
   revision = subprocess.run(
-      ['git', 'describe', '--always', '--dirty'],
-      cwd=Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      check=False,
+    ['git', 'describe', '--always', '--dirty'],
+    cwd=Path(__file__).parent,
+    capture_output=True,
+    text=True,
+    check=False,
   )
   found['revision'] = revision.stdout.strip() or 'unknown'
   return found

@@ -1,30 +1,30 @@
 """Runs one experiment: see README.md. Everything it calls can be imported."""
 
 import os
-from pathlib import Path
 import sys
+from pathlib import Path
 
 # Before TensorFlow is imported: it logs from C++ what a user can't act on, and
 # we need none of what it does with oneDNN.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-from absl import app, flags, logging  # noqa: E402
-import jax  # noqa: E402
-from ml_collections import config_flags  # noqa: E402
+import jax
+from absl import app, flags
+from ml_collections import config_flags
 
-from aec_jax import console, experiment  # noqa: E402
-from aec_jax.errors import UserError  # noqa: E402
+from aec_jax import console, experiment
+from aec_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'The experiment, such as configs/audioset_dnn1.py.'
+  'config', None, 'The experiment, such as configs/audioset_dnn1.py.'
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, "The experiment's own folder.")
 _CACHE = flags.DEFINE_string(
-    'cache_dir', None, 'Stages that experiments share [WORKDIR/../cache].'
+  'cache_dir', None, 'Stages that experiments share [WORKDIR/../cache].'
 )
 _MODE = flags.DEFINE_enum(
-    'mode', 'train', ('train', 'evaluate'), 'evaluate: restore and score again.'
+  'mode', 'train', ('train', 'evaluate'), 'evaluate: restore and score again.'
 )
 
 
@@ -32,7 +32,7 @@ def main(argv):
   if len(argv) > 1:
     raise UserError(f'unexpected argument {argv[1]!r}; every option is --name=')
   for name in ('config', 'workdir'):
-    if flags.FLAGS[name].value is None:
+    if not flags.FLAGS[name].value:
       raise UserError(f'--{name} is missing')
   workdir = Path(_WORKDIR.value)
   cache_dir = Path(_CACHE.value or workdir.parent / 'cache')

@@ -5,18 +5,17 @@ masks by `fold_in`. A run that is killed and started again ends with the same
 bits as an unbroken one.
 """
 
-from collections.abc import Callable, Iterator
 import dataclasses
-import functools
 import time
+from collections.abc import Callable, Iterator
 
-from absl import logging
 import flax
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl import logging
+from jax import lax
 
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.errors import UserError
@@ -26,22 +25,22 @@ AXIS = 'device'
 
 # Each maps logits and targets (example, class) to losses (example,).
 LOSSES = {
-    'binary': lambda logits, targets: jnp.mean(
-        optax.sigmoid_binary_cross_entropy(logits, targets), -1
-    ),
-    'categorical': optax.softmax_cross_entropy,
+  'binary': lambda logits, targets: jnp.mean(
+    optax.sigmoid_binary_cross_entropy(logits, targets), -1
+  ),
+  'categorical': optax.softmax_cross_entropy,
 }
 
 # Thesis §3.2.5. `momentum`, `b1` and `b2` are read by those that have them.
 OPTIMIZERS = {
-    'sgd': lambda c: optax.sgd(c.learning_rate),
-    'momentum': lambda c: optax.sgd(c.learning_rate, c.momentum),
-    'nesterov': lambda c: optax.sgd(c.learning_rate, c.momentum, nesterov=True),
-    'adagrad': lambda c: optax.adagrad(c.learning_rate),
-    'rmsprop': lambda c: optax.rmsprop(c.learning_rate),
-    'adam': lambda c: optax.adam(c.learning_rate, c.b1, c.b2),
-    'adamax': lambda c: optax.adamax(c.learning_rate, c.b1, c.b2),
-    'nadam': lambda c: optax.nadam(c.learning_rate, c.b1, c.b2),
+  'sgd': lambda c: optax.sgd(c.learning_rate),
+  'momentum': lambda c: optax.sgd(c.learning_rate, c.momentum),
+  'nesterov': lambda c: optax.sgd(c.learning_rate, c.momentum, nesterov=True),
+  'adagrad': lambda c: optax.adagrad(c.learning_rate),
+  'rmsprop': lambda c: optax.rmsprop(c.learning_rate),
+  'adam': lambda c: optax.adam(c.learning_rate, c.b1, c.b2),
+  'adamax': lambda c: optax.adamax(c.learning_rate, c.b1, c.b2),
+  'nadam': lambda c: optax.nadam(c.learning_rate, c.b1, c.b2),
 }
 
 
@@ -63,8 +62,8 @@ def optimizer(config) -> optax.GradientTransformation:
   """
   if config.name not in OPTIMIZERS:
     raise UserError(
-        f'config.optimizer.name is {config.name!r}; it must be one of'
-        f' {", ".join(sorted(OPTIMIZERS))}'
+      f'config.optimizer.name is {config.name!r}; it must be one of'
+      f' {", ".join(sorted(OPTIMIZERS))}'
     )
   return OPTIMIZERS[config.name](config)
 
@@ -83,10 +82,10 @@ def create_state(model, tx, example_shape, seed: int) -> TrainState:
     variables = model.init(key, x, mask, train=True)
     params = variables['params']
     return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        batch_stats=variables.get('batch_stats', {}),
-        opt_state=tx.init(params),
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      batch_stats=variables.get('batch_stats', {}),
+      opt_state=tx.init(params),
     )
 
   return create(jax.random.key(seed))
@@ -112,12 +111,12 @@ def train_step(model, tx, config, state: TrainState, batch: dict):
 
   def objective(params):
     logits, updates = model.apply(
-        {'params': params, 'batch_stats': state.batch_stats},
-        batch['embeddings'],
-        batch['mask'],
-        train=True,
-        rngs={'dropout': key},
-        mutable=['batch_stats'],
+      {'params': params, 'batch_stats': state.batch_stats},
+      batch['embeddings'],
+      batch['mask'],
+      train=True,
+      rngs={'dropout': key},
+      mutable=['batch_stats'],
     )
     loss = jnp.mean(LOSSES[config.loss](logits, batch['targets']))
     extra = penalty(params, config.optimizer.l1, config.optimizer.l2)
@@ -127,10 +126,10 @@ def train_step(model, tx, config, state: TrainState, batch: dict):
   grads, loss = lax.pmean((grads, loss), AXIS)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   state = TrainState(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      batch_stats=batch_stats,
-      opt_state=opt_state,
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    batch_stats=batch_stats,
+    opt_state=opt_state,
   )
   return state, loss
 
@@ -153,11 +152,11 @@ def make_train_steps(model, tx, config) -> Callable:
     return lax.scan(body, state, plan)
 
   return jax.pmap(
-      steps,
-      axis_name=AXIS,
-      in_axes=(None, None, 0),
-      out_axes=(None, None),
-      donate_argnums=(0,),
+    steps,
+    axis_name=AXIS,
+    in_axes=(None, None, 0),
+    out_axes=(None, None),
+    donate_argnums=(0,),
   )
 
 
@@ -223,8 +222,8 @@ class Trainer:
     self.devices = jax.local_device_count()
     if config.batch_size % jax.device_count():
       raise UserError(
-          f'config.batch_size is {config.batch_size}, which'
-          f' {jax.device_count()} devices cannot share equally'
+        f'config.batch_size is {config.batch_size}, which'
+        f' {jax.device_count()} devices cannot share equally'
       )
     self.config, self.model, self.plan = config, model, plan
     self.tx = optimizer(config.optimizer)
@@ -235,10 +234,12 @@ class Trainer:
 
   def create_state(self) -> TrainState:
     return create_state(
-        self.model, self.tx, self.example_shape, self.config.seed
+      self.model, self.tx, self.example_shape, self.config.seed
     )
 
-  def fit(self, evaluate: Callable, checkpoints: Checkpoints, writer) -> History:
+  def fit(
+    self, evaluate: Callable, checkpoints: Checkpoints, writer
+  ) -> History:
     """Trains from the latest checkpoint until patience or max_steps ends.
 
     Args:
@@ -283,9 +284,9 @@ class Trainer:
   def _evaluate(self, step, state, evaluate, history, writer, checkpoints):
     metrics = evaluate(state)
     entry = {
-        'step': step,
-        'loss': history.loss_sum / history.loss_steps,
-        **metrics,
+      'step': step,
+      'loss': history.loss_sum / history.loss_steps,
+      **metrics,
     }
     history.evaluations.append(entry)
     history.loss_sum, history.loss_steps = 0.0, 0
@@ -296,7 +297,7 @@ class Trainer:
   def _plans(self, todo):
     """The plan of each span, as the pmapped steps take it."""
     dataset = self.plan.dataset(
-        todo, host=jax.process_index(), hosts=jax.process_count()
+      todo, host=jax.process_index(), hosts=jax.process_count()
     )
     for plan in dataset.as_numpy_iterator():
       if not self.resident:
@@ -314,8 +315,8 @@ def on_device(config) -> bool:
   places = ('device', 'host')
   if config.examples_on not in places:
     raise UserError(
-        f'config.examples_on is {config.examples_on!r}; it must be one of'
-        f' {", ".join(places)}'
+      f'config.examples_on is {config.examples_on!r}; it must be one of'
+      f' {", ".join(places)}'
     )
   return config.examples_on == 'device'
 
@@ -324,9 +325,9 @@ def _check_finite(losses, start, checkpoints):
   bad = np.flatnonzero(~np.isfinite(losses))
   if bad.size:
     raise UserError(
-        f'the loss is {losses[bad[0]]} at step {start + bad[0] + 1}: try a lower'
-        ' config.optimizer.learning_rate; the last good checkpoint is in'
-        f' {checkpoints.folder}'
+      f'the loss is {losses[bad[0]]} at step {start + bad[0] + 1}: try a lower'
+      ' config.optimizer.learning_rate; the last good checkpoint is in'
+      f' {checkpoints.folder}'
     )
 
 
@@ -348,14 +349,14 @@ class Progress:
     rate = (step - self.since_step) / (now - self.since)
     best = self.history.best(self.config.metric)
     logging.info(
-        'step %s/%s · %s examples/s · loss %.5f · best %s %s · %s left',
-        f'{step:,}',
-        f'{self.config.max_steps:,}',
-        f'{rate * self.config.batch_size:,.0f}',
-        float(np.mean(losses)),
-        self.config.metric,
-        f'{best[self.config.metric]:.4f} at {best["step"]:,}' if best else '-',
-        duration((self.config.max_steps - step) / rate),
+      'step %s/%s · %s examples/s · loss %.5f · best %s %s · %s left',
+      f'{step:,}',
+      f'{self.config.max_steps:,}',
+      f'{rate * self.config.batch_size:,.0f}',
+      float(np.mean(losses)),
+      self.config.metric,
+      f'{best[self.config.metric]:.4f} at {best["step"]:,}' if best else '-',
+      duration((self.config.max_steps - step) / rate),
     )
     self._restart(step)
 

@@ -50,14 +50,16 @@ def get_config() -> ConfigDict:
 
 
 def _hidden(name: str, hidden: tuple[int, ...]) -> ConfigDict:
-  return ConfigDict({
+  return ConfigDict(
+    {
       'name': name,
       'hidden': hidden,
       'dropout': 0.4,
       'batch_norm': True,
       'bn_momentum': 0.9,
       'dtype': 'bfloat16',
-  })
+    }
+  )
 
 
 def dnn() -> ConfigDict:

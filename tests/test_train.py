@@ -2,12 +2,13 @@
 
 import types
 
-from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ml_collections import ConfigDict
 
 from aec_jax import checkpoint, metrics, models, train
 from aec_jax.datasets.examples import Examples
@@ -20,14 +21,16 @@ from configs import audioset
 
 def tiny_config(**overrides):
   config = audioset.get_config()
-  config.update({
+  config.update(
+    {
       'batch_size': 8,
       'max_steps': 12,
       'eval_every': 4,
       'checkpoint_every': 3,
       'steps_per_dispatch': 2,
       **overrides,
-  })
+    }
+  )
   config.model.hidden = (8, 8, 8)
   config.model.dtype = 'float32'
   return config
@@ -43,12 +46,12 @@ def tiny_examples(examples=24, classes=3, seed=0):
   embeddings = (centres[labels][:, None] + noise).astype(np.uint8)
   embeddings[np.arange(4) >= n_segments[:, None]] = 0
   return Examples(
-      embeddings=embeddings,
-      n_segments=n_segments,
-      label_ids=labels.astype(np.int16),
-      label_offsets=np.arange(examples + 1),
-      ids=np.array([b'%05d' % i for i in range(examples)]),
-      classes=tuple('abc'[:classes]),
+    embeddings=embeddings,
+    n_segments=n_segments,
+    label_ids=labels.astype(np.int16),
+    label_offsets=np.arange(examples + 1),
+    ids=np.array([b'%05d' % i for i in range(examples)]),
+    classes=tuple('abc'[:classes]),
   )
 
 
@@ -76,9 +79,9 @@ def fit(config, folder, evaluate=None, examples=None):
   targets = (examples or tiny_examples(seed=1)).multi_hot()
   checkpoints = checkpoint.Checkpoints(folder)
   history = run.fit(
-      evaluate or (lambda state: metrics.summary(targets, predict(state))),
-      checkpoints,
-      Writer(),
+    evaluate or (lambda state: metrics.summary(targets, predict(state))),
+    checkpoints,
+    Writer(),
   )
   state, _ = checkpoints.restore(run.create_state())
   checkpoints.close()
@@ -100,11 +103,11 @@ def test_it_learns_a_set_it_can_separate(tmp_path):
 @pytest.mark.parametrize('alpha', [0.0, 0.5])
 def test_examples_on_the_host_give_the_same_bits(tmp_path, alpha):
   configs = (
-      tiny_config(examples_on=place, mixup_alpha=alpha)
-      for place in ('device', 'host')
+    tiny_config(examples_on=place, mixup_alpha=alpha)
+    for place in ('device', 'host')
   )
   (a, one), (b, other) = (
-      fit(config, tmp_path / config.examples_on) for config in configs
+    fit(config, tmp_path / config.examples_on) for config in configs
   )
   assert_equal_trees(a, b)
   assert one.evaluations == other.evaluations
@@ -131,7 +134,7 @@ def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop):
   targets = tiny_examples(seed=1).multi_hot()
   with pytest.raises(Cut):
     run.fit(
-        lambda s: metrics.summary(targets, predict(s)), checkpoints, Writer()
+      lambda s: metrics.summary(targets, predict(s)), checkpoints, Writer()
     )
   checkpoints.close()
   resumed, resumed_history = fit(tiny_config(), tmp_path / 'cut')
@@ -172,8 +175,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    numbers=st.tuples(*[st.integers(1, 30)] * 4),
-    data=st.data(),
+  numbers=st.tuples(*[st.integers(1, 30)] * 4),
+  data=st.data(),
 )
 def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   names = ('max_steps', 'eval_every', 'checkpoint_every', 'steps_per_dispatch')
@@ -182,9 +185,9 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   assert [stop for _, stop in whole[:-1]] == [start for start, _ in whole[1:]]
   assert whole[-1][1] == config.max_steps
   saved = [
-      start
-      for start, _ in whole
-      if not start % config.eval_every or not start % config.checkpoint_every
+    start
+    for start, _ in whole
+    if not start % config.eval_every or not start % config.checkpoint_every
   ]
   start = data.draw(st.sampled_from(saved))
   assert list(train.spans(start, config)) == [s for s in whole if s[0] >= start]
@@ -220,13 +223,13 @@ def test_losses_are_per_example():
   p = 1 / (1 + np.exp(-logits))
   binary = -np.mean(targets * np.log(p) + (1 - targets) * np.log(1 - p), 1)
   np.testing.assert_allclose(
-      train.LOSSES['binary'](logits, targets), binary, rtol=1e-5
+    train.LOSSES['binary'](logits, targets), binary, rtol=1e-5
   )
   q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   np.testing.assert_allclose(
-      train.LOSSES['categorical'](logits, targets),
-      -np.log(q[targets > 0]),
-      rtol=1e-5,
+    train.LOSSES['categorical'](logits, targets),
+    -np.log(q[targets > 0]),
+    rtol=1e-5,
   )
 
 
@@ -236,13 +239,15 @@ def test_every_example_is_predicted_once_in_order(count, place):
   config = tiny_config(examples_on=place)
   examples = tiny_examples(count)
   model = models.classifier(config.model, 3, train.AXIS)
-  state = train.create_state(model, train.optimizer(config.optimizer), (4, 16), 0)
+  state = train.create_state(
+    model, train.optimizer(config.optimizer), (4, 16), 0
+  )
   found = Predictor(config, model, examples)(state)
   batch = batches.decode(batches.rows(examples), 3)
   logits = models.classifier(config.model, 3).apply(
-      {'params': state.params, 'batch_stats': state.batch_stats},
-      batch['embeddings'],
-      batch['mask'],
+    {'params': state.params, 'batch_stats': state.batch_stats},
+    batch['embeddings'],
+    batch['mask'],
   )
   assert found.shape == (count, 3)
   np.testing.assert_allclose(found, jax.nn.sigmoid(logits), atol=1e-6)
@@ -260,15 +265,15 @@ def test_mixup_is_equation_27():
   x = np.where(valid[..., None], x, 0.0)
   scale = weight[:, None, None]
   np.testing.assert_allclose(
-      batch['embeddings'],
-      scale * x[first] + (1 - scale) * x[second],
-      atol=1e-6,
+    batch['embeddings'],
+    scale * x[first] + (1 - scale) * x[second],
+    atol=1e-6,
   )
   y = examples.multi_hot()
   np.testing.assert_allclose(
-      batch['targets'],
-      weight[:, None] * y[first] + (1 - weight[:, None]) * y[second],
-      atol=1e-6,
+    batch['targets'],
+    weight[:, None] * y[first] + (1 - weight[:, None]) * y[second],
+    atol=1e-6,
   )
   expected = valid[first] | valid[second]
   expected[0] = valid[0]  # λ = 1: the partner is not heard

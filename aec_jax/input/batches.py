@@ -14,9 +14,9 @@ from aec_jax.datasets.examples import Examples
 def rows(examples: Examples) -> dict[str, np.ndarray]:
   """The arrays a step gathers from, all with the example axis first."""
   return {
-      'embeddings': examples.embeddings,  # (example, segment, feature)
-      'n_segments': examples.n_segments,  # (example,)
-      'labels': examples.packed_labels(),  # (example, ceil(class / 8))
+    'embeddings': examples.embeddings,  # (example, segment, feature)
+    'n_segments': examples.n_segments,  # (example,)
+    'labels': examples.packed_labels(),  # (example, ceil(class / 8))
   }
 
 
@@ -44,9 +44,9 @@ def decode(row: dict, classes: int) -> dict:
     embeddings = dequantise(embeddings)
   bits = jnp.unpackbits(row['labels'], axis=-1, count=classes)
   return {
-      'embeddings': jnp.where(mask[..., None], embeddings, 0.0),
-      'mask': mask,
-      'targets': bits.astype(jnp.float32),
+    'embeddings': jnp.where(mask[..., None], embeddings, 0.0),
+    'mask': mask,
+    'targets': bits.astype(jnp.float32),
   }
 
 
@@ -68,9 +68,9 @@ def mix(first: dict, second: dict, weight: jax.Array) -> dict:
 
   mixed = (weight < 1)[:, None]
   return {
-      'embeddings': blend(first['embeddings'], second['embeddings']),
-      'mask': first['mask'] | (mixed & second['mask']),
-      'targets': blend(first['targets'], second['targets']),
+    'embeddings': blend(first['embeddings'], second['embeddings']),
+    'mask': first['mask'] | (mixed & second['mask']),
+    'targets': blend(first['targets'], second['targets']),
   }
 
 
@@ -82,8 +82,8 @@ def gather(table: dict, step: dict) -> dict:
     step: {'first'} or {'first', 'second', 'weight'}, indices of any shape.
   """
   return {
-      name: value if name == 'weight' else take(table, value)
-      for name, value in step.items()
+    name: value if name == 'weight' else take(table, value)
+    for name, value in step.items()
   }
 
 

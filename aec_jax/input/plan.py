@@ -13,8 +13,8 @@ is no sampler state to save, no permutation in memory, and any host can compute
 any part of any step.
 """
 
-from collections.abc import Iterable
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Groups:
   def of_all(cls, examples: int) -> 'Groups':
     """One group of all examples: unbalanced sampling."""
     return cls(
-        np.arange(examples, dtype=np.int32), np.array([0, examples], np.int64)
+      np.arange(examples, dtype=np.int32), np.array([0, examples], np.int64)
     )
 
   @classmethod
@@ -68,10 +68,10 @@ class Plan:
   mixup_alpha: float = 0.0
 
   def dataset(
-      self,
-      spans: Iterable[tuple[int, int]],
-      host: int = 0,
-      hosts: int = 1,
+    self,
+    spans: Iterable[tuple[int, int]],
+    host: int = 0,
+    hosts: int = 1,
   ):
     """The plan of several spans of steps as a `tf.data.Dataset`.
 
@@ -91,7 +91,9 @@ class Plan:
     import tensorflow as tf
 
     if self.batch_size % hosts:
-      raise ValueError(f'{hosts} hosts cannot share a batch of {self.batch_size}')
+      raise ValueError(
+        f'{hosts} hosts cannot share a batch of {self.batch_size}'
+      )
     share = self.batch_size // hosts
     tables = _Tables(self.groups)
 
@@ -103,9 +105,9 @@ class Plan:
 
     spans = np.asarray(list(spans), np.int64).reshape(-1, 2)
     return (
-        tf.data.Dataset.from_tensor_slices(spans)
-        .map(plan, num_parallel_calls=2, deterministic=True)
-        .prefetch(2)
+      tf.data.Dataset.from_tensor_slices(spans)
+      .map(plan, num_parallel_calls=2, deterministic=True)
+      .prefetch(2)
     )
 
   def _draw(self, tables, positions):
@@ -118,15 +120,15 @@ class Plan:
     # Only the odd positions are mixed: draw for them alone.
     mixed = tf.where(flat % 2 == 1)  # (mixed, 1)
     second = tf.tensor_scatter_nd_update(
-        first,
-        mixed,
-        tables.draw(tf.gather_nd(flat, mixed), self.seed, stream=1),
+      first,
+      mixed,
+      tables.draw(tf.gather_nd(flat, mixed), self.seed, stream=1),
     )
     weight = tf.where(flat % 2 == 1, self._weights(positions), 1.0)
     return {
-        'first': tf.reshape(first, shape),
-        'second': tf.reshape(second, shape),
-        'weight': tf.reshape(weight, shape),
+      'first': tf.reshape(first, shape),
+      'second': tf.reshape(second, shape),
+      'weight': tf.reshape(weight, shape),
     }
 
   def _weights(self, positions):
@@ -137,10 +139,10 @@ class Plan:
       step = row[0] // self.batch_size
       # float64: at α = 0.1 float32 gammas underflow to 0 / 0.
       pair = tf.random.stateless_gamma(
-          [2, self.batch_size],
-          seed=tf.stack([tf.constant(self.seed, tf.int64), step]),
-          alpha=tf.constant(self.mixup_alpha, tf.float64),
-          dtype=tf.float64,
+        [2, self.batch_size],
+        seed=tf.stack([tf.constant(self.seed, tf.int64), step]),
+        alpha=tf.constant(self.mixup_alpha, tf.float64),
+        dtype=tf.float64,
       )
       weight = tf.cast(pair[0] / (pair[0] + pair[1]), tf.float32)
       return tf.gather(weight, row - step * self.batch_size)
@@ -171,11 +173,11 @@ class _Tables:
     group = _shuffle(positions % groups, groups - 1, seed, order, rounds)
     count = tf.gather(self.counts, group)
     element = _shuffle(
-        rounds % count,
-        count - 1,
-        seed,
-        group + stream * groups,
-        rounds // count,
+      rounds % count,
+      count - 1,
+      seed,
+      group + stream * groups,
+      rounds // count,
     )
     return tf.gather(self.members, tf.gather(self.starts, group) + element)
 
@@ -184,12 +186,14 @@ def _shuffle(index, max_index, seed, word1, word2):
   """Where `index` goes in a shuffle of 0 … max_index; all int64 (draw,)."""
   import tensorflow as tf
 
-  words = tf.stack([tf.fill(tf.shape(index), tf.cast(seed, tf.int64)), word1, word2], 1)
+  words = tf.stack(
+    [tf.fill(tf.shape(index), tf.cast(seed, tf.int64)), word1, word2], 1
+  )
   # The raw op: tf.random.experimental.index_shuffle pads a matrix of seeds
   # along the wrong axis (TensorFlow 2.21).
   return tf.raw_ops.RandomIndexShuffle(
-      index=index,
-      seed=words,
-      max_index=tf.broadcast_to(tf.cast(max_index, tf.int64), tf.shape(index)),
-      rounds=4,
+    index=index,
+    seed=words,
+    max_index=tf.broadcast_to(tf.cast(max_index, tf.int64), tf.shape(index)),
+    rounds=4,
   )

@@ -4,9 +4,9 @@ from aec_jax.errors import UserError
 from aec_jax.models import classifiers
 
 CLASSIFIERS = {
-    'dnn': classifiers.DNN,
-    'lstm': classifiers.LSTM,
-    'attention': classifiers.MultiLevelAttention,
+  'dnn': classifiers.DNN,
+  'lstm': classifiers.LSTM,
+  'attention': classifiers.MultiLevelAttention,
 }
 
 
@@ -22,14 +22,14 @@ def classifier(config, classes: int, axis_name: str | None = None):
     UserError: the name or a field is unknown, or the levels do not exist.
   """
   fields = {
-      key: tuple(value) if isinstance(value, list | tuple) else value
-      for key, value in config.items()
+    key: tuple(value) if isinstance(value, list | tuple) else value
+    for key, value in config.items()
   }
   name = fields.pop('name')
   if name not in CLASSIFIERS:
     raise UserError(
-        f'config.model.name is {name!r}; it must be one of'
-        f' {", ".join(sorted(CLASSIFIERS))}'
+      f'config.model.name is {name!r}; it must be one of'
+      f' {", ".join(sorted(CLASSIFIERS))}'
     )
   try:
     return CLASSIFIERS[name](classes=classes, axis_name=axis_name, **fields)

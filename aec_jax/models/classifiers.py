@@ -14,9 +14,9 @@ from aec_jax.models.layers import Dense, Dropout, MaskedBatchNorm, product
 # What a classification module f of eq. 22 may be passed through. 'relu' is the
 # thesis's word; 'sigmoid' is what its references 34 and 73 have.
 F_ACTIVATIONS = {
-    'linear': lambda x: x,
-    'relu': nn.relu,
-    'sigmoid': nn.sigmoid,
+  'linear': lambda x: x,
+  'relu': nn.relu,
+  'sigmoid': nn.sigmoid,
 }
 
 LSTM_ACTIVATIONS = {'tanh': jnp.tanh, 'relu': nn.relu}
@@ -35,11 +35,11 @@ class HiddenLayer(nn.Module):
   @nn.compact
   def __call__(self, x, mask, train):
     x = Dense(
-        self.features, self.dtype, nn.initializers.he_uniform(), name='dense'
+      self.features, self.dtype, nn.initializers.he_uniform(), name='dense'
     )(x)
     if self.batch_norm:
       x = MaskedBatchNorm(
-          self.bn_momentum, axis_name=self.axis_name, name='norm'
+        self.bn_momentum, axis_name=self.axis_name, name='norm'
       )(x, mask, train)
     return Dropout(self.dropout, self.axis_name)(nn.relu(x), train)
 
@@ -68,13 +68,13 @@ class Classifier(nn.Module):
   def hidden_layer(self, level: int) -> HiddenLayer:
     """The hidden layer of a level, counted from 1."""
     return HiddenLayer(
-        features=self.hidden[level - 1],
-        dropout=self.dropout,
-        batch_norm=self.batch_norm,
-        bn_momentum=self.bn_momentum,
-        dtype=self.dtype,
-        axis_name=self.axis_name,
-        name=f'hidden{level}',
+      features=self.hidden[level - 1],
+      dropout=self.dropout,
+      batch_norm=self.batch_norm,
+      bn_momentum=self.bn_momentum,
+      dtype=self.dtype,
+      axis_name=self.axis_name,
+      name=f'hidden{level}',
     )
 
   def output_layer(self) -> Dense:
@@ -109,7 +109,7 @@ class LSTM(Classifier):
     everywhere = jnp.ones(x.shape[:1], bool)
     if self.batch_norm:
       x = MaskedBatchNorm(
-          self.bn_momentum, axis_name=self.axis_name, name='norm'
+        self.bn_momentum, axis_name=self.axis_name, name='norm'
       )(x, everywhere, train)
     x = Dropout(self.dropout, self.axis_name)(x, train)
     return self.output_layer()(x)
@@ -119,9 +119,7 @@ class LSTM(Classifier):
     activation = LSTM_ACTIVATIONS[self.activation]
     # Gates in the order input, forget, cell, output.
     gates = Dense(4 * units, self.dtype, bias_init=_forget_one, name='input')(x)
-    recurrent = self.param(
-        'recurrent', _orthogonal_blocks, (units, 4 * units)
-    )
+    recurrent = self.param('recurrent', _orthogonal_blocks, (units, 4 * units))
 
     def step(carry, inputs):
       h, c = carry
@@ -191,15 +189,15 @@ class MultiLevelAttention(Classifier):
       x = self.hidden_layer(level)(x, mask, train)  # (batch, segment, unit)
       if level in self.levels:
         attention = Attention(
-            self.classes,
-            self.f_activation,
-            self.dtype,
-            name=f'attention{level}',
+          self.classes,
+          self.f_activation,
+          self.dtype,
+          name=f'attention{level}',
         )
         pooled.append(attention(x, mask))
     y = jnp.concatenate(pooled, -1)  # (batch, level × class)
     if self.pool_norm:
       y = MaskedBatchNorm(
-          self.bn_momentum, axis_name=self.axis_name, name='pool_norm'
+        self.bn_momentum, axis_name=self.axis_name, name='pool_norm'
       )(y, jnp.ones(y.shape[:1], bool), train)
     return self.output_layer()(y)

@@ -41,10 +41,10 @@ def convolve(x: jax.Array, w: jax.Array, dtype: str = 'float32') -> jax.Array:
   if not _winograd_pays(x.shape, w.shape):
     return _direct(x, w, dtype)
   return lax.platform_dependent(
-      x,
-      w,
-      cpu=partial(winograd, dtype=dtype),
-      default=partial(_direct, dtype=dtype),
+    x,
+    w,
+    cpu=partial(winograd, dtype=dtype),
+    default=partial(_direct, dtype=dtype),
   )
 
 
@@ -59,10 +59,10 @@ def _convolve_backward(dtype, residuals, grad):
   if not _winograd_pays(x.shape, w.shape):
     return grad_x, _direct_kernel_gradient(x, grad, w.shape[0], dtype)
   grad_w = lax.platform_dependent(
-      x,
-      grad,
-      cpu=partial(winograd_kernel_gradient, dtype=dtype),
-      default=partial(_direct_kernel_gradient, size=w.shape[0], dtype=dtype),
+    x,
+    grad,
+    cpu=partial(winograd_kernel_gradient, dtype=dtype),
+    default=partial(_direct_kernel_gradient, size=w.shape[0], dtype=dtype),
   )
   return grad_x, grad_w
 
@@ -73,11 +73,11 @@ convolve.defvjp(_convolve_forward, _convolve_backward)
 def _winograd_pays(x_shape, w_shape) -> bool:
   n, h, w, channels = x_shape
   return (
-      w_shape[:2] == (3, 3)
-      and h % 2 == 0
-      and w % 2 == 0
-      and n * h * w // 4 >= _MIN_ROWS
-      and min(channels, w_shape[3]) >= _MIN_CHANNELS
+    w_shape[:2] == (3, 3)
+    and h % 2 == 0
+    and w % 2 == 0
+    and n * h * w // 4 >= _MIN_ROWS
+    and min(channels, w_shape[3]) >= _MIN_CHANNELS
   )
 
 
@@ -85,12 +85,12 @@ def _correlate(x, w, padding, dimensions, dtype):
   if dtype == 'bfloat16':
     x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
   return lax.conv_general_dilated(
-      x,
-      w,
-      (1, 1),
-      padding,
-      dimension_numbers=dimensions,
-      preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+    x,
+    w,
+    (1, 1),
+    padding,
+    dimension_numbers=dimensions,
+    preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
   )
 
 
@@ -140,8 +140,9 @@ def _planes(x, dtype):
   """x (n, h, w, c) -> 16 arrays (n · h/2 · w/2, c), one row per tile."""
   h, w = x.shape[1:3]
   x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  grid = [[x[:, i : i + h : 2, j : j + w : 2] for j in range(4)]
-          for i in range(4)]
+  grid = [
+    [x[:, i : i + h : 2, j : j + w : 2] for j in range(4)] for i in range(4)
+  ]
   return _rows(_along_both(_mix_input, grid), dtype)
 
 
@@ -165,8 +166,8 @@ def winograd(x: jax.Array, w: jax.Array, dtype: str) -> jax.Array:
   def chunk(x):
     planes = _planes(x, dtype)
     out = [
-        _dot(p, k).reshape(-1, height, width, w.shape[3])
-        for p, k in zip(planes, kernels, strict=True)
+      _dot(p, k).reshape(-1, height, width, w.shape[3])
+      for p, k in zip(planes, kernels, strict=True)
     ]
     grid = _along_both(_mix_output, [out[i : i + 4] for i in range(0, 16, 4)])
     lines = [jnp.stack(line, 3) for line in grid]  # (n, h/2, w/2, 2, o)
@@ -178,26 +179,25 @@ def winograd(x: jax.Array, w: jax.Array, dtype: str) -> jax.Array:
 
 
 def winograd_kernel_gradient(
-    x: jax.Array, grad: jax.Array, dtype: str
+  x: jax.Array, grad: jax.Array, dtype: str
 ) -> jax.Array:
   """The gradient of `winograd` by its kernel, (3, 3, channel, feature)."""
 
   def chunk(x, grad):
     grid = [[grad[:, i::2, j::2] for j in range(2)] for i in range(2)]
     outs = _rows(_along_both(_unmix_output, grid), dtype)
-    return [
-        _dot(p.T, o)
-        for p, o in zip(_planes(x, dtype), outs, strict=True)
-    ]
+    return [_dot(p.T, o) for p, o in zip(_planes(x, dtype), outs, strict=True)]
 
   size = max(1, _ROWS_PER_CHUNK // (x.shape[1] * x.shape[2] // 4))
   sums = _sum_chunks(chunk, (x, grad), size)
-  return jnp.stack([
+  return jnp.stack(
+    [
       jnp.stack(line)
       for line in _along_both(
-          _unmix_kernel, [sums[i : i + 4] for i in range(0, 16, 4)]
+        _unmix_kernel, [sums[i : i + 4] for i in range(0, 16, 4)]
       )
-  ])
+    ]
+  )
 
 
 def _split(x, size):

@@ -5,8 +5,8 @@ norm reduces over `axis_name`, and a dropout mask depends on an example's
 position in the *global* batch.
 """
 
-from collections.abc import Callable
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -17,9 +17,9 @@ from jax import lax
 @jax.custom_vjp
 def _product_bfloat16(x, w):
   return jnp.dot(
-      x.astype(jnp.bfloat16),
-      w.astype(jnp.bfloat16),
-      preferred_element_type=jnp.float32,
+    x.astype(jnp.bfloat16),
+    w.astype(jnp.bfloat16),
+    preferred_element_type=jnp.float32,
   )
 
 
@@ -71,7 +71,7 @@ class Dense(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel = self.param(
-        'kernel', self.kernel_init, (x.shape[-1], self.features)
+      'kernel', self.kernel_init, (x.shape[-1], self.features)
     )
     bias = self.param('bias', self.bias_init, (self.features,))
     return product(x, kernel, self.dtype) + bias
@@ -112,9 +112,9 @@ class MaskedBatchNorm(nn.Module):
     weight = mask.astype(x.dtype)[..., None]
     axes = tuple(range(x.ndim - 1))
     sums = (
-        jnp.sum(weight),
-        jnp.sum(x * weight, axes),
-        jnp.sum(x * x * weight, axes),
+      jnp.sum(weight),
+      jnp.sum(x * weight, axes),
+      jnp.sum(x * x * weight, axes),
     )
     if self.axis_name and not self.is_initializing():
       sums = lax.psum(sums, self.axis_name)

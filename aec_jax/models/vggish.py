@@ -4,7 +4,7 @@ All take log-mel examples (batch, frame, band) and keep their parameters in
 float32. Thesis Table 1 and §5.2.2.
 """
 
-from typing import Callable
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ EMBEDDING_SIZE = 128
 # Table 1: blocks of 3×3 convolutions by their names and widths, each block
 # followed by a 2×2 max pool. The names are those of the released checkpoint.
 CONVOLUTIONS = (
-    (('conv1', 64),),
-    (('conv2', 128),),
-    (('conv3_1', 256), ('conv3_2', 256)),
-    (('conv4_1', 512), ('conv4_2', 512)),
+  (('conv1', 64),),
+  (('conv2', 128),),
+  (('conv3_1', 256), ('conv3_2', 256)),
+  (('conv4_1', 512), ('conv4_2', 512)),
 )
 HIDDEN = (('fc1_1', 4096), ('fc1_2', 4096))
 
@@ -109,7 +109,7 @@ class VGGish(nn.Module):
   def _norm(self, name, x, mask, train):
     mask = mask.reshape(-1, *[1] * (x.ndim - 2))
     norm = MaskedBatchNorm(
-        self.bn_momentum, axis_name=self.axis_name, name=f'{name}_norm'
+      self.bn_momentum, axis_name=self.axis_name, name=f'{name}_norm'
     )
     return norm(x, jnp.broadcast_to(mask, x.shape[:-1]), train)
 
@@ -136,13 +136,13 @@ class VGGishClassifier(nn.Module):
   def __call__(self, x, mask=None, train: bool = False):
     """Log-mel examples (batch, 96, 64) -> logits (batch, class)."""
     x = VGGish(
-        self.embedding_activation,
-        self.width,
-        self.dtype,
-        self.batch_norm,
-        self.bn_momentum,
-        self.axis_name,
-        name='vggish',
+      self.embedding_activation,
+      self.width,
+      self.dtype,
+      self.batch_norm,
+      self.bn_momentum,
+      self.axis_name,
+      name='vggish',
     )(x, mask, train)
     init = nn.initializers.he_uniform()
     x = nn.relu(Dense(self.hidden, self.dtype, init, name='hidden')(x))

@@ -52,7 +52,7 @@ def jax_peer(module, params):
   def loss(params, x, labels):
     logits = module.apply({'params': params}, x)
     return optax.softmax_cross_entropy_with_integer_labels(
-        logits, labels
+      logits, labels
     ).mean()
 
   def step(params, x, labels):
@@ -79,9 +79,9 @@ def tensorflow_peer(params):
   import tensorflow as tf
 
   flat = {
-      f'{layer}/{kind}': tf.Variable(value)
-      for layer, kinds in params.items()
-      for kind, value in kinds.items()
+    f'{layer}/{kind}': tf.Variable(value)
+    for layer, kinds in params.items()
+    for kind, value in kinds.items()
   }
 
   def dense(x, name):
@@ -113,8 +113,8 @@ def tensorflow_peer(params):
     return loss
 
   return (
-      lambda x, labels: forward(tf.constant(x)).numpy(),
-      lambda x, labels: step(tf.constant(x), tf.constant(labels)).numpy(),
+    lambda x, labels: forward(tf.constant(x)).numpy(),
+    lambda x, labels: step(tf.constant(x), tf.constant(labels)).numpy(),
   )
 
 
@@ -127,9 +127,9 @@ def peers():
   layers['output'] = params['output']
   half = VGGishClassifier(CLASSES, dtype='bfloat16')
   table = {
-      'aec_jax float32': jax_peer(module, params),
-      'aec_jax bfloat16': jax_peer(half, params),
-      'Flax nn.Conv': jax_peer(PlainVGGish(), layers),
+    'aec_jax float32': jax_peer(module, params),
+    'aec_jax bfloat16': jax_peer(half, params),
+    'Flax nn.Conv': jax_peer(PlainVGGish(), layers),
   }
   try:
     table['TensorFlow'] = tensorflow_peer(jax.device_get(layers))
@@ -145,9 +145,11 @@ def matrix_rates(runs: int) -> str:
   for dtype in (jnp.float32, jnp.bfloat16):
     a = jnp.ones((size, size), dtype)
     dot = jax.jit(
-        lambda a, b: jnp.dot(a, b, preferred_element_type=jnp.float32)
+      lambda a, b: jnp.dot(a, b, preferred_element_type=jnp.float32)
     )
-    taken = timing.interleaved({'': lambda: dot(a, a).block_until_ready()}, runs)
+    taken = timing.interleaved(
+      {'': lambda: dot(a, a).block_until_ready()}, runs
+    )
     rates.append(f'{a.dtype} {2e-9 * size**3 / taken[""].wall:.0f}')
   return 'matrix product, GFLOP/s: ' + ', '.join(rates)
 
@@ -158,14 +160,16 @@ def report(title, functions, batch, flop, runs) -> str:
   base = taken[list(taken)[-1]]
   rows = [(title, 'patches/s', 'ratio', 'GFLOP/s', 'processor', 'ratio')]
   for name, seconds in taken.items():
-    rows.append((
+    rows.append(
+      (
         name,
         f'{batch / seconds.wall:.1f}',
         f'{base.wall / seconds.wall:.2f}',
         f'{batch * flop / seconds.wall:.0f}',
         f'{batch * os.cpu_count() / seconds.processor:.1f}',
         f'{base.processor / seconds.processor:.2f}',
-    ))
+      )
+    )
   return table(rows)
 
 
@@ -185,8 +189,8 @@ def main():
       labels = rng.integers(0, CLASSES, batch, np.int32)
       title = ('forward', 'step')[kind] + f', batch {batch}'
       bound = {
-          name: lambda pair=pair: pair[kind](x, labels)
-          for name, pair in functions.items()
+        name: lambda pair=pair: pair[kind](x, labels)
+        for name, pair in functions.items()
       }
       flop = GFLOP_PER_PATCH * (1, 3)[kind]
       print('\n' + report(title, bound, batch, flop, args.runs), flush=True)

@@ -14,7 +14,7 @@ from aec_jax.errors import UserError
 K = 20  # classes
 
 in_any_folder = settings(
-  max_examples=25,
+  max_examples=15,
   deadline=None,
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -350,9 +350,9 @@ def test_cut_anywhere_the_records_before_the_cut_survive(tmp_path):
   near_borders = [
     record * size + offset
     for record in range(3)
-    for offset in (0, 1, 7, 8, 11, 12, 13, size - 5, size - 4, size - 1)
+    for offset in (0, 1, 8, 11, 12, 13, size - 4, size - 1)
   ]
-  for cut in sorted({*near_borders, *range(0, len(data), 61)}):
+  for cut in sorted({*near_borders, *range(0, len(data), 97)}):
     path.write_bytes(data[:cut])
     survivors = cut // size
     # A cut between two records leaves no trace, but for an empty file.

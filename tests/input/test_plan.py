@@ -1,8 +1,9 @@
 """Plans: balance, carry-over, hosts, resumption, mixup."""
 
-from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from aec_jax.input.plan import Groups, Plan
@@ -23,9 +24,9 @@ def run(plan, start, stop, step=1, host=0, hosts=1):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(any),
-    batch=st.integers(1, 20),
-    seed=st.integers(0, 2**31 - 1),
+  sizes=st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(any),
+  batch=st.integers(1, 20),
+  seed=st.integers(0, 2**31 - 1),
 )
 def test_whole_rounds_draw_every_class_equally_often(sizes, batch, seed):
   groups = groups_of(sizes)
@@ -35,7 +36,7 @@ def test_whole_rounds_draw_every_class_equally_often(sizes, batch, seed):
   of_class = np.searchsorted(groups.offsets, stream, side='right') - 1
   rounds = of_class[: len(of_class) // classes * classes].reshape(-1, classes)
   np.testing.assert_array_equal(
-      np.sort(rounds, 1), np.tile(np.arange(classes), (len(rounds), 1))
+    np.sort(rounds, 1), np.tile(np.arange(classes), (len(rounds), 1))
   )
 
 
@@ -46,7 +47,7 @@ def test_a_class_is_gone_through_before_it_repeats(size, seed):
   stream = run(plan, 0, 3 * size, step=size)['first'].ravel()
   epochs = stream[stream < size].reshape(3, size)
   np.testing.assert_array_equal(
-      np.sort(epochs, 1), np.tile(np.arange(size), (3, 1))
+    np.sort(epochs, 1), np.tile(np.arange(size), (3, 1))
   )
 
 
@@ -101,7 +102,7 @@ def test_unbalanced_sampling_goes_through_all_examples():
   stream = run(Plan(Groups.of_all(37), 10, 0), 0, 37, step=10)['first'].ravel()
   epochs = stream.reshape(10, 37)
   np.testing.assert_array_equal(
-      np.sort(epochs, 1), np.tile(np.arange(37), (10, 1))
+    np.sort(epochs, 1), np.tile(np.arange(37), (10, 1))
   )
   assert len({tuple(epoch) for epoch in epochs}) == 10
 
@@ -111,7 +112,7 @@ def test_mixup_mixes_every_second_example_with_a_balanced_partner():
   drawn = run(plan, 0, 500, step=100)
   plain = Plan(groups_of([10] * 4), 8, 5)
   np.testing.assert_array_equal(
-      drawn['first'], run(plain, 0, 500, step=100)['first']
+    drawn['first'], run(plain, 0, 500, step=100)['first']
   )
   np.testing.assert_array_equal(drawn['weight'][:, ::2], 1.0)
   np.testing.assert_array_equal(drawn['second'][:, ::2], drawn['first'][:, ::2])
@@ -123,7 +124,9 @@ def test_mixup_mixes_every_second_example_with_a_balanced_partner():
 def test_mixup_weights_follow_the_beta_distribution(alpha):
   plan = Plan(groups_of([10]), 200, 5, mixup_alpha=alpha)
   weights = run(plan, 0, 100, step=50)['weight'][:, 1::2].ravel()
-  assert np.all(np.isfinite(weights)) and np.all((0 <= weights) & (weights <= 1))
+  assert np.all(np.isfinite(weights)) and np.all(
+    (weights >= 0) & (weights <= 1)
+  )
   # Where Beta(0.1, 0.1) puts much of its mass, float32 rounds to 0 and 1.
   inside = weights[(weights > 1e-6) & (weights < 1 - 1e-6)]
   low, high = stats.beta.cdf([1e-6, 1 - 1e-6], alpha, alpha)

@@ -2,11 +2,12 @@
 
 import functools
 
-from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aec_jax import models
 from aec_jax.errors import UserError
@@ -14,18 +15,18 @@ from aec_jax.models import classifiers, layers
 
 CLASSES, SEGMENTS, FEATURES = 7, 6, 16
 MODELS = {
-    'dnn': functools.partial(classifiers.DNN, hidden=(9, 8, 7)),
-    'lstm': functools.partial(classifiers.LSTM, hidden=(9,)),
-    'attention': functools.partial(
-        classifiers.MultiLevelAttention, hidden=(9, 8, 7)
-    ),
-    'attention sigmoid': functools.partial(
-        classifiers.MultiLevelAttention,
-        hidden=(9, 8, 7),
-        levels=(1, 3),
-        f_activation='sigmoid',
-        pool_norm=True,
-    ),
+  'dnn': functools.partial(classifiers.DNN, hidden=(9, 8, 7)),
+  'lstm': functools.partial(classifiers.LSTM, hidden=(9,)),
+  'attention': functools.partial(
+    classifiers.MultiLevelAttention, hidden=(9, 8, 7)
+  ),
+  'attention sigmoid': functools.partial(
+    classifiers.MultiLevelAttention,
+    hidden=(9, 8, 7),
+    levels=(1, 3),
+    f_activation='sigmoid',
+    pool_norm=True,
+  ),
 }
 
 
@@ -55,11 +56,11 @@ def test_what_is_masked_changes_nothing(name, train):
   x, mask = inputs()
   garbage = np.where(mask[..., None], x, 1e3)
   apply = functools.partial(
-      model.apply,
-      variables,
-      train=train,
-      rngs={'dropout': jax.random.key(1)},
-      mutable=['batch_stats'],
+    model.apply,
+    variables,
+    train=train,
+    rngs={'dropout': jax.random.key(1)},
+    mutable=['batch_stats'],
   )
   logits, stats = apply(x, mask)
   other_logits, other_stats = apply(garbage, mask)
@@ -87,7 +88,9 @@ def numpy_tree(tree):
 def test_dnn_is_the_mean_of_hidden_layers_then_dense():
   model = MODELS['dnn'](classes=CLASSES)
   variables = init(model)
-  params, stats = map(numpy_tree, (variables['params'], variables['batch_stats']))
+  params, stats = map(
+    numpy_tree, (variables['params'], variables['batch_stats'])
+  )
   x, mask = inputs()
   for i, logits in enumerate(model.apply(variables, x, mask)):
     h = x[i][mask[i]].astype(np.float64)
@@ -100,14 +103,16 @@ def test_dnn_is_the_mean_of_hidden_layers_then_dense():
 @pytest.mark.parametrize('f_activation', classifiers.F_ACTIVATIONS)
 def test_attention_is_equation_22(levels, f_activation):
   model = MODELS['attention'](
-      classes=CLASSES, levels=levels, f_activation=f_activation
+    classes=CLASSES, levels=levels, f_activation=f_activation
   )
   variables = init(model)
-  params, stats = map(numpy_tree, (variables['params'], variables['batch_stats']))
+  params, stats = map(
+    numpy_tree, (variables['params'], variables['batch_stats'])
+  )
   activation = {
-      'linear': lambda f: f,
-      'relu': lambda f: np.maximum(f, 0),
-      'sigmoid': lambda f: 1 / (1 + np.exp(-f)),
+    'linear': lambda f: f,
+    'relu': lambda f: np.maximum(f, 0),
+    'sigmoid': lambda f: 1 / (1 + np.exp(-f)),
   }[f_activation]
   x, mask = inputs()
   for i, logits in enumerate(model.apply(variables, x, mask)):
@@ -138,7 +143,7 @@ def test_attention_weights_sum_to_one_over_the_valid_segments():
 @pytest.mark.parametrize('activation', classifiers.LSTM_ACTIVATIONS)
 def test_lstm_is_the_textbook_cell_at_the_last_valid_segment(activation):
   model = MODELS['lstm'](
-      classes=CLASSES, activation=activation, batch_norm=False
+    classes=CLASSES, activation=activation, batch_norm=False
   )
   variables = init(model)
   params = numpy_tree(variables['params'])
@@ -159,7 +164,7 @@ def test_sizes_are_those_of_tables_5_to_7():
   def count(model):
     x, mask = jnp.zeros((1, 10, 128)), jnp.ones((1, 10), bool)
     shapes = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), x, mask, train=True)
+      lambda: model.init(jax.random.key(0), x, mask, train=True)
     )
     return sum(x.size for x in jax.tree.leaves(shapes['params']))
 
@@ -169,12 +174,12 @@ def test_sizes_are_those_of_tables_5_to_7():
   level = 2 * (600 * 527 + 527)
   assert count(classifiers.DNN(classes=527)) == h1 + 2 * deeper + out(600)
   assert count(classifiers.LSTM(classes=527)) == (
-      4 * 600 * (128 + 600 + 1) + norm + out(600)
+    4 * 600 * (128 + 600 + 1) + norm + out(600)
   )
   attention = classifiers.MultiLevelAttention
   assert count(attention(classes=527, levels=(1,))) == h1 + level + out(527)
   assert count(attention(classes=527)) == (
-      h1 + 2 * deeper + 3 * level + out(3 * 527)
+    h1 + 2 * deeper + 3 * level + out(3 * 527)
   )
 
 
@@ -183,12 +188,12 @@ def test_masked_batch_norm_takes_the_valid_positions_alone():
   norm = layers.MaskedBatchNorm(momentum=0.75)
   variables = norm.init(jax.random.key(0), x, mask, train=True)
   y, updates = norm.apply(
-      variables, x, mask, train=True, mutable=['batch_stats']
+    variables, x, mask, train=True, mutable=['batch_stats']
   )
   valid = x[mask]
   mean, var = valid.mean(0), valid.var(0)
   np.testing.assert_allclose(
-      y[mask], (valid - mean) / np.sqrt(var + 1e-3), atol=1e-4
+    y[mask], (valid - mean) / np.sqrt(var + 1e-3), atol=1e-4
   )
   stats = updates['batch_stats']
   np.testing.assert_allclose(stats['mean'], 0.25 * mean, atol=1e-6)
@@ -202,9 +207,9 @@ def dropout_mask(rate, key, shape, first=0):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    rate=st.floats(0.05, 0.95),
-    key=st.integers(0, 2**31),
-    cut=st.integers(1, 63),
+  rate=st.floats(0.05, 0.95),
+  key=st.integers(0, 2**31),
+  cut=st.integers(1, 63),
 )
 def test_dropout_keeps_its_share_whatever_the_slices(rate, key, cut):
   shape = (64, 10, 60)
@@ -212,8 +217,8 @@ def test_dropout_keeps_its_share_whatever_the_slices(rate, key, cut):
   deviation = np.sqrt(rate * (1 - rate) / keep.size)
   assert abs(keep.mean() - (1 - rate)) < 5 * deviation
   parts = [
-      dropout_mask(rate, key, (cut, 10, 60)),
-      dropout_mask(rate, key, (64 - cut, 10, 60), first=cut),
+    dropout_mask(rate, key, (cut, 10, 60)),
+    dropout_mask(rate, key, (64 - cut, 10, 60), first=cut),
   ]
   np.testing.assert_array_equal(np.concatenate(parts), keep)
 
@@ -223,11 +228,11 @@ def test_dropout_masks_are_independent():
   keep = dropout_mask(0.4, 3, (100, 10, 100)).astype(np.float64)
   other = dropout_mask(0.4, 4, (100, 10, 100))
   pairs = [
-      (keep[1:], keep[:-1]),
-      (keep[:, 1:], keep[:, :-1]),
-      (keep[..., 1:], keep[..., :-1]),
-      (keep, other),
-      (keep[:64], keep[36:]),
+    (keep[1:], keep[:-1]),
+    (keep[:, 1:], keep[:, :-1]),
+    (keep[..., 1:], keep[..., :-1]),
+    (keep, other),
+    (keep[:64], keep[36:]),
   ]
   for a, b in pairs:
     correlation = np.corrcoef(a.ravel(), b.ravel())[0, 1]

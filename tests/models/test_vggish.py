@@ -1,0 +1,271 @@
+"""VGGish against TensorFlow's operations and against Table 1."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from aec_jax.errors import UserError
+from aec_jax.input.batches import dequantise
+from aec_jax.models import convolution, embedding_postprocess, vggish
+
+RNG = np.random.default_rng(0)
+
+
+def random_params(module, *args):
+  """Parameters of the module's shapes, biases too, and activations near 1."""
+  shapes = jax.eval_shape(module.init, jax.random.key(0), *args)['params']
+
+  def draw(shape):
+    fan_in = int(np.prod(shape.shape[:-1])) if len(shape.shape) > 1 else 100
+    x = RNG.standard_normal(shape.shape) * np.sqrt(2 / fan_in)
+    return x.astype(np.float32)
+
+  return jax.tree.map(draw, shapes)
+
+
+def tensorflow_vggish(params, x, last_relu):
+  """Table 1 in tf.nn, NHWC."""
+  import tensorflow as tf
+
+  def conv(x, name):
+    x = tf.nn.conv2d(x, params[name]['kernel'], 1, 'SAME')
+    return tf.nn.relu(x + params[name]['bias'])
+
+  def pool(x):
+    return tf.nn.max_pool2d(x, 2, 2, 'SAME')
+
+  x = pool(conv(tf.constant(x)[..., None], 'conv1'))
+  x = pool(conv(x, 'conv2'))
+  x = pool(conv(conv(x, 'conv3_1'), 'conv3_2'))
+  x = pool(conv(conv(x, 'conv4_1'), 'conv4_2'))
+  x = tf.reshape(x, (x.shape[0], -1))
+  for name in ('fc1_1', 'fc1_2'):
+    x = tf.nn.relu(x @ params[name]['kernel'] + params[name]['bias'])
+  x = x @ params['fc2']['kernel'] + params['fc2']['bias']
+  return (tf.nn.relu(x) if last_relu else x).numpy()
+
+
+@pytest.mark.parametrize('activation', ['linear', 'relu'])
+def test_equals_the_tensorflow_graph(activation):
+  module = vggish.VGGish(activation, width=1 / 8)
+  x = RNG.standard_normal((3, 96, 64)).astype(np.float32)
+  params = random_params(module, x)
+  ours = jax.jit(module.apply)({'params': params}, x)
+  theirs = tensorflow_vggish(params, x, activation == 'relu')
+  assert theirs.min() < 0 or activation == 'relu'
+  np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+def test_parameters_are_those_of_table_1():
+  x = jax.ShapeDtypeStruct((1, 96, 64), jnp.float32)
+  init = vggish.VGGish().init
+  params = jax.eval_shape(init, jax.random.key(0), x)['params']
+  kernels = {name: layer['kernel'].shape for name, layer in params.items()}
+  assert kernels == {
+    'conv1': (3, 3, 1, 64),
+    'conv2': (3, 3, 64, 128),
+    'conv3_1': (3, 3, 128, 256),
+    'conv3_2': (3, 3, 256, 256),
+    'conv4_1': (3, 3, 256, 512),
+    'conv4_2': (3, 3, 512, 512),
+    'fc1_1': (12288, 4096),
+    'fc1_2': (4096, 4096),
+    'fc2': (4096, 128),
+  }
+  assert sum(p.size for p in jax.tree.leaves(params)) == 72_141_184
+
+
+def test_width_leaves_the_embedding_alone():
+  module = vggish.VGGish(width=1 / 16)
+  x = jnp.zeros((2, 96, 64))
+  out, params = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+  assert out.shape == (2, 128)
+  assert params['params']['conv4_2']['kernel'].shape == (3, 3, 32, 32)
+
+
+def test_batch_norm_ignores_masked_examples():
+  module = vggish.VGGish(width=1 / 16, batch_norm=True)
+  x = RNG.standard_normal((4, 96, 64)).astype(np.float32)
+  variables = module.init(jax.random.key(0), x[:1])
+  mask = np.array([True, True, True, False])
+
+  @jax.jit
+  def run(x):
+    return module.apply(variables, x, mask, True, mutable=['batch_stats'])
+
+  out, stats = run(x)
+  x[3] = 100.0
+  other, other_stats = run(x)
+  np.testing.assert_array_equal(out[:3], other[:3])
+  jax.tree.map(np.testing.assert_array_equal, stats, other_stats)
+  kept, _ = module.apply(
+    variables, x[:3], mask[:3], True, mutable=['batch_stats']
+  )
+  np.testing.assert_allclose(kept, out[:3], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('module', 'shape'),
+  [
+    (vggish.VGGishClassifier(7, width=1 / 16), (2, 96, 64)),
+    (vggish.BaselineCNN(7, width=0.05), (2, 25, 64)),
+  ],
+)
+def test_classifiers_learn_one_batch(module, shape):
+  x = RNG.standard_normal(shape).astype(np.float32)
+  params = random_params(module, x)
+
+  @jax.jit
+  def loss(params):
+    logits = module.apply({'params': params}, x)
+    assert logits.shape == (2, 7)
+    return -jnp.mean(
+      jax.nn.log_softmax(logits)[jnp.arange(2), jnp.array([3, 5])]
+    )
+
+  first = loss(params)
+  for _ in range(20):
+    grads = jax.jit(jax.grad(loss))(params)
+    params = jax.tree.map(lambda p, g: p - 0.01 * g, params, grads)
+  assert loss(params) < 0.7 * first
+
+
+def test_baseline_has_the_challenges_number_of_weights():
+  module = vggish.BaselineCNN(41)
+  x = jax.ShapeDtypeStruct((1, 25, 64), jnp.float32)
+  params = jax.eval_shape(module.init, jax.random.key(0), x)['params']
+  weights = sum(layer['kernel'].size for layer in params.values())
+  assert weights == 4_900 + 375_000 + 270_000 + 8_200
+
+
+@pytest.fixture
+def float64():
+  jax.config.update('jax_enable_x64', True)
+  yield
+  jax.config.update('jax_enable_x64', False)
+
+
+def plain(x, w):
+  return lax.conv_general_dilated(
+    x, w, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
+def value_and_gradients(f, x, w, grad):
+  y, vjp = jax.vjp(f, x, w)
+  return y, *vjp(grad)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'kernel'),
+  [
+    ((19, 24, 16, 8), (3, 3, 8, 16)),  # Winograd, 2 chunks and a rest
+    ((4, 12, 8, 16), (3, 3, 16, 8)),  # Winograd, one chunk
+    ((2, 7, 6, 8), (3, 3, 8, 8)),  # odd height
+    ((2, 25, 64, 1), (7, 7, 1, 5)),  # another kernel
+  ],
+)
+def test_convolution_and_its_gradients(float64, shape, kernel):
+  x, w = RNG.standard_normal(shape), RNG.standard_normal(kernel)
+  grad = RNG.standard_normal((*shape[:3], kernel[3]))
+  wanted = value_and_gradients(plain, x, w, grad)
+  for dtype, kind, tolerance in (
+    ('float32', jnp.float64, 1e-13),
+    ('float32', jnp.float32, 3e-6),
+    ('bfloat16', jnp.float32, 1e-2),
+  ):
+
+    def ours(x, w, dtype=dtype):
+      return convolution.convolve(x, w, dtype)
+
+    args = (jnp.asarray(a, kind) for a in (x, w, grad))
+    for got, want in zip(value_and_gradients(ours, *args), wanted, strict=True):
+      assert got.dtype == kind
+      np.testing.assert_allclose(got, want, atol=tolerance * np.abs(want).max())
+
+
+def test_the_gradient_against_finite_differences(float64):
+  x = RNG.standard_normal((3, 16, 16, 8))
+  w = RNG.standard_normal((3, 3, 8, 8))
+  assert convolution._winograd_pays(x.shape, w.shape)
+
+  def f(x, w):
+    return jnp.sum(jnp.sin(convolution.convolve(x, w)))
+
+  grads = jax.grad(f, (0, 1))(x, w)
+  for i, arg in enumerate((x, w)):
+    direction = RNG.standard_normal(arg.shape)
+    step = 1e-6 * direction
+    args = [(x, w), (x, w)]
+    args[0] = tuple(a + step if i == j else a for j, a in enumerate((x, w)))
+    args[1] = tuple(a - step if i == j else a for j, a in enumerate((x, w)))
+    slope = (f(*args[0]) - f(*args[1])) / 2e-6
+    np.testing.assert_allclose(np.sum(grads[i] * direction), slope, rtol=1e-6)
+
+
+def test_max_pool_and_its_gradient():
+  x = RNG.standard_normal((2, 6, 4, 3)).astype(np.float32)
+  x[0, :2, :2] = 5.0  # four equal maxima share the gradient
+  tiles = x.reshape(2, 3, 2, 2, 2, 3)
+  np.testing.assert_array_equal(convolution.max_pool(x), tiles.max((2, 4)))
+  grad = RNG.standard_normal((2, 3, 2, 3)).astype(np.float32)
+  _, vjp = jax.vjp(lambda x: x.reshape(tiles.shape).max((2, 4)), x)
+  _, ours = jax.vjp(convolution.max_pool, x)
+  np.testing.assert_allclose(ours(grad)[0], vjp(grad)[0], rtol=1e-6)
+
+
+def write_pca(path, means_shape=(128, 1), **other):
+  matrix = RNG.standard_normal((128, 128)) / 8
+  means = RNG.standard_normal(means_shape)
+  np.savez(path, **{'pca_eigen_vectors': matrix, 'pca_means': means} | other)
+  return matrix, means
+
+
+@pytest.mark.parametrize('means_shape', [(128, 1), (128,)])
+def test_postprocessing_is_the_release_s(tmp_path, means_shape):
+  path = tmp_path / 'pca.npz'
+  matrix, means = write_pca(path, means_shape)
+  x = RNG.standard_normal((50, 128)).astype(np.float32)
+  out = embedding_postprocess.postprocess(
+    x, embedding_postprocess.load_pca(path)
+  )
+  applied = np.dot(matrix, x.T.astype(np.float64) - means.reshape(128, 1)).T
+  clipped = np.clip(applied, -2.0, 2.0)
+  scaled = (clipped + 2.0) * (255.0 / 4.0)
+  assert out.dtype == jnp.uint8
+  assert {0, 255} <= set(np.unique(out))
+  # float32 may fall on the other side of a step that float64 is at.
+  safe = np.abs(scaled - np.round(scaled)) > 1e-3
+  saturated = np.abs(applied) > 2.0001
+  sure = safe | saturated
+  assert sure.mean() > 0.99
+  np.testing.assert_array_equal(np.asarray(out)[sure], np.trunc(scaled)[sure])
+  back = dequantise(out)
+  assert np.all(clipped - back > -1e-5) and np.all(
+    clipped - back < 4 / 255 + 1e-5
+  )
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    (None, 'no such file'),
+    (b'not a zip', 'not a readable'),
+    ({'pca_means': np.zeros(127)}, r'\(127,\) must be'),
+    ({'pca_means': np.array([None] * 128)}, 'not a readable'),
+    ('other keys', 'has no pca_eigen_vectors'),
+  ],
+)
+def test_bad_pca_files_are_refused(tmp_path, content, message):
+  path = tmp_path / 'pca.npz'
+  if isinstance(content, bytes):
+    path.write_bytes(content)
+  elif isinstance(content, dict):
+    write_pca(path, **content)
+  elif content:
+    np.savez(path, x=np.zeros(3))
+  with pytest.raises(UserError, match=message) as caught:
+    embedding_postprocess.load_pca(path)
+  assert '\n' not in str(caught.value)
