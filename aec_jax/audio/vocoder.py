@@ -24,7 +24,7 @@ def stretch(waveform, ratio, length, hop):
     hop: between the result's frames; the windows have 4 · hop samples.
   """
   size = 4 * hop
-  # Two frames more at each end make every sample lie in four windows.
+  # From before the start to past the end: each sample lies in four windows.
   centres = np.arange(-1, -(-length // hop) + 2) * (hop / ratio)
   starts = np.rint(centres).astype(int)
   lead = size // 2 - starts[0]
@@ -57,8 +57,10 @@ def _turns(spectra, successors):
   here = peaks[first[1] :]  # All but those of frame 0, which isn't turned.
   step = successors.ravel()[here - bins] * spectra.ravel()[here].conj()
   magnitude = np.abs(step)
-  # Where there is no sound, there is no phase to follow.
-  step = np.where(magnitude > 0, step / np.maximum(magnitude, 1e-37), 1)
+  # Where there is no sound, there is no phase to follow. A product of numbers
+  # near float32's smallest has no exact magnitude either, and a factor under 1
+  # here would weaken all the frames that follow.
+  step = np.where(magnitude > 1e-30, step / np.maximum(magnitude, 1e-30), 1)
   # Along the peaks of the frame before, whose regions these lie in.
   parent = region[here - bins]
   turn = np.ones(len(peaks), spectra.dtype)

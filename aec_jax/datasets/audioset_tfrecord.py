@@ -92,12 +92,12 @@ def read_classes(data_dir: str) -> tuple[str, ...]:
       f'no class list: no file {" or ".join(tried)}; download {_CLASS_LIST}'
       ' from the AudioSet site'
     )
-  with open(path, encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file))
   try:
+    with open(path, encoding='utf-8', newline='') as file:
+      rows = list(csv.DictReader(file))
     names = {int(row['index']): row['display_name'] for row in rows}
     return tuple(names[index] for index in range(len(rows) or 1))
-  except (KeyError, TypeError, ValueError) as error:
+  except (KeyError, TypeError, ValueError, csv.Error) as error:
     raise UserError(
       f'{path} is no AudioSet class list: it needs the columns index, mid,'
       ' display_name and the indices 0, 1, 2, …'

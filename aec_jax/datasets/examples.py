@@ -201,13 +201,8 @@ class Writer:
 
   def _finish(self):
     whole = Examples.concatenate(self._parts)
-    entries = {
-      'embeddings': (
-        self._dtype.str,
-        self._shape,
-        self._hash.hexdigest(),
-      )
-    }
+    digest = self._hash.hexdigest()
+    entries = {'embeddings': (self._dtype.str, self._shape, digest)}
     for name in _ARRAYS[1:]:
       array = getattr(whole, name)
       entries[name] = _entry(array)

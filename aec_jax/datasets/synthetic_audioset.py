@@ -38,7 +38,8 @@ def make(
     seed: equal seeds and sizes give equal files.
     classes: number of classes, at least 2.
     train: clips of bal_train, with each class in equally many or more.
-    unbalanced: clips of unbal_train, with class frequencies by Zipf's law.
+    unbalanced: clips of unbal_train, with class frequencies by Zipf's law;
+      0 leaves the split out.
     evaluation: clips of eval, balanced like bal_train.
 
   Raises:
@@ -69,16 +70,19 @@ def make(
     for number, (split, n_clips) in enumerate(sizes):
       rng = np.random.default_rng([seed, number])
       records = _clips(rng, prototypes, n_clips, split)
-      os.makedirs(os.path.join(unfinished, 'features', split))
-      for file in range(_FILES):
-        path = os.path.join(
-          unfinished, 'features', split, f'{file:02d}.tfrecord'
-        )
-        audioset_tfrecord.write(records[file::_FILES], path)
+      _write_split(os.path.join(unfinished, 'features', split), records)
     os.rename(unfinished, folder)
   except BaseException:
     shutil.rmtree(unfinished, ignore_errors=True)
     raise
+
+
+def _write_split(folder, records):
+  n_files = min(_FILES, len(records))
+  for file in range(n_files):
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f'{file:02d}.tfrecord')
+    audioset_tfrecord.write(records[file::n_files], path)
 
 
 def _write_classes(folder, classes):

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental import layout
 
 
 @jax.custom_vjp
@@ -31,9 +32,20 @@ def _product_forward(x, w):
 def _product_backward(residuals, grad):
   x, w = residuals
   grad = grad.astype(jnp.bfloat16)
-  grad_x = jnp.dot(grad, w.T, preferred_element_type=jnp.float32)
-  grad_w = jnp.dot(x.T, grad, preferred_element_type=jnp.float32)
+  grad_x = jnp.dot(grad, _transpose(w), preferred_element_type=jnp.float32)
+  grad_w = jnp.dot(_transpose(x), grad, preferred_element_type=jnp.float32)
   return grad_x, grad_w
+
+
+def _transpose(x):
+  """x.T, laid out anew on CPUs.
+
+  XLA's fast bfloat16 CPU kernel takes row-major operands alone; a transposed
+  view sends it to float32 on one thread, at a quarter of the speed.
+  """
+  if jax.default_backend() != 'cpu':
+    return x.T
+  return layout.with_layout_constraint(x.T, layout.Layout((0, 1)))
 
 
 # JAX's own transpose rule would multiply the float32 cotangent with a bfloat16

@@ -12,6 +12,7 @@ processor time times the number of cores: what a busy machine would do idle.
 
 import argparse
 import os
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -139,18 +140,17 @@ def peers():
 
 
 def matrix_rates(runs: int) -> str:
-  """What a large matrix product reaches here, in GFLOP/s."""
+  """What large matrix products reach here, in GFLOP/s."""
   size = 2048
-  rates = []
-  for dtype in (jnp.float32, jnp.bfloat16):
+  dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
+
+  def multiply(dtype):
     a = jnp.ones((size, size), dtype)
-    dot = jax.jit(
-      lambda a, b: jnp.dot(a, b, preferred_element_type=jnp.float32)
-    )
-    taken = timing.interleaved(
-      {'': lambda: dot(a, a).block_until_ready()}, runs
-    )
-    rates.append(f'{a.dtype} {2e-9 * size**3 / taken[""].wall:.0f}')
+    return lambda: dot(a).block_until_ready()
+
+  dtypes = ('float32', 'bfloat16')
+  taken = timing.interleaved({d: multiply(d) for d in dtypes}, runs)
+  rates = [f'{d} {2e-9 * size**3 / s.wall:.0f}' for d, s in taken.items()]
   return 'matrix product, GFLOP/s: ' + ', '.join(rates)
 
 
@@ -187,11 +187,10 @@ def main():
     for batch in map(int, filter(None, batches.split(','))):
       x = rng.standard_normal((batch, 96, 64), np.float32)
       labels = rng.integers(0, CLASSES, batch, np.int32)
-      title = ('forward', 'step')[kind] + f', batch {batch}'
       bound = {
-        name: lambda pair=pair: pair[kind](x, labels)
-        for name, pair in functions.items()
+        name: partial(pair[kind], x, labels) for name, pair in functions.items()
       }
+      title = ('forward', 'step')[kind] + f', batch {batch}'
       flop = GFLOP_PER_PATCH * (1, 3)[kind]
       print('\n' + report(title, bound, batch, flop, args.runs), flush=True)
 

@@ -179,6 +179,20 @@ def test_it_can_be_learnt(examples):
   assert metrics.average_precision_score(targets, scores) > 2 * chance
 
 
+def test_it_can_be_tiny(tmp_path):
+  folder = tmp_path / 'tiny'
+  synthetic_audioset.make(
+    folder, classes=2, train=2, unbalanced=0, evaluation=3
+  )
+  splits = AudiosetEmbeddings(data_dir=folder).info.splits
+  assert {k: v.num_examples for k, v in splits.items()} == {
+    'bal_train': 2,
+    'eval': 3,
+  }
+  audioset_tfrecord.pack(folder, 'eval', tmp_path / 'packed')
+  assert len(Examples.load(tmp_path / 'packed')) == 3
+
+
 def test_it_leaves_an_existing_folder_alone(tmp_path):
   with pytest.raises(UserError, match=str(tmp_path)):
     synthetic_audioset.make(tmp_path)
