@@ -40,29 +40,23 @@ class Predictor:
     self.devices = jax.local_device_count()
     to_probabilities = PROBABILITIES[config.loss]
 
-    def predict(params, batch_stats, table, step):
+    def predict(variables, table, step):
       gathered = batches.gather(table, step) if table else step
       batch = batches.assemble(gathered, model.classes)
-      logits = model.apply(
-        {'params': params, 'batch_stats': batch_stats},
-        batch['embeddings'],
-        batch['mask'],
-      )
+      logits = model.apply(variables, batch['embeddings'], batch['mask'])
       return to_probabilities(logits)
 
-    self.predict = jax.pmap(
-      predict, axis_name=AXIS, in_axes=(None, None, None, 0)
-    )
+    self.predict = jax.pmap(predict, axis_name=AXIS, in_axes=(None, None, 0))
 
   def __call__(self, state) -> np.ndarray:
     """(example, class) float32, in the examples' order, none left out."""
-    params, batch_stats = replicate((state.params, state.batch_stats))
+    variables = replicate(state.variables())
     out = []
     for indices in self._index_batches():
       step = {'first': indices}
       if not self.resident:
         step = batches.gather(self.table, step)
-      out.append(self.predict(params, batch_stats, self.resident, step))
+      out.append(self.predict(variables, self.resident, step))
     rows = [np.asarray(block).reshape(-1, block.shape[-1]) for block in out]
     return np.concatenate(rows)[: self.count]
 

@@ -171,8 +171,8 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   template = create_state(
     model,
     optimizer(config.optimizer),
+    config,
     examples.embeddings.shape[1:],
-    config.seed,
   )
   state, best = checkpoints.restore_best(template)
   _, latest = checkpoints.restore(template) or (None, best)

@@ -52,8 +52,10 @@ def run():
 
 
 def _parse(argv):
+  # The config file is to be known before its fields are set.
+  options = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
   try:
-    return flags.FLAGS(argv)
+    return flags.FLAGS(argv[:1] + options)
   except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
     raise UserError(str(error).replace('\n', ' ')) from error
 

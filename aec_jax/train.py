@@ -46,12 +46,34 @@ OPTIMIZERS = {
 
 @flax.struct.dataclass
 class TrainState:
-  """What a step changes. `step` counts the finished ones."""
+  """What a step changes.
+
+  Attributes:
+    step: how many steps are done.
+    params, batch_stats: the model's variables.
+    opt_state: the optimiser's.
+    average: running means of params and batch_stats, empty when
+      `config.average` is 0.
+  """
 
   step: jax.Array
   params: dict
   batch_stats: dict
   opt_state: optax.OptState
+  average: dict
+
+  def variables(self) -> dict:
+    """What the model is scored with: the averages where they are kept."""
+    return self.average or {
+      'params': self.params,
+      'batch_stats': self.batch_stats,
+    }
+
+
+def update_average(average: dict, now: dict, step, decay: float) -> dict:
+  """Moves a running mean, which forgets the first steps faster."""
+  keep = jnp.minimum(decay, (1 + step) / (10 + step))
+  return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
 
 def optimizer(config) -> optax.GradientTransformation:
@@ -68,11 +90,11 @@ def optimizer(config) -> optax.GradientTransformation:
   return OPTIMIZERS[config.name](config)
 
 
-def create_state(model, tx, example_shape, seed: int) -> TrainState:
+def create_state(model, tx, config, example_shape) -> TrainState:
   """A fresh state for examples of shape (segment, feature).
 
-  The only randomness is the parameters', from the key of `seed`; dropout at
-  step s uses the same key folded with s + 1.
+  The only randomness is the parameters', from the key of `config.seed`;
+  dropout at step s uses the same key folded with s + 1.
   """
 
   @jax.jit
@@ -81,14 +103,17 @@ def create_state(model, tx, example_shape, seed: int) -> TrainState:
     mask = jnp.ones(x.shape[:2], bool)
     variables = model.init(key, x, mask, train=True)
     params = variables['params']
+    batch_stats = variables.get('batch_stats', {})
+    average = {'params': params, 'batch_stats': batch_stats}
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
-      batch_stats=variables.get('batch_stats', {}),
+      batch_stats=batch_stats,
       opt_state=tx.init(params),
+      average=average if config.average else {},
     )
 
-  return create(jax.random.key(seed))
+  return create(jax.random.key(config.seed))
 
 
 def penalty(params, l1: float, l2: float) -> jax.Array:
@@ -125,12 +150,12 @@ def train_step(model, tx, config, state: TrainState, batch: dict):
   grads, (loss, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
   grads, loss = lax.pmean((grads, loss), AXIS)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  state = TrainState(
-    step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
-    batch_stats=batch_stats,
-    opt_state=opt_state,
-  )
+  params = optax.apply_updates(state.params, updates)
+  average = state.average
+  if average:
+    now = {'params': params, 'batch_stats': batch_stats}
+    average = update_average(average, now, state.step, config.average)
+  state = TrainState(state.step + 1, params, batch_stats, opt_state, average)
   return state, loss
 
 
@@ -233,9 +258,7 @@ class Trainer:
     self.example_shape = examples.embeddings.shape[1:]
 
   def create_state(self) -> TrainState:
-    return create_state(
-      self.model, self.tx, self.example_shape, self.config.seed
-    )
+    return create_state(self.model, self.tx, self.config, self.example_shape)
 
   def fit(
     self, evaluate: Callable, checkpoints: Checkpoints, writer

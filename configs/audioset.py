@@ -40,6 +40,10 @@ def get_config() -> ConfigDict:
   config.optimizer.l1 = 0.0
   config.optimizer.l2 = 0.0
 
+  # Decay of a running mean of the parameters that is scored in their place; 0
+  # scores the parameters as they are, as the thesis does.
+  config.average = 0.0
+
   # Where the training examples rest: 'device' or 'host'.
   config.examples_on = 'device'
   config.steps_per_dispatch = 10

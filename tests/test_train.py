@@ -120,7 +120,7 @@ def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop):
   class Cut(Exception):
     pass
 
-  run, seen = trainer(tiny_config()), []
+  run = trainer(tiny_config())
   checkpoints = checkpoint.Checkpoints(tmp_path / 'cut')
   steps = run.steps
 
@@ -140,7 +140,6 @@ def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop):
   resumed, resumed_history = fit(tiny_config(), tmp_path / 'cut')
   assert_equal_trees(whole, resumed)
   assert resumed_history.evaluations == history.evaluations
-  del seen
 
 
 def test_it_stops_when_patience_ends_and_stays_stopped(tmp_path):
@@ -240,7 +239,7 @@ def test_every_example_is_predicted_once_in_order(count, place):
   examples = tiny_examples(count)
   model = models.classifier(config.model, 3, train.AXIS)
   state = train.create_state(
-    model, train.optimizer(config.optimizer), (4, 16), 0
+    model, train.optimizer(config.optimizer), config, (4, 16)
   )
   found = Predictor(config, model, examples)(state)
   batch = batches.decode(batches.rows(examples), 3)
@@ -284,3 +283,26 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
   monkeypatch.setattr(jax, 'device_count', lambda: 3)
   with pytest.raises(UserError, match='batch_size is 8, which 3 devices'):
     trainer(tiny_config())
+
+
+def test_the_running_mean_of_the_parameters_is_what_is_scored():
+  config = tiny_config(average=0.9, steps_per_dispatch=1)
+  run = trainer(config)
+  state = train.replicate(run.create_state())
+  expected = jax.tree.map(np.array, state.params)
+  for step, plan in enumerate(run._plans([(s, s + 1) for s in range(12)])):
+    state, _ = run.steps(state, run.resident, plan)
+    keep = min(0.9, (1 + step) / (10 + step))
+    expected = jax.tree.map(
+      lambda a, x, keep=keep: keep * a + (1 - keep) * np.asarray(x),
+      expected,
+      state.params,
+    )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+    state.variables()['params'],
+    expected,
+  )
+  assert not np.allclose(
+    state.params['output']['kernel'], expected['output']['kernel'], atol=1e-4
+  )

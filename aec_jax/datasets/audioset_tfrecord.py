@@ -127,7 +127,7 @@ def pack(
     raise UserError(f"config.damaged is 'error' or 'skip', not {damaged!r}")
   paths = list_files(data_dir, split)
   classes = read_classes(data_dir)
-  read = functools.partial(_read, classes=classes)
+  read = functools.partial(_read, classes=classes, damaged=damaged)
   chunks = _chunks(paths)
   n_files = n_examples = 0
   with Writer(out_folder, classes) as writer:
@@ -177,14 +177,22 @@ def _map_in_order(function, items):
       yield pending.popleft().result()
 
 
-def _read(paths, classes) -> Examples:
-  """Reads files at once, or if anything is wrong, in ever smaller portions."""
+def _read(paths, classes, damaged) -> Examples:
+  """Reads files at once, or where anything is wrong, by halves down to one.
+
+  With damaged='error' it goes no further than the first damaged file.
+  """
   part = _read_fast(paths, classes)
   if part is not None:
     return part
-  if len(paths) > 1:
-    return Examples.concatenate([_read([path], classes) for path in paths])
-  return _read_carefully(paths[0], classes)
+  if len(paths) == 1:
+    return _read_carefully(paths[0], classes)
+  middle = len(paths) // 2
+  first = _read(paths[:middle], classes, damaged)
+  if first.skipped and damaged == 'error':
+    return first
+  second = _read(paths[middle:], classes, damaged)
+  return Examples.concatenate([first, second])
 
 
 def _read_fast(paths, classes) -> Examples | None:

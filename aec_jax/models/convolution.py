@@ -2,8 +2,8 @@
 
 On accelerators a convolution is `lax.conv_general_dilated`. XLA:CPU runs that
 at a fraction of its matrix rate, so there a 3×3 convolution is Winograd's
-F(2×2, 3×3) (Lavin and Gray 2016, arXiv:1509.09308): each 2×2 tile of the output
-is linear in 16 sums of a 4×4 tile of the input, and each of the 16 is one
+F(2×2, 3×3) (Lavin and Gray 2016, arXiv:1509.09308): a 2×2 tile of the output is
+linear in 16 sums of a 4×4 tile of the input, and each of the 16 is one
 matrix product over all tiles, with 2.25 times fewer multiplications in all.
 The gradients are Winograd's too. Examples go through in chunks, so that the
 16 planes stay in the cache.

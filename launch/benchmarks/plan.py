@@ -11,10 +11,10 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from aec_jax.input.plan import Groups, Plan  # noqa: E402
-from launch.benchmarks import timing  # noqa: E402
+from aec_jax.input.plan import Groups, Plan
+from launch.benchmarks import timing
 
 CLIPS, CLASSES, LABELS, BATCH, STEPS = 2_084_320, 527, 4_200_000, 500, 1000
 
