@@ -1,13 +1,17 @@
 """Stages whose outputs several experiments share."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from aec_jax.errors import UserError
 
 
 def digest(value) -> str:
@@ -43,12 +47,45 @@ def stage(
   try:
     build(unfinished)
     write_json(unfinished / 'depends.json', depends)
-    # Where another process was faster, its equal folder stays.
-    with contextlib.suppress(FileExistsError):
+    try:
       os.rename(unfinished, folder)
+    except OSError:
+      # Where another process was faster, its equal folder stays.
+      if not folder.exists():
+        raise
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
   return folder
+
+
+@contextlib.contextmanager
+def only_user(workdir: str | Path) -> Iterator[None]:
+  """Holds a work folder, which two runs would spoil for each other.
+
+  The hold ends with the process, however that ends.
+
+  Raises:
+    UserError: another process holds it, or the folder cannot be written.
+  """
+  path = Path(workdir) / '.lock'
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115
+  except OSError as error:
+    raise UserError(f'cannot write to {workdir}: {error.strerror}') from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise UserError(
+        f'{workdir} is in use by {file.read().strip()}: wait for it, or use'
+        ' another --workdir'
+      ) from error
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}')
+    file.flush()
+    yield
 
 
 def write_json(path: str | Path, value) -> None:

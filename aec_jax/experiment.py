@@ -57,8 +57,13 @@ def run(
   Raises:
     UserError: the input, the config or the work folder is at fault.
   """
-  workdir, start = Path(workdir), time.monotonic()
   check_config(config)
+  with cache.only_user(workdir):
+    return _run(config, Path(workdir), cache_dir, mode)
+
+
+def _run(config, workdir, cache_dir, mode):
+  start = time.monotonic()
   evaluation = load_splits(config, config.eval_splits, cache_dir)
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
@@ -99,6 +104,8 @@ def load_splits(
   Raises:
     UserError: a split is absent, or a record damaged and not to be skipped.
   """
+  # A flag gives 'bal_train,unbal_train' as one name.
+  splits = [name.strip() for item in splits for name in item.split(',')]
   data_dir = config.data_dir or str(_synthetic(cache_dir))
   return [
     Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)

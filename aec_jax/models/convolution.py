@@ -22,7 +22,7 @@ _ROWS_PER_CHUNK = 1024
 # Below this many tiles, or with fewer channels, transforming costs more than
 # it saves (measured in launch/benchmarks).
 _MIN_ROWS = 128
-_MIN_CHANNELS = 8
+_MIN_CHANNELS = 32
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -1,0 +1,69 @@
+"""Stages that appear whole or not at all, and work folders held by one."""
+
+import json
+
+import pytest
+
+from aec_jax import cache
+from aec_jax.errors import UserError
+
+
+def build(text):
+  def write(folder):
+    (folder / 'out.txt').write_text(text)
+
+  return write
+
+
+def test_a_stage_is_built_once_for_what_it_depends_on(tmp_path):
+  first = cache.stage(tmp_path, 'pack', {'files': ['a', 1]}, build('one'))
+  again = cache.stage(tmp_path, 'pack', {'files': ['a', 1]}, build('two'))
+  other = cache.stage(tmp_path, 'pack', {'files': ['a', 2]}, build('two'))
+  assert first == again != other
+  assert (first / 'out.txt').read_text() == 'one'
+  assert json.loads((first / 'depends.json').read_text()) == {'files': ['a', 1]}
+
+
+def test_a_stage_that_fails_leaves_nothing(tmp_path):
+  def fail(folder):
+    build('half')(folder)
+    raise UserError('no')
+
+  with pytest.raises(UserError):
+    cache.stage(tmp_path, 'pack', {}, fail)
+  assert list(tmp_path.iterdir()) == []
+  assert (
+    cache.stage(tmp_path, 'pack', {}, build('whole')) / 'out.txt'
+  ).exists()
+
+
+def test_of_two_that_build_a_stage_the_first_stays(tmp_path):
+  def slow(folder):
+    cache.stage(tmp_path, 'pack', {}, build('first'))
+    build('second')(folder)
+
+  folder = cache.stage(tmp_path, 'pack', {}, slow)
+  assert (folder / 'out.txt').read_text() == 'first'
+  assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_work_folder_has_one_user(tmp_path):
+  with (
+    cache.only_user(tmp_path),
+    pytest.raises(UserError, match=r'in use by process \d+'),
+    cache.only_user(tmp_path),
+  ):
+    pass
+  with cache.only_user(tmp_path):
+    pass
+
+
+def test_a_json_file_is_replaced_whole(tmp_path):
+  path = tmp_path / 'new' / 'results.json'
+  cache.write_json(path, {'a': 1})
+  with pytest.raises(ValueError, match='Circular'):
+    loop = {}
+    loop['loop'] = loop
+    cache.write_json(path, loop)
+  assert json.loads(path.read_text()) == {'a': 1}
+  assert [p.name for p in path.parent.iterdir()] == ['results.json']
