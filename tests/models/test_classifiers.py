@@ -265,8 +265,21 @@ def test_bfloat16_products_and_gradients_stay_near_float64(seed, scale):
   close(grad_w, expected, atol=bound * scale)
 
 
-def test_unknown_models_and_fields_are_named():
-  with pytest.raises(UserError, match="'dnn2'.*attention, dnn, lstm"):
-    models.classifier({'name': 'dnn2'}, 5)
-  with pytest.raises(UserError, match='hiden'):
-    models.classifier({'name': 'dnn', 'hiden': (3,)}, 5)
+@pytest.mark.parametrize(
+  ('config', 'message'),
+  [
+    ({'name': 'dnn2'}, "'dnn2'.*attention, dnn, lstm"),
+    ({'name': 'dnn', 'hidden': (3,), 'hiden': 1}, 'hiden'),
+    ({'name': 'dnn', 'hidden': (3,), 'dtype': 'int8'}, 'bfloat16, float32'),
+    ({'name': 'attention', 'hidden': (3,), 'levels': (1, 2)}, 'levels is'),
+    ({'name': 'attention', 'hidden': (3,), 'levels': ()}, 'levels is'),
+    (
+      {'name': 'attention', 'hidden': (3,), 'f_activation': 'gelu'},
+      'linear, relu, sigmoid',
+    ),
+    ({'name': 'lstm', 'hidden': (3, 3)}, 'an LSTM has one layer'),
+  ],
+)
+def test_models_that_cannot_be_are_refused(config, message):
+  with pytest.raises(UserError, match=message):
+    models.classifier(config, 5)
