@@ -40,9 +40,9 @@ def start(workdir, data_dir, *options, devices=1):
       sys.executable,
       '-m',
       'aec_jax.main',
-      '--config=configs/audioset_level13.py',
       f'--workdir={workdir}',
       f'--config.data_dir={data_dir}',
+      '--config=configs/audioset_level13.py',  # anywhere among its fields
       *FAST,
       *options,
     ],

@@ -20,7 +20,7 @@ from jax import lax
 _ROWS_PER_CHUNK = 1024
 
 # Below this many tiles, or with fewer channels, transforming costs more than
-# it saves (measured in launch/benchmarks).
+# it saves: at 16 channels 1.3 times the direct time, at 32 as much, at 64 0.8.
 _MIN_ROWS = 128
 _MIN_CHANNELS = 32
 
