@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -283,3 +284,23 @@ def test_bfloat16_products_and_gradients_stay_near_float64(seed, scale):
 def test_models_that_cannot_be_are_refused(config, message):
   with pytest.raises(UserError, match=message):
     models.classifier(config, 5)
+
+
+def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
+  """Why the default f is ReLU; see configs/audioset.py.
+
+  At the start a sigmoid f is about 1/2 for every class and clip, so what enters
+  the output layer is nearly one constant vector.
+  """
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(300, 10, 64)).astype(np.float32)
+  mask = np.ones(x.shape[:2], bool)
+
+  def dominance(f_activation):
+    attention = classifiers.Attention(50, f_activation, 'float32')
+    h = nn.relu(x)
+    y = attention.apply(attention.init(jax.random.key(0), h, mask), h, mask)
+    moments = np.linalg.eigvalsh(np.asarray(y.T @ y))
+    return moments[-1] / moments[-2]
+
+  assert dominance('sigmoid') > 5 * dominance('relu')
