@@ -1,6 +1,8 @@
 """The stages of one experiment, each skipped when its output is there.
 
 prepare (shared through the cache) → train → score → results.json
+
+for AudioSet; `aec_jax.dcase` has the other task's.
 """
 
 import importlib.metadata
@@ -27,8 +29,8 @@ from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
 # Fields that may change when a work folder is used again: they say where things
 # lie and how long to train, not what is computed.
 _FREE_FIELDS = frozenset({
-    'data_dir', 'damaged', 'expected', 'examples_on', 'max_steps', 'patience',
-    'checkpoint_every', 'steps_per_dispatch',
+    'data_dir', 'damaged', 'on_bad', 'expected', 'examples_on', 'max_steps',
+    'patience', 'checkpoint_every', 'steps_per_dispatch',
 })  # fmt: skip
 
 _PACKAGES = (
@@ -57,9 +59,18 @@ def run(
   Raises:
     UserError: the input, the config or the work folder is at fault.
   """
+  from aec_jax import dcase  # which imports this module
+
+  runs = {'audioset': _run, 'dcase': dcase.run}
+  if config.task not in runs:
+    raise UserError(
+      f'config.task is {config.task!r}; it must be one of {", ".join(runs)}'
+    )
+  if config.task == 'dcase':
+    config = dcase.resolve(config)
   check_config(config)
   with cache.only_user(workdir):
-    return _run(config, Path(workdir), cache_dir, mode)
+    return runs[config.task](config, Path(workdir), cache_dir, mode)
 
 
 def _run(config, workdir, cache_dir, mode):
@@ -67,12 +78,18 @@ def _run(config, workdir, cache_dir, mode):
   evaluation = load_splits(config, config.eval_splits, cache_dir)
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
-    claim = _claim(config, workdir, training, evaluation)
-    if finished := _finished(config, workdir):
-      logging.info('%s is finished already', workdir)
+    parts = (*training, *evaluation)
+    claim = make_claim(
+      config,
+      workdir,
+      [part.fingerprint() for part in parts],
+      sum(len(part) for part in training),
+      [entry for part in parts for entry in part.skipped],
+    )
+    if finished := finished_results(config, workdir):
       return finished
   else:
-    claim = _read_claim(config, workdir)
+    claim = read_claim(config, workdir)
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
   model = models.classifier(config.model, len(evaluation.classes), AXIS)
@@ -229,16 +246,30 @@ def check_config(config) -> None:
       raise UserError(f'config.{name} is {config[name]}; it must be 1 or more')
 
 
-def _claim(config, workdir, training, evaluation):
-  """Marks the work folder as this experiment's, or refuses another's."""
-  parts = [part.fingerprint() for part in (*training, *evaluation)]
+def make_claim(
+  config, workdir: Path, fingerprints: list, n_train: int, skipped: list[dict]
+) -> dict:
+  """Marks the work folder as this experiment's, or refuses another's.
+
+  Args:
+    config, workdir: as `run` takes them.
+    fingerprints: of the data that is trained and scored on.
+    n_train: how many examples train.
+    skipped: what of the data was left out.
+
+  Returns:
+    What results.json begins with.
+
+  Raises:
+    UserError: the folder holds an experiment with other settings or data.
+  """
   claim = {
     'experiment': config.name,
     'expected': config.expected.to_dict(),
     'config': config.to_dict(),
-    'dataset_fingerprint': cache.digest(parts),
-    'n_train_examples': sum(len(part) for part in training),
-    'skipped': [e for part in (*training, *evaluation) for e in part.skipped],
+    'dataset_fingerprint': cache.digest(fingerprints),
+    'n_train_examples': n_train,
+    'skipped': skipped,
     'versions': versions(),
   }
   path = workdir / 'experiment.json'
@@ -256,7 +287,8 @@ def _claim(config, workdir, training, evaluation):
   return json.loads(path.read_text(encoding='utf-8'))
 
 
-def _read_claim(config, workdir):
+def read_claim(config, workdir: Path) -> dict:
+  """The claim that training left; `UserError` if it is another's."""
   path = workdir / 'experiment.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no experiment: train first')
@@ -284,14 +316,17 @@ def _changes(before, after, prefix='config'):
   return out
 
 
-def _finished(config, workdir):
+def finished_results(config, workdir: Path) -> dict | None:
   """The results of this very config, if they are there."""
   path = workdir / 'results.json'
   if not path.exists():
     return None
   results = json.loads(path.read_text(encoding='utf-8'))
   same = results['config'] == json.loads(json.dumps(config.to_dict()))
-  return results if same else None
+  if not same:
+    return None
+  logging.info('%s is finished already', workdir)
+  return results
 
 
 def versions() -> dict[str, str]:

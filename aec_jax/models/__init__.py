@@ -1,7 +1,7 @@
 """Flax modules, by name."""
 
 from aec_jax.errors import UserError
-from aec_jax.models import classifiers
+from aec_jax.models import classifiers, vggish
 
 CLASSIFIERS = {
   'dnn': classifiers.DNN,
@@ -35,3 +35,35 @@ def classifier(config, classes: int, axis_name: str | None = None):
     return CLASSIFIERS[name](classes=classes, axis_name=axis_name, **fields)
   except TypeError as error:
     raise UserError(f'config.model: {error}') from error
+
+
+# Classifiers of single log-mel examples, from a config's `extractor` section.
+EXTRACTORS = {
+  'vggish': lambda c, classes, axis_name: vggish.VGGishClassifier(
+    classes,
+    c.hidden,
+    c.embedding_activation,
+    c.width,
+    c.dtype,
+    c.batch_norm,
+    axis_name=axis_name,
+  ),
+  # With He's weights: from the challenge's own it takes very long to start.
+  'baseline': lambda c, classes, axis_name: vggish.BaselineCNN(
+    classes, c.width, None, c.dtype
+  ),
+}
+
+
+def extractor(config, classes: int, axis_name: str | None = None):
+  """The example classifier of a config's `extractor` section.
+
+  Raises:
+    UserError: its model is unknown.
+  """
+  if config.model not in EXTRACTORS:
+    raise UserError(
+      f'config.extractor.model is {config.model!r}; it must be one of'
+      f' {", ".join(EXTRACTORS)}'
+    )
+  return EXTRACTORS[config.model](config, classes, axis_name)
