@@ -160,8 +160,8 @@ class FineTuner(Trainer):
     self.sums = _make_sums(self.model)
 
   def _budget(self) -> int:
-    """Examples of a batch, the same for all batches."""
-    counts = np.diff(self.clips.offsets)[self.job.training]
+    """Examples of a batch: one number for all extractors, compiled once."""
+    counts = np.diff(self.clips.offsets)[self.clips.split == 'train']
     needed = _ROOM * counts.mean() * self.config.batch_size
     unit = 8 * self.devices
     return int(-(-max(needed, counts.max()) // unit) * unit)

@@ -86,7 +86,9 @@ def extractor() -> ConfigDict:
   config.patience = 10
   config.optimizer = adam(config_dict.placeholder(float))
   config.examples_on = 'device'
-  config.steps_per_dispatch = 5
+  # XLA:CPU runs convolutions in a loop many times slower than outside one, and
+  # a loop of one step is none.
+  config.steps_per_dispatch = 1
   config.checkpoint_every = 200
   return config
 
@@ -98,6 +100,7 @@ def adam(learning_rate) -> ConfigDict:
 
 
 def _full() -> ConfigDict:
+  """For FSDKaggle2018 and weights to fine-tune."""
   return ConfigDict(
     {
       'pitch_to': 600,
@@ -125,11 +128,45 @@ def _synthetic() -> ConfigDict:
       'model/hidden': (100, 100, 100),
       'extractor/width': 0.125,
       'extractor/batch_norm': True,
-      'extractor/max_steps': 300,
+      'extractor/max_steps': 200,
       'extractor/eval_every': 20,
       'extractor/optimizer/learning_rate': 1e-3,
     }
   )
+
+
+def from_scratch(config: ConfigDict) -> None:
+  """For some hundreds of recordings and no weights to start from."""
+  config.when_full = ConfigDict(
+    {
+      'pitch_to': 120,
+      'batch_size': 100,
+      'max_steps': 1000,
+      'eval_every': 50,
+      'model/hidden': (200, 200, 200),
+      'extractor/width': 0.25,
+      'extractor/batch_norm': True,
+      'extractor/max_steps': 400,
+      'extractor/eval_every': 20,
+      'extractor/optimizer/learning_rate': 1e-3,
+    }
+  )
+
+
+def lstm(config: ConfigDict) -> None:
+  """Row B of Table 13: Table 6's layer, on whole clips."""
+  config.segments = (0,)
+  config.model = audioset.lstm()
+  config.model.hidden = config_dict.placeholder(tuple)
+  config.model.dtype = 'float32'
+  for sizes in (config.when_full, config.when_synthetic):
+    sizes['model/hidden'] = sizes['model/hidden'][:1]
+
+
+def baseline(config: ConfigDict) -> None:
+  """The CNN of the challenge's organisers, and its learning rate."""
+  config.extractor.model = 'baseline'
+  config.extractor.optimizer.learning_rate = 1e-4
 
 
 def pitch_and_mixup(config: ConfigDict, alpha: float) -> None:

@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(
   path.stem
   for path in CONFIGS.glob('*.py')
-  if path.stem not in ('__init__', 'audioset')
+  if path.stem.startswith(('audioset_', 'demo'))
 )
 TABLE_10 = {
     'audioset_dnn1', 'audioset_dnn2', 'audioset_lstm', 'audioset_level1',
