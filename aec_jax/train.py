@@ -86,11 +86,12 @@ def optimizer(config) -> optax.GradientTransformation:
   return OPTIMIZERS[config.name](config)
 
 
-def create_state(model, tx, config, example_shape) -> TrainState:
+def create_state(model, tx, config, example_shape, seed=None) -> TrainState:
   """A fresh state for examples of shape (segment, feature).
 
-  The only randomness is the parameters', from the key of `config.seed`;
-  dropout at step s uses the same key folded with s + 1.
+  The only randomness is the parameters', from the key of `config.seed` (or of
+  `seed`, which may be traced); dropout at step s uses the same key folded with
+  s + 1.
   """
 
   @jax.jit
@@ -109,7 +110,7 @@ def create_state(model, tx, config, example_shape) -> TrainState:
       average=average if config.average else {},
     )
 
-  return create(jax.random.key(config.seed))
+  return create(jax.random.key(config.seed if seed is None else seed))
 
 
 def penalty(params, l1: float, l2: float) -> jax.Array:
@@ -122,13 +123,17 @@ def penalty(params, l1: float, l2: float) -> jax.Array:
   return total
 
 
-def train_step(model, tx, config, state: TrainState, batch: dict):
+def train_step(model, tx, config, state: TrainState, batch: dict, seed=None):
   """One update from one device's share of a batch; runs inside `pmap`.
+
+  Args:
+    seed: of dropout; `config.seed` when None, and it may be traced.
 
   Returns:
     The new state, equal on all devices, and the global batch's mean loss.
   """
-  key = jax.random.fold_in(jax.random.key(config.seed), state.step + 1)
+  seed = config.seed if seed is None else seed
+  key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
 
   def objective(params):
     logits, updates = model.apply(
@@ -241,11 +246,7 @@ class Trainer:
 
   def __init__(self, config, model, examples, plan):
     self.devices = jax.local_device_count()
-    if config.batch_size % jax.device_count():
-      raise UserError(
-        f'config.batch_size is {config.batch_size}, which'
-        f' {jax.device_count()} devices cannot share equally'
-      )
+    check_shares(config)
     self.config, self.model, self.plan = config, model, plan
     self.tx = optimizer(config.optimizer)
     self.table = batches.rows(examples)
@@ -286,7 +287,9 @@ class Trainer:
       progress.step(step, losses)
       at_eval = step % config.eval_every == 0 or step == config.max_steps
       if at_eval:
-        self._evaluate(step, state, evaluate, history, writer, checkpoints)
+        state = self._evaluate(
+          step, state, evaluate, history, writer, checkpoints
+        )
         progress.evaluated()
       if at_eval or step % config.checkpoint_every == 0:
         history.seconds += progress.lap()
@@ -312,6 +315,7 @@ class Trainer:
     writer.write_scalars(step, {k: v for k, v in entry.items() if k != 'step'})
     if history.best(self.config.metric) is entry:
       checkpoints.save_best(step, state, dataclasses.asdict(history))
+    return state
 
   def _plans(self, todo):
     """The plan of each span, as the pmapped steps take it."""
@@ -327,6 +331,15 @@ class Trainer:
     """(step, example, …) -> (device, step, example, …)."""
     x = x.reshape(x.shape[0], self.devices, -1, *x.shape[2:])
     return np.swapaxes(x, 0, 1)
+
+
+def check_shares(config) -> None:
+  """Raises `UserError` unless the devices can share a batch equally."""
+  if config.batch_size % jax.device_count():
+    raise UserError(
+      f'config.batch_size is {config.batch_size}, which'
+      f' {jax.device_count()} devices cannot share equally'
+    )
 
 
 def on_device(config) -> bool:

@@ -1,7 +1,7 @@
 """Flax modules, by name."""
 
 from aec_jax.errors import UserError, check_choice
-from aec_jax.models import classifiers
+from aec_jax.models import classifiers, vggish
 
 CLASSIFIERS = {
   'dnn': classifiers.DNN,
@@ -56,3 +56,31 @@ def _check_layers(name, fields):
       f'config.model.levels is {levels}; it must name some of the'
       f' {len(hidden)} hidden layers, counted from 1'
     )
+
+
+# Classifiers of single log-mel examples, from a config's `extractor` section.
+EXTRACTORS = {
+  'vggish': lambda c, classes, axis_name: vggish.VGGishClassifier(
+    classes,
+    c.hidden,
+    c.embedding_activation,
+    c.width,
+    c.dtype,
+    c.batch_norm,
+    axis_name=axis_name,
+  ),
+  # With He's weights: from the challenge's own it takes very long to start.
+  'baseline': lambda c, classes, axis_name: vggish.BaselineCNN(
+    classes, c.width, None, c.dtype
+  ),
+}
+
+
+def extractor(config, classes: int, axis_name: str | None = None):
+  """The example classifier of a config's `extractor` section.
+
+  Raises:
+    UserError: its model is unknown.
+  """
+  check_choice('config.extractor.model', config.model, EXTRACTORS)
+  return EXTRACTORS[config.model](config, classes, axis_name)

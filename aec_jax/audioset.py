@@ -1,0 +1,177 @@
+"""The stages of an AudioSet experiment (thesis §5.1).
+
+prepare (shared through the cache) → train → score → results.json
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from aec_jax import cache, claim, metrics, models
+from aec_jax.checkpoint import Checkpoints
+from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
+from aec_jax.datasets.examples import Examples
+from aec_jax.evaluate import Predictor, save_predictions
+from aec_jax.input.plan import Groups, Plan
+from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
+
+# Raised when packed examples change their form.
+_PACK_VERSION = 1
+
+
+def run(config, workdir: Path, cache_dir, mode: str) -> dict:
+  """Runs an experiment from wherever it stands; see `experiment.run`."""
+  start = time.monotonic()
+  evaluation = load_splits(config, config.eval_splits, cache_dir)
+  if mode == 'train':
+    training = load_splits(config, config.train_splits, cache_dir)
+    parts = (*training, *evaluation)
+    started = claim.make_claim(
+      config,
+      workdir,
+      [part.fingerprint() for part in parts],
+      sum(len(part) for part in training),
+      [entry for part in parts for entry in part.skipped],
+    )
+    if finished := claim.finished_results(config, workdir):
+      return finished
+  else:
+    started = claim.read_claim(config, workdir)
+  seconds = {'prepare': time.monotonic() - start}
+  evaluation = Examples.concatenate(evaluation)
+  model = models.classifier(config.model, len(evaluation.classes), AXIS)
+  predict = Predictor(config, model, evaluation)
+  checkpoints = Checkpoints(workdir / 'checkpoints')
+  if mode == 'train':
+    targets = evaluation.multi_hot()
+    train(
+      config,
+      model,
+      Examples.concatenate(training),
+      lambda state: metrics.summary(targets, predict(state)),
+      checkpoints,
+      workdir,
+    )
+  results = score(config, model, evaluation, predict, checkpoints, workdir)
+  results = started | results
+  results['seconds'] = seconds | results['seconds']
+  cache.write_json(workdir / 'results.json', results)
+  checkpoints.close()
+  return results
+
+
+def load_splits(
+  config, splits: Sequence[str], cache_dir: str | Path
+) -> list[Examples]:
+  """The splits as they lie packed in the cache, packed if they are not yet.
+
+  Raises:
+    UserError: a split is absent, or a record damaged and not to be skipped.
+  """
+  # A flag gives 'bal_train,unbal_train' as one name.
+  splits = [name.strip() for item in splits for name in item.split(',')]
+  data_dir = config.data_dir or str(_synthetic(cache_dir))
+  return [
+    Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
+    for split in splits
+  ]
+
+
+def _synthetic(cache_dir):
+  logging.info('config.data_dir is empty: using the synthetic set')
+  return (
+    cache.stage(
+      cache_dir,
+      'synthetic-audioset',
+      {'version': _PACK_VERSION},
+      lambda folder: synthetic_audioset.make(str(folder / 'audioset')),
+    )
+    / 'audioset'
+  )
+
+
+def _pack(config, data_dir, split, cache_dir):
+  files = audioset_tfrecord.list_files(data_dir, split)
+  classes = audioset_tfrecord.read_classes(data_dir)
+  stats = [Path(file).stat() for file in files]
+  depends = {
+    'version': _PACK_VERSION,
+    'split': split,
+    'classes': classes,
+    'damaged': config.damaged,
+    'files': [
+      (Path(file).name, stat.st_size, stat.st_mtime_ns)
+      for file, stat in zip(files, stats, strict=True)
+    ],
+  }
+
+  def build(folder):
+    logging.info('packing %s: %s files', split, f'{len(files):,}')
+    audioset_tfrecord.pack(data_dir, split, str(folder), config.damaged)
+
+  return cache.stage(cache_dir, f'audioset-{split}', depends, build)
+
+
+def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
+  """Trains from the latest checkpoint to the end; see `Trainer.fit`."""
+  # clu imports TensorFlow, which scoring does without.
+  from clu import metric_writers
+
+  if config.sampling == 'balanced':
+    groups = Groups.of_classes(*examples.class_members())
+  else:
+    groups = Groups.of_all(len(examples))
+  logging.info(
+      'training on %s examples, %s sampling over %s groups',
+      f'{len(examples):,}', config.sampling, len(groups.offsets) - 1,
+  )  # fmt: skip
+  plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
+  trainer = Trainer(config, model, examples, plan)
+  del examples  # the trainer holds what it needs, perhaps on the device alone
+  writer = metric_writers.create_default_writer(
+    str(workdir), asynchronous=False
+  )
+  history = trainer.fit(evaluate, checkpoints, writer)
+  writer.close()
+  return history
+
+
+def score(config, model, examples, predict, checkpoints, workdir) -> dict:
+  """Scores the best checkpoint; writes `predictions.npz`."""
+  start = time.monotonic()
+  template = create_state(
+    model,
+    optimizer(config.optimizer),
+    config,
+    examples.embeddings.shape[1:],
+  )
+  state, best = checkpoints.restore_best(template)
+  _, latest = checkpoints.restore(template) or (None, best)
+  probabilities = predict(state)
+  save_predictions(workdir / 'predictions.npz', examples, probabilities)
+  targets = examples.multi_hot()
+  ap, auc = metrics.ap_and_auc(targets, probabilities)
+  evaluations = latest['evaluations']
+  return {
+    'metrics': metrics.macro(ap, auc),
+    'per_class': {
+      name: {'AP': _number(a), 'AUC': _number(b)}
+      for name, a, b in zip(examples.classes, ap, auc, strict=True)
+    },
+    'n_examples': len(examples),
+    'best_step': best['evaluations'][-1]['step'],
+    'steps': evaluations[-1]['step'],
+    'evaluations': evaluations,
+    'seconds': {
+      'train': latest['seconds'],
+      'score': time.monotonic() - start,
+    },
+  }
+
+
+def _number(x):
+  """A float for JSON, None where it is not defined."""
+  return None if np.isnan(x) else float(x)

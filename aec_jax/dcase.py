@@ -1,0 +1,377 @@
+"""The stages of a single-label experiment on clips (thesis §5.2).
+
+prepare → pitch-shift → fine-tune → embed (all shared through the cache)
+→ train → score → results.json
+
+Where the test clips have labels, they are scored, as in DCASE 2018 Task 2: each
+member leaves one fold out of its training and stops by it. Where they have
+none, the training clips are scored, each by the members that have not seen
+it: then an extractor, too, is trained without the fold that it is scored on,
+and a member stops by its extractor's validation clips.
+"""
+
+import contextlib
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+from absl import logging
+
+from aec_jax import cache, claim, clip_features, embed, finetune, metrics
+from aec_jax.checkpoint import Checkpoints
+from aec_jax.clip_features import ClipExamples
+from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
+from aec_jax.errors import UserError
+from aec_jax.evaluate import save_predictions
+from aec_jax.input import pieces
+from aec_jax.train import History
+
+_SAMPLINGS = ('balanced', 'unbalanced')
+EXTRACTORS = (
+  'original',
+  *(f'{s}_{part}' for s in _SAMPLINGS for part in pieces.PARTS),
+)
+
+
+def run(config, workdir: Path, cache_dir, mode: str) -> dict:
+  """Runs an experiment from wherever it stands; see `experiment.run`.
+
+  `config` is as `resolve` returns it.
+  """
+  check_config(config)
+  clock = Clock()
+  clips = clip_features.list_clips(config, cache_dir)
+  prepared = clip_features.prepare(config, clips, cache_dir)
+  started = _claim(config, workdir, prepared, mode)
+  if mode == 'train' and (finished := claim.finished_results(config, workdir)):
+    return finished
+  clock.lap('prepare')
+  jobs = extractor_jobs(config, prepared)
+  folders = [
+    finetune.extractor(config, prepared, job, cache_dir, mode == 'train')
+    for job, _ in jobs
+  ]
+  clock.lap('fine_tune')
+  if config.extractor.model == 'baseline':
+    found, about = _baseline(config, prepared, jobs, folders, cache_dir)
+    clock.lap('train')
+  else:
+    found, about = _ensembles(
+      config, workdir, clips, prepared, jobs, folders, cache_dir, mode, clock
+    )
+  results = _results(config, workdir, prepared, found, started | about)
+  clock.lap('score')
+  results['seconds'] = clock.seconds | about['seconds']
+  cache.write_json(workdir / 'results.json', results)
+  return results
+
+
+def resolve(config):
+  """The config with its None fields filled in, by the size of the data.
+
+  `when_full` and `when_synthetic` name the fields, as 'extractor.width'.
+  """
+  config = config.copy_and_resolve_references()
+  sizes = config.when_full if config.data_dir else config.when_synthetic
+  flat = sizes.to_dict()
+  with config.unlocked():
+    del config.when_full, config.when_synthetic
+    for path, value in flat.items():
+      *parents, name = path.split('/')
+      section = config
+      for parent in parents:
+        section = section[parent]
+      if section[name] is None:
+        section[name] = value
+  return config
+
+
+def check_config(config) -> None:
+  """Raises `UserError` for a field whose value makes no sense."""
+  for name in config.extractors:
+    if name not in EXTRACTORS:
+      raise UserError(
+        f'config.extractors has {name!r}; it takes {", ".join(EXTRACTORS)}'
+      )
+  if config.metric not in METRICS:
+    raise UserError(
+      f'config.metric is {config.metric!r}; it must be one of'
+      f' {", ".join(METRICS)}'
+    )
+  if not config.segments or min(config.segments) < 0:
+    raise UserError(
+      f'config.segments is {config.segments}; it takes lengths of pieces, 0'
+      ' for whole clips'
+    )
+  if config.folds < 2:
+    raise UserError(f'config.folds is {config.folds}; it must be 2 or more')
+
+
+class Clock:
+  """Seconds of each stage, in this run."""
+
+  def __init__(self):
+    self.seconds, self._last = {}, time.monotonic()
+
+  def lap(self, stage: str) -> None:
+    now = time.monotonic()
+    self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+    self._last = now
+
+
+def _claim(config, workdir, prepared, mode):
+  if mode != 'train':
+    return claim.read_claim(config, workdir)
+  # All of the extractor's fields: those that are free for what is trained here
+  # change the embeddings.
+  fingerprints = [prepared.fingerprint, config.extractor.to_dict()]
+  n_train = int(np.sum(prepared.split == 'train'))
+  made = claim.make_claim(
+    config, workdir, fingerprints, n_train, prepared.skipped
+  )
+  return made | {'notes': prepared.notes}
+
+
+def scored_apart(prepared: ClipExamples) -> np.ndarray:
+  """(clip,) bool: the test clips, which have labels wherever they are kept."""
+  return prepared.split == 'test'
+
+
+def fold_of(config, prepared: ClipExamples) -> np.ndarray:
+  """(clip,) the fold of each training clip, 0 and up; -1 for test clips.
+
+  The data set's own where every training clip has one.
+  """
+  training = ~scored_apart(prepared)
+  out = np.full(len(prepared), -1)
+  own = prepared.fold[training]
+  if own.min() >= 0 and len(np.unique(own)) > 1:
+    out[training] = np.unique(own, return_inverse=True)[1]
+  else:
+    labels = prepared.labels[training]
+    out[training] = pieces.folds(labels, config.folds, config.seed)
+  return out
+
+
+def extractor_jobs(config, prepared) -> list[tuple[finetune.Job, int | None]]:
+  """The extractors to train, each with the fold that it may not see."""
+  training = np.flatnonzero(~scored_apart(prepared))
+  folds = fold_of(config, prepared)
+  if scored_apart(prepared).any():
+    held_out = [None]
+  else:
+    held_out = list(range(folds.max() + 1))
+  jobs = []
+  for name in config.extractors:
+    for fold in held_out:
+      rest = training if fold is None else training[folds[training] != fold]
+      jobs.append((_job(config, prepared, name, rest), fold))
+  return jobs
+
+
+def _job(config, prepared, name, clips):
+  """§5.2.2: clips in the order of train.csv, where classes come mixed.
+
+  Folders list theirs class by class, so that there the order is drawn.
+  """
+  if config.dataset != 'fsdkaggle2018':
+    order = pieces.spread(prepared.labels[clips], config.seed)
+    clips = clips[order]
+  sampling, _, part = name.partition('_')
+  if name == 'original':
+    sampling, part = 'none', 'first'
+  training, validation = pieces.split(clips, part)
+  return finetune.Job(name, sampling, np.sort(training), np.sort(validation))
+
+
+def members_of(config, prepared, jobs, source) -> list[Member]:
+  """Extractors × folds.
+
+  Args:
+    config, prepared: of the experiment.
+    jobs: what `extractor_jobs` returns.
+    source: (copy,) the clip of each pitch-shifted copy; copies are numbered
+      from len(prepared) on, and train wherever their clip does.
+  """
+  tests = np.flatnonzero(scored_apart(prepared))
+  folds = fold_of(config, prepared)
+  copies = len(prepared) + np.arange(len(source))
+
+  def member(extractor, fold, training, validation, scored):
+    training = np.append(training, copies[np.isin(source, training)])
+    name = f'{jobs[extractor][0].name}/{fold}'
+    return Member(name, extractor, training, validation, scored)
+
+  members = []
+  for i, (job, held_out) in enumerate(jobs):
+    if held_out is not None:
+      scored = np.flatnonzero(folds == held_out)
+      members.append(member(i, held_out, job.training, job.validation, scored))
+      continue
+    for fold in range(folds.max() + 1):
+      inside = np.flatnonzero((folds >= 0) & (folds != fold))
+      outside = np.flatnonzero(folds == fold)
+      members.append(member(i, fold, inside, outside, tests))
+  return members
+
+
+def _ensembles(
+  config, workdir, clips, prepared, jobs, folders, cache_dir, mode, clock
+):
+  """Embeds, trains and predicts, once for each length of pieces.
+
+  Returns:
+    (clip, class) log-probabilities, NaN where no member scored the clip; and
+    what results.json says of the training.
+  """
+  sets = [prepared]
+  if config.pitch_to:
+    sets.append(
+      clip_features.pitch_shifted(
+        config, clips, prepared, config.pitch_to, cache_dir
+      )
+    )
+  clock.lap('pitch_shift')
+  embeddings = np.stack(
+    [
+      np.concatenate([embed.embed(config, s, f, cache_dir) for s in sets])
+      for f in folders
+    ]
+  )  # (extractor, segment, 128)
+  clock.lap('embed')
+  counts = np.concatenate([np.diff(s.offsets) for s in sets])
+  offsets = np.concatenate([[0], np.cumsum(counts)])
+  labels = np.concatenate([s.labels for s in sets])
+  source = sets[1].source if len(sets) > 1 else np.zeros(0, np.int32)
+  members = members_of(config, prepared, jobs, source)
+  total, reports = 0.0, {}
+  for length in config.segments:
+    features = Features(
+      embeddings, pieces.cut(offsets, length), labels, len(prepared.classes)
+    )
+    found, reports[str(length)] = _train(
+      config, workdir, length, Ensemble(config, features, members), mode
+    )
+    total = total + _combine(len(prepared), members, found)
+  seconds = sum(report.pop('seconds') for report in reports.values())
+  clock.lap('train')
+  steps = [m['best_step'] for r in reports.values() for m in r['members']]
+  return total / len(config.segments), {
+    'n_training_clips': len(labels) - int(scored_apart(prepared).sum()),
+    'best_step': max(steps),
+    'ensembles': reports,
+    'seconds': {'train': seconds},
+  }
+
+
+def _train(config, workdir, length, ensemble, mode):
+  """Trains an ensemble to its end and predicts what its members score."""
+  from clu import metric_writers  # imports TensorFlow
+
+  checkpoints = Checkpoints(workdir / 'checkpoints' / f'segments_{length}')
+  with contextlib.closing(checkpoints):
+    if mode == 'train':
+      logging.info(
+        'training %s members on %s pieces of %s segments',
+        len(ensemble.members), f'{len(ensemble.features.pieces):,}',
+        ensemble.example_shape[0],
+      )  # fmt: skip
+      writer = metric_writers.create_default_writer(
+        str(workdir / f'segments_{length}'), asynchronous=False
+      )
+      ensemble.fit(ensemble.validate, checkpoints, writer)
+      writer.close()
+    found = checkpoints.restore(ensemble.create_state())
+  if found is None:
+    raise UserError(f'{workdir} holds no checkpoint: train first')
+  state, history = found[0], History(**found[1])
+  scored = [member.scored for member in ensemble.members]
+  log_probabilities = ensemble.clip_log_probabilities(state.best, scored)
+  return log_probabilities, _report(config, ensemble, history)
+
+
+def _report(config, ensemble, history):
+  standing = ensemble.standing(history)
+  members = zip(ensemble.members, standing.best, standing.at, strict=True)
+  return {
+    'steps': history.evaluations[-1]['step'],
+    'evaluations': history.evaluations,
+    'members': [
+      {'name': m.name, f'validation {config.metric}': float(best),
+       'best_step': int(at)}
+      for m, best, at in members
+    ],
+    'seconds': history.seconds,
+  }  # fmt: skip
+
+
+def _baseline(config, prepared, jobs, folders, cache_dir):
+  """The challenge's system: the mean of a clip's examples' probabilities."""
+  found, members = [], []
+  for i, ((job, held_out), folder) in enumerate(
+    zip(jobs, folders, strict=True)
+  ):
+    logits = embed.classify(config, prepared, folder, cache_dir)
+    sums = np.add.reduceat(
+      np.asarray(jax.nn.softmax(logits)), prepared.offsets[:-1]
+    )
+    means = np.log(sums / np.diff(prepared.offsets)[:, None])
+    scored = scored_apart(prepared)
+    if held_out is not None:
+      scored = fold_of(config, prepared) == held_out
+    members.append(
+      Member(job.name, i, job.training, job.validation, np.flatnonzero(scored))
+    )
+    found.append(means[scored])
+  about = {'n_training_clips': len(jobs[0][0].training), 'seconds': {}}
+  return _combine(len(prepared), members, found), about
+
+
+def _combine(clips: int, members, found) -> np.ndarray:
+  """Means over members of log-probabilities: geometric means (§5.1, §5.2.3).
+
+  Returns:
+    (clip, class), NaN for clips that no member scores.
+  """
+  total = np.zeros((clips, found[0].shape[1]))
+  count = np.zeros((clips, 1))
+  for member, log_probabilities in zip(members, found, strict=True):
+    total[member.scored] += log_probabilities
+    count[member.scored] += 1
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _results(config, workdir, prepared, log_probabilities, about) -> dict:
+  """Scores the clips that were predicted; writes predictions.npz."""
+  scored = np.flatnonzero(~np.isnan(log_probabilities[:, 0]))
+  probabilities = np.exp(jax.nn.log_softmax(log_probabilities[scored]))
+  labels = prepared.labels[scored].astype(np.int64)
+  save_predictions(
+    workdir / 'predictions.npz',
+    SimpleNamespace(
+      ids=prepared.ids[scored],
+      label_ids=prepared.labels[scored],
+      label_offsets=np.arange(len(scored) + 1),
+    ),
+    np.asarray(probabilities, np.float32),
+  )
+  found = score(labels, np.asarray(log_probabilities[scored]))
+  for usage in ('Public', 'Private'):
+    part = prepared.usage[scored] == usage
+    if part.any():
+      found[f'MAP@3_{usage.lower()}'] = metrics.map_at_k(
+        labels[part], log_probabilities[scored][part], 3
+      )
+  ap = metrics.ap_at_k(labels, log_probabilities[scored], 3)
+  return {
+    **about,
+    'metrics': found,
+    'per_class': {
+      name: {'AP@3': None if np.isnan(x) else float(x)}
+      for name, x in zip(prepared.classes, ap, strict=True)
+    },
+    'n_examples': len(scored),
+    'scored_on': 'test' if scored_apart(prepared).any() else 'out-of-fold',
+  }

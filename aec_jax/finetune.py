@@ -1,0 +1,325 @@
+"""Fine-tuned extractors: the stages between log-mel and embeddings (§5.2.2).
+
+An extractor is VGGish with a classifier on top, trained on single examples of
+0.96 s that carry their clip's label. A batch is 41 clips with all of their
+examples, padded to a fixed number and masked, so that one compiled step serves.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+from jax import lax
+
+from aec_jax import cache, models, train
+from aec_jax.checkpoint import Checkpoints
+from aec_jax.clip_features import ClipExamples
+from aec_jax.embed import blocks, save_variables
+from aec_jax.errors import UserError
+from aec_jax.input import batches, pieces
+from aec_jax.input.plan import Groups, Plan
+from aec_jax.models import convert
+from aec_jax.train import AXIS, Trainer, TrainState
+
+# Raised when extractors change for the same config.
+_VERSION = 1
+# How much more room a batch has than its mean number of examples.
+_ROOM = 1.25
+# Fields of the section that do not change what is learnt.
+_HOW = ('steps_per_dispatch', 'checkpoint_every', 'examples_on')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+  """One extractor to be.
+
+  Attributes:
+    name: such as 'balanced_first'.
+    sampling: 'balanced', 'unbalanced', or 'none': as it is initialised.
+    training, validation: (clip,) indices of clips.
+  """
+
+  name: str
+  sampling: str
+  training: np.ndarray
+  validation: np.ndarray
+
+
+def extractor(
+  config, clips: ClipExamples, job: Job, cache_dir, may_train: bool = True
+) -> Path:
+  """The folder of a trained extractor, from the cache or trained now.
+
+  A run that was cut off goes on from its latest checkpoint.
+
+  Raises:
+    UserError: a field makes no sense, the initial weights cannot be read,
+      another process is training this one, or it is not there and may not be
+      trained.
+  """
+  depends = {
+    'version': _VERSION,
+    'clips': clips.folder.name,
+    'seed': config.seed,
+    'extractor': {
+      k: v for k, v in config.extractor.to_dict().items() if k not in _HOW
+    },
+    'weights': _file_digest(config.extractor.init),
+    'sampling': job.sampling,
+    'training': cache.digest(job.training.tolist()),
+    'validation': cache.digest(job.validation.tolist()),
+  }
+  name = f'extractor-{job.name}'
+  folder = Path(cache_dir) / f'{name}-{cache.digest(depends)}'
+  if not folder.exists() and not may_train:
+    raise UserError(f'{folder} is gone: run again with --mode=train')
+
+  def build(unfinished):
+    work = folder.with_name(f'.{folder.name}.training')
+    with cache.only_user(work):
+      variables = _train(config, clips, job, work)
+      save_variables(unfinished / 'variables.npz', variables)
+    shutil.rmtree(work)
+
+  return cache.stage(cache_dir, name, depends, build)
+
+
+def _file_digest(path: str) -> str:
+  if path == 'random':
+    return ''
+  try:
+    with open(path, 'rb') as file:
+      return hashlib.file_digest(file, 'blake2b').hexdigest()
+  except OSError as error:
+    raise UserError(
+      f'config.extractor.init: {path}: {error.strerror}; give the file of'
+      " python -m aec_jax.models.convert, or 'random'"
+    ) from error
+
+
+def _train(config, clips, job, work) -> dict:
+  """The best variables of an extractor, as numpy arrays."""
+  tuner = FineTuner(config, clips, job)
+  if job.sampling == 'none':
+    return jax.tree.map(np.asarray, tuner.create_state().variables())
+  logging.info(
+    'fine-tuning %s: %s clips, validated on %s; batches of %s clips in'
+    ' %s examples',
+    job.name, f'{len(job.training):,}', f'{len(job.validation):,}',
+    tuner.config.batch_size, tuner.budget,
+  )  # fmt: skip
+  checkpoints = Checkpoints(work / 'checkpoints')
+  with contextlib.closing(checkpoints):
+    history = tuner.fit(tuner.validate, checkpoints, _Quiet())
+    state, _ = checkpoints.restore_best(tuner.create_state())
+  best = history.best('log_likelihood')
+  logging.info(
+    '%s: validation loss %.4f, accuracy %.4f an example, after %s steps',
+    job.name, -best['log_likelihood'], best['accuracy'], best['step'],
+  )  # fmt: skip
+  return state.variables()
+
+
+class _Quiet:
+  """A metric writer for stages, which have no work folder to write to."""
+
+  def write_scalars(self, step, scalars):
+    pass
+
+
+class FineTuner(Trainer):
+  """Trains a classifier of examples on batches of whole clips."""
+
+  def __init__(self, config, clips: ClipExamples, job: Job):
+    settings = config.extractor.copy_and_resolve_references()
+    with settings.unlocked():
+      settings.seed, settings.metric = config.seed, 'log_likelihood'
+    check(settings)
+    self.config, self.clips, self.job = settings, clips, job
+    self.devices = jax.local_device_count()
+    self.model = models.extractor(settings, len(clips.classes), AXIS)
+    self.tx = train.optimizer(settings.optimizer)
+    groups = groups_of(clips.labels, job.training, job.sampling)
+    self.plan = Plan(groups, settings.batch_size, config.seed)
+    self.budget = self._budget()
+    self.table = {
+      'examples': clips.examples,
+      'labels': clips.example_labels().astype(np.int32),
+    }
+    on_device = train.on_device(settings)
+    self.resident = train.replicate(self.table) if on_device else {}
+    self.steps = make_steps(self.model, self.tx, settings)
+    self.sums = _make_sums(self.model)
+
+  def _budget(self) -> int:
+    """Examples of a batch: one number for all extractors, compiled once."""
+    counts = np.diff(self.clips.offsets)[self.clips.split == 'train']
+    needed = _ROOM * counts.mean() * self.config.batch_size
+    unit = 8 * self.devices
+    return int(-(-max(needed, counts.max()) // unit) * unit)
+
+  def create_state(self) -> TrainState:
+    """A fresh state, with the converted weights where they are given."""
+    config, shape = self.config, self.clips.examples.shape[1:]
+
+    @jax.jit
+    def create(key):
+      variables = self.model.init(key, jnp.zeros((1, *shape)), train=True)
+      return variables['params'], variables.get('batch_stats', {})
+
+    params, batch_stats = create(jax.random.key(config.seed))
+    if config.init != 'random':
+      if config.model != 'vggish':
+        raise UserError("config.extractor.init must be 'random' for a baseline")
+      loaded = convert.load(config.init, config.width)
+      params['vggish'] = {**params['vggish'], **loaded}
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=self.tx.init(params),
+      average={},
+    )
+
+  def validate(self, state) -> dict[str, float]:
+    """Log-likelihood and accuracy of an example of the validation clips."""
+    variables = train.replicate(state.variables())
+    rows = pieces.expand(self.clips.offsets, self.job.validation)
+    totals = np.zeros(2)
+    for indices, mask in blocks(len(rows), self.devices):
+      step = {'first': rows[indices].astype(np.int32)}
+      if not self.resident:
+        step = batches.gather(self.table, step)
+      sums = self.sums(variables, self.resident, step, mask)
+      totals += np.asarray(sums, np.float64).sum(0)
+    means = totals / len(rows)
+    return {'log_likelihood': float(means[0]), 'accuracy': float(means[1])}
+
+  def _plans(self, todo):
+    spans = iter(todo)
+    for plan in self.plan.dataset(todo).as_numpy_iterator():
+      start, stop = next(spans)
+      steps = [
+        self._fill(clips, step)
+        for clips, step in zip(plan['first'], range(start, stop), strict=True)
+      ]
+      first, mask = (np.stack(x) for x in zip(*steps, strict=True))
+      step = {'first': first}
+      if not self.resident:
+        step = batches.gather(self.table, step)
+      yield jax.tree.map(self._split, {**step, 'mask': mask})
+
+  def _fill(self, clips: np.ndarray, step: int):
+    """A batch's clips to examples (budget,) and mask (budget,).
+
+    What is too many is left out by a draw that is a function of (seed, step).
+    """
+    rows = pieces.expand(self.clips.offsets, clips).astype(np.int32)
+    if len(rows) > self.budget:
+      rng = np.random.default_rng([self.config.seed, step])
+      rows = rows[rng.permutation(len(rows))[: self.budget]]
+    mask = np.arange(self.budget) < len(rows)
+    # Padding repeats the first example: any would do.
+    return np.resize(rows, self.budget) * mask + rows[0] * ~mask, mask
+
+
+def check(settings) -> None:
+  """Raises `UserError` for a field of `extractor` that makes no sense."""
+  for name in ('batch_size', 'max_steps', 'eval_every', 'patience'):
+    if settings[name] < 1:
+      raise UserError(
+        f'config.extractor.{name} is {settings[name]}; it must be 1 or more'
+      )
+
+
+def groups_of(labels: np.ndarray, rows: np.ndarray, sampling: str) -> Groups:
+  """What a plan draws from: some rows, all together or class by class.
+
+  Args:
+    labels: (row,) of all rows.
+    rows: which of them may be drawn.
+    sampling: 'balanced' or anything else.
+  """
+  if sampling != 'balanced':
+    return Groups(rows.astype(np.int32), np.array([0, len(rows)], np.int64))
+  order = np.argsort(labels[rows], kind='stable')
+  counts = np.bincount(labels[rows])
+  offsets = np.concatenate([[0], np.cumsum(counts)])
+  return Groups.of_classes(rows[order], offsets)
+
+
+def step(model, tx, config, state: TrainState, batch: dict):
+  """One update from one device's share of a batch; runs inside `pmap`.
+
+  Args:
+    batch: 'examples' (example, 96, 64), 'labels' (example,), 'mask'
+      (example,): False where there is only padding.
+
+  Returns:
+    The new state, equal on all devices, and the global batch's mean loss.
+  """
+  mask = batch['mask'].astype(jnp.float32)
+  share = lax.pmean(jnp.sum(mask), AXIS)
+
+  def objective(params):
+    logits, updates = model.apply(
+      {'params': params, 'batch_stats': state.batch_stats},
+      batch['examples'].astype(jnp.float32),
+      batch['mask'],
+      train=True,
+      mutable=['batch_stats'],
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+      logits, batch['labels']
+    )
+    loss = jnp.sum(losses * mask) / share
+    c = config.optimizer
+    extra = train.penalty(params, c.l1, c.l2)
+    return loss + extra, (loss, updates.get('batch_stats', {}))
+
+  grads, (loss, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+  grads, loss = lax.pmean((grads, loss), AXIS)
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  return TrainState(state.step + 1, params, batch_stats, opt_state, {}), loss
+
+
+def make_steps(model, tx, config) -> Callable:
+  """As `train.make_train_steps`, for a table of examples and labels."""
+
+  def steps(state, table, plan):
+    def body(state, now):
+      rows = batches.take(table, now['first']) if table else now['first']
+      return step(model, tx, config, state, {**rows, 'mask': now['mask']})
+
+    return lax.scan(body, state, plan)
+
+  return jax.pmap(
+    steps,
+    axis_name=AXIS,
+    in_axes=(None, None, 0),
+    out_axes=(None, None),
+    donate_argnums=(0,),
+  )
+
+
+def _make_sums(model) -> Callable:
+  """Sums of log-likelihoods and of right guesses, (device, 2)."""
+
+  def sums(variables, table, now, mask):
+    rows = batches.take(table, now['first']) if table else now['first']
+    logits = model.apply(variables, rows['examples'].astype(jnp.float32))
+    labels = rows['labels']
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    right = jnp.argmax(logits, -1) == labels
+    return jnp.stack([jnp.sum(x * mask) for x in (-losses, right)])
+
+  return jax.pmap(sums, axis_name=AXIS, in_axes=(None, None, 0, 0))

@@ -1,0 +1,19 @@
+"""Thesis Table 12: 1 segment, one extractor, unbalanced, last part.
+
+  python -m aec_jax.main --config=configs/dcase_extractor_unbalanced_last.py \
+      --config.data_dir=FSDKAGGLE2018 \
+      --workdir=runs/dcase_extractor_unbalanced_last
+
+Thesis: MAP@3 0.872.
+"""
+
+from configs import dcase
+
+
+def get_config():
+  config = dcase.get_config()
+  config.name = 'dcase_extractor_unbalanced_last'
+  config.extractors = ('unbalanced_last',)
+  config.segments = (1,)
+  config.expected = dcase.expected(0.872)
+  return config

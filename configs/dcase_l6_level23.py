@@ -1,0 +1,18 @@
+"""Thesis Table 14: model F with attention on level 2 and 3.
+
+  python -m aec_jax.main --config=configs/dcase_l6_level23.py \
+      --config.data_dir=FSDKAGGLE2018 --workdir=runs/dcase_l6_level23
+
+Thesis: MAP@3 0.928.
+"""
+
+from configs import dcase
+
+
+def get_config():
+  config = dcase.get_config()
+  config.name = 'dcase_l6_level23'
+  dcase.pitch_and_mixup(config, 0.2)
+  config.model.levels = (2, 3)
+  config.expected = dcase.expected(0.928)
+  return config

@@ -1,0 +1,20 @@
+"""Model F on anybody's own recordings, scored out of fold.
+
+  python -m aec_jax.main --config=configs/folder.py \
+      --config.data_dir=RECORDINGS --workdir=runs/folder
+
+RECORDINGS has a sub-folder of wav, flac, ogg or mp3 files for each class, or a
+CSV of file, label and perhaps fold: see `aec_jax.datasets.clips.from_folder`.
+A sub-folder `test` beside `train` is scored in place of the folds.
+"""
+
+from configs import dcase
+
+
+def get_config():
+  config = dcase.get_config()
+  config.name = 'folder'
+  config.dataset = 'folder'
+  dcase.pitch_and_mixup(config, 0.2)
+  dcase.from_scratch(config)
+  return config
