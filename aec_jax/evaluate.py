@@ -126,11 +126,18 @@ def mean_probabilities(folders: Sequence[str | Path]):
 
 
 def compare(folders: Sequence[str]) -> str:
-  """The table that the command prints."""
-  rows = [('experiment', 'mAP', 'AUC', "d'", 'steps', 'seconds')]
+  """The table that the command prints.
+
+  Raises:
+    UserError: a folder is unfinished, or no AudioSet experiment's.
+  """
+  rows = [('experiment', 'mAP', 'AUC', "d'", 'best step', 'seconds')]
   for folder in folders:
     load_predictions(folder)
-    results = json.loads((Path(folder) / 'results.json').read_text())
+    text = (Path(folder) / 'results.json').read_text(encoding='utf-8')
+    results = json.loads(text)
+    if 'mAP' not in results['metrics']:
+      raise UserError(f'{folder} holds no AudioSet experiment')
     rows.append(
       (
         results['experiment'],

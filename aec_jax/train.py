@@ -249,8 +249,9 @@ class Trainer:
     check_shares(config)
     self.config, self.model, self.plan = config, model, plan
     self.tx = optimizer(config.optimizer)
-    self.table = batches.rows(examples)
-    self.resident = replicate(self.table) if on_device(config) else {}
+    table = batches.rows(examples)
+    self.resident = replicate(table) if on_device(config) else {}
+    self.table = {} if self.resident else table  # AudioSet fits once, not twice
     self.steps = make_train_steps(model, self.tx, config)
     self.example_shape = examples.embeddings.shape[1:]
 

@@ -1,0 +1,62 @@
+"""The table over finished experiments and their mean."""
+
+import json
+
+import numpy as np
+import pytest
+
+from aec_jax import evaluate, metrics
+from aec_jax.datasets.examples import Examples
+from aec_jax.errors import UserError
+
+
+def finish(folder, probabilities, ids=b'abcd', **found):
+  """Makes the folder of a finished experiment on four clips, three classes."""
+  folder.mkdir()
+  examples = Examples(
+    embeddings=np.zeros((4, 1, 1), np.uint8),
+    n_segments=np.ones(4, np.uint8),
+    label_ids=np.array([0, 1, 2, 0, 2], np.int16),
+    label_offsets=np.array([0, 1, 2, 3, 5]),
+    ids=np.array([bytes([i]) for i in ids]),
+    classes=('a', 'b', 'c'),
+  )
+  evaluate.save_predictions(
+    folder / 'predictions.npz', examples, probabilities.astype(np.float32)
+  )
+  targets = examples.multi_hot()
+  results = {
+    'experiment': folder.name,
+    'metrics': found or metrics.summary(targets, probabilities),
+    'best_step': 1500,
+    'seconds': {'train': 61.2},
+  }
+  (folder / 'results.json').write_text(json.dumps(results))
+  return targets
+
+
+def test_the_mean_of_probabilities_is_scored(tmp_path):
+  rng = np.random.default_rng(3)
+  one, other = rng.uniform(size=(2, 4, 3))
+  targets = finish(tmp_path / 'one', one)
+  finish(tmp_path / 'other', other)
+  lines = evaluate.compare([tmp_path / 'one', tmp_path / 'other']).splitlines()
+  assert lines[0].split()[:3] == ['experiment', 'mAP', 'AUC']
+  expected = metrics.summary(targets, (one + other) / 2)
+  assert lines[-1].split()[:5] == [
+    'mean', 'of', '2', f'{expected["mAP"]:.4f}', f'{expected["AUC"]:.4f}',
+  ]  # fmt: skip
+  assert lines[2].split()[-2:] == ['1,500', '61']
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+  scores = np.eye(4, 3)
+  finish(tmp_path / 'one', scores)
+  finish(tmp_path / 'clips', scores, ids=b'abce')
+  finish(tmp_path / 'dcase', scores, accuracy=0.5)
+  with pytest.raises(UserError, match='other examples'):
+    evaluate.compare([tmp_path / 'one', tmp_path / 'clips'])
+  with pytest.raises(UserError, match='no AudioSet experiment'):
+    evaluate.compare([tmp_path / 'dcase'])
+  with pytest.raises(UserError, match='no finished experiment'):
+    evaluate.compare([tmp_path / 'absent'])
