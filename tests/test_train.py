@@ -113,9 +113,16 @@ def test_examples_on_the_host_give_the_same_bits(tmp_path, alpha):
   assert one.evaluations == other.evaluations
 
 
-@pytest.mark.parametrize('stop', [3, 4, 7, 11])
-def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop):
-  whole, history = fit(tiny_config(), tmp_path / 'whole')
+@pytest.fixture(scope='module')
+def whole_run(tmp_path_factory):
+  """The last state and the history of an unbroken run."""
+  return fit(tiny_config(), tmp_path_factory.mktemp('whole'))
+
+
+# Just after a checkpoint, and between one and the next.
+@pytest.mark.parametrize('stop', [4, 7])
+def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop, whole_run):
+  whole, history = whole_run
 
   class Cut(Exception):
     pass
@@ -156,10 +163,10 @@ def test_it_stops_when_patience_ends_and_stays_stopped(tmp_path):
   assert int(best.step) == 8
 
 
-def test_more_steps_go_on_from_where_it_stood(tmp_path):
-  fit(tiny_config(), tmp_path / 'a')
-  longer, history = fit(tiny_config(max_steps=20), tmp_path / 'a')
-  whole, expected = fit(tiny_config(max_steps=20), tmp_path / 'b')
+def test_more_steps_go_on_from_where_it_stood(tmp_path, whole_run):
+  fit(tiny_config(max_steps=8), tmp_path)
+  longer, history = fit(tiny_config(), tmp_path)
+  whole, expected = whole_run
   assert_equal_trees(longer, whole)
   assert history.evaluations == expected.evaluations
 
