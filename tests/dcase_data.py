@@ -1,4 +1,4 @@
-"""Tiny clips for the tests of the DCASE stages: a set on disk, one in memory."""
+"""Tiny clips for the tests of the DCASE stages, on disk and in memory."""
 
 import csv
 import importlib
