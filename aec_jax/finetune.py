@@ -300,7 +300,9 @@ def make_steps(model, tx, config) -> Callable:
       rows = batches.take(table, now['first']) if table else now['first']
       return step(model, tx, config, state, {**rows, 'mask': now['mask']})
 
-    return lax.scan(body, state, plan)
+    # XLA:CPU compiles and runs convolutions in a loop many times slower: one
+    # step is no loop.
+    return lax.scan(body, state, plan, unroll=len(plan['mask']) == 1)
 
   return jax.pmap(
     steps,

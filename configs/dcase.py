@@ -86,8 +86,7 @@ def extractor() -> ConfigDict:
   config.patience = 10
   config.optimizer = adam(config_dict.placeholder(float))
   config.examples_on = 'device'
-  # XLA:CPU runs convolutions in a loop many times slower than outside one, and
-  # a loop of one step is none.
+  # More of them run in a loop, in which XLA:CPU's convolutions are slow.
   config.steps_per_dispatch = 1
   config.checkpoint_every = 200
   return config
