@@ -14,7 +14,7 @@ demo: .venv/ready
 	$(BIN)/python -m aec_jax.main --config=configs/demo.py --workdir=$(DEMO)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check

@@ -21,7 +21,7 @@ from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets import synthetic_fsd
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.input import pieces
 from aec_jax.train import duration
 
@@ -109,16 +109,12 @@ def list_clips(config, cache_dir: str | Path) -> clips_lib.Clips:
   Test clips without a label are left out: nothing scores them.
 
   Raises:
-    UserError: the data set is not there, or has files that `config.on_bad`
+    UserError: the data set is not there, or has files that `config.damaged`
       does not tolerate.
   """
-  if config.dataset not in DATASETS:
-    raise UserError(
-      f'config.dataset is {config.dataset!r}; it must be one of'
-      f' {", ".join(DATASETS)}'
-    )
+  check_choice('config.dataset', config.dataset, DATASETS)
   if config.data_dir:
-    clips = DATASETS[config.dataset](config.data_dir, config.on_bad)
+    clips = DATASETS[config.dataset](config.data_dir, config.damaged)
   else:
     clips = clips_lib.from_fsdkaggle2018(_synthetic(config, cache_dir))
   if config.classes:
@@ -147,18 +143,18 @@ def prepare(config, clips: clips_lib.Clips, cache_dir) -> ClipExamples:
 
   Raises:
     UserError: no clip is left, or one is unreadable, silent or of another
-      scale and `config.on_bad` is 'error'.
+      scale and `config.damaged` is 'error'.
   """
   depends = {
     'version': _VERSION,
     'classes': clips.classes,
-    'on_bad': config.on_bad,
+    'damaged': config.damaged,
     'clips': _digest_of(clips),
   }
 
   def build(folder):
     jobs = [(clip, 0) for clip in range(len(clips))]
-    _write(folder, 'preparing', clips, jobs, config.on_bad)
+    _write(folder, 'preparing', clips, jobs, config.damaged)
 
   return ClipExamples.load(cache.stage(cache_dir, 'clips', depends, build))
 

@@ -23,7 +23,7 @@ from aec_jax import cache, clip_features, embed, experiment, finetune, metrics
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
 from aec_jax.train import History
@@ -93,15 +93,8 @@ def resolve(config):
 def check_config(config) -> None:
   """Raises `UserError` for a field whose value makes no sense."""
   for name in config.extractors:
-    if name not in EXTRACTORS:
-      raise UserError(
-        f'config.extractors has {name!r}; it takes {", ".join(EXTRACTORS)}'
-      )
-  if config.metric not in METRICS:
-    raise UserError(
-      f'config.metric is {config.metric!r}; it must be one of'
-      f' {", ".join(METRICS)}'
-    )
+    check_choice('config.extractors', name, EXTRACTORS)
+  check_choice('config.metric', config.metric, METRICS)
   if not config.segments or min(config.segments) < 0:
     raise UserError(
       f'config.segments is {config.segments}; it takes lengths of pieces, 0'
@@ -124,14 +117,17 @@ class Clock:
 
 
 def _claim(config, workdir, prepared, mode):
-  if mode != 'train':
-    return experiment.read_claim(config, workdir)
-  weights = finetune.weights_digest(config.extractor.init)
-  fingerprints = [prepared.fingerprint, weights]
-  n_train = int(np.sum(prepared.split == 'train'))
-  claim = experiment.make_claim(
-    config, workdir, fingerprints, n_train, prepared.skipped
-  )
+  if mode == 'train':
+    weights = finetune.weights_digest(config.extractor.init)
+    claim = experiment.make_claim(
+      config,
+      workdir,
+      [prepared.fingerprint, weights],
+      int(np.sum(prepared.split == 'train')),
+      prepared.skipped,
+    )
+  else:
+    claim = experiment.read_claim(config, workdir)
   return claim | {'notes': prepared.notes}
 
 

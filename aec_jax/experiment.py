@@ -7,6 +7,7 @@ for AudioSet; `aec_jax.dcase` has the other task's.
 
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import time
@@ -21,7 +22,7 @@ from aec_jax import cache, metrics, models
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import SAMPLINGS, Groups, Plan
 from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
@@ -33,12 +34,25 @@ _HOW_FIELDS = frozenset(
   {'examples_on', 'checkpoint_every', 'steps_per_dispatch'}
 )
 _FREE_FIELDS = _HOW_FIELDS | {
-    'data_dir', 'damaged', 'on_bad', 'expected', 'max_steps', 'patience',
+    'data_dir', 'damaged', 'expected', 'max_steps', 'patience',
 }  # fmt: skip
 
 _PACKAGES = (
     'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy',
 )  # fmt: skip
+
+# The least and the most that a field may be.
+_RANGES = (
+  ('batch_size', 1, math.inf),
+  ('max_steps', 1, math.inf),
+  ('eval_every', 1, math.inf),
+  ('patience', 1, math.inf),
+  ('checkpoint_every', 1, math.inf),
+  ('steps_per_dispatch', 1, math.inf),
+  ('mixup_alpha', 0, math.inf),
+  ('average', 0, 0.999999),
+  ('seed', 0, 2**31 - 1),
+)
 
 # Raised when packed examples change their form.
 _PACK_VERSION = 1
@@ -65,10 +79,7 @@ def run(
   from aec_jax import dcase  # which imports this module
 
   runs = {'audioset': _run, 'dcase': dcase.run}
-  if config.task not in runs:
-    raise UserError(
-      f'config.task is {config.task!r}; it must be one of {", ".join(runs)}'
-    )
+  check_choice('config.task', config.task, runs)
   if config.task == 'dcase':
     config = dcase.resolve(config)
   check_config(config)
@@ -232,21 +243,13 @@ def _number(x):
 
 def check_config(config) -> None:
   """Raises `UserError` for a field whose value makes no sense."""
-  if config.sampling not in SAMPLINGS:
-    raise UserError(
-      f'config.sampling is {config.sampling!r}; it must be one of'
-      f' {", ".join(SAMPLINGS)}'
-    )
-  for name in (
-    'batch_size',
-    'max_steps',
-    'eval_every',
-    'patience',
-    'checkpoint_every',
-    'steps_per_dispatch',
-  ):
-    if config[name] < 1:
-      raise UserError(f'config.{name} is {config[name]}; it must be 1 or more')
+  check_choice('config.sampling', config.sampling, SAMPLINGS)
+  check_choice('config.damaged', config.damaged, ('error', 'skip'))
+  for name, low, high in _RANGES:
+    if not low <= config[name] <= high:
+      raise UserError(
+        f'config.{name} is {config[name]}; it must be {low} to {high}'
+      )
 
 
 def make_claim(

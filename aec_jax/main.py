@@ -52,10 +52,12 @@ def run():
 
 
 def _parse(argv):
-  # The config file is to be known before its fields are set.
-  options = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
+  # The config file is to be known before its fields are set, and ml_collections
+  # looks for it in sys.argv.
+  argv[1:] = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
+  sys.argv = argv
   try:
-    return flags.FLAGS(argv[:1] + options)
+    return flags.FLAGS(argv)
   except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
     raise UserError(str(error).replace('\n', ' ')) from error
 

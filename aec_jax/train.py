@@ -18,7 +18,7 @@ from absl import logging
 from jax import lax
 
 from aec_jax.checkpoint import Checkpoints
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.input import batches
 
 AXIS = 'device'
@@ -82,11 +82,7 @@ def optimizer(config) -> optax.GradientTransformation:
   Raises:
     UserError: its name is unknown.
   """
-  if config.name not in OPTIMIZERS:
-    raise UserError(
-      f'config.optimizer.name is {config.name!r}; it must be one of'
-      f' {", ".join(sorted(OPTIMIZERS))}'
-    )
+  check_choice('config.optimizer.name', config.name, OPTIMIZERS)
   return OPTIMIZERS[config.name](config)
 
 
@@ -348,12 +344,7 @@ def check_shares(config) -> None:
 
 def on_device(config) -> bool:
   """Whether examples rest on the device, from `config.examples_on`."""
-  places = ('device', 'host')
-  if config.examples_on not in places:
-    raise UserError(
-      f'config.examples_on is {config.examples_on!r}; it must be one of'
-      f' {", ".join(places)}'
-    )
+  check_choice('config.examples_on', config.examples_on, ('device', 'host'))
   return config.examples_on == 'device'
 
 

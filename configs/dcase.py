@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
   config.dataset = 'fsdkaggle2018'
   # What a file does that is missing, unlisted, unreadable, silent or of
   # another scale: 'skip' counts and lists it, 'error' stops.
-  config.on_bad = 'skip'
+  config.damaged = 'skip'
   # Names of some classes to use, all when empty.
   config.classes = ()
   config.seed = 0

@@ -116,7 +116,7 @@ def test_other_settings_are_refused_in_the_same_folder(finished):
 
 def test_a_silent_clip_can_be_an_error(finished, tmp_path):
   config, root, _ = finished
-  strict = tiny(config.data_dir, on_bad='error')
+  strict = tiny(config.data_dir, damaged='error')
   with pytest.raises(UserError, match='unusable files'):
     experiment.run(strict, tmp_path / 'run', root / 'cache')
   (Path(config.data_dir) / 'audio_train/void.wav').rename(tmp_path / 'void')

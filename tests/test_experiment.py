@@ -40,9 +40,9 @@ def start(workdir, data_dir, *options, devices=1):
       sys.executable,
       '-m',
       'aec_jax.main',
-      '--config=configs/audioset_level13.py',
       f'--workdir={workdir}',
       f'--config.data_dir={data_dir}',
+      '--config=configs/audioset_level13.py',  # anywhere among its fields
       *FAST,
       *options,
     ],
@@ -198,6 +198,7 @@ def test_four_devices_give_the_losses_and_metrics_of_one(
     ('--config.eval_splits=("test",)', 'test'),
     ('--config.data_dir=/no/such/folder', '/no/such/folder'),
     ('--config.optimizer.name=adamm', 'adagrad, adam, adamax'),
+    ('--config.seed=-1', 'config.seed is -1'),
   ],
 )
 def test_what_a_user_can_mend_is_one_line_and_status_2(

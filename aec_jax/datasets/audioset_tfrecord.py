@@ -200,11 +200,10 @@ def _read_fast(paths, classes) -> Examples | None:
   tf = import_tensorflow()
   try:
     n_bytes = [os.path.getsize(path) for path in paths]
-    records = tf.data.TFRecordDataset(paths, buffer_size=1 << 20)
-    serialized = next(iter(records.batch(1 << 40)), None)
+    serialized = _records_reader()(tf.constant(paths))
     # TensorFlow takes a file that is empty, or cut right behind a length, for
     # one that ends there.
-    if serialized is None or not all(n_bytes):
+    if not all(n_bytes):
       return None
     payloads = tf.strings.length(serialized).numpy().astype(np.int64)
     if np.sum(payloads + tfrecord.FRAME) != sum(n_bytes):
@@ -238,6 +237,22 @@ def _read_fast(paths, classes) -> Examples | None:
     return None
   frames = tf.io.decode_raw(frames.flat_values, tf.uint8).numpy()
   return _examples(names, frames, n_segments, labels, n_labels, classes, [])
+
+
+@functools.cache
+def _records_reader():
+  """A function from paths to all their records; raises where there are none.
+
+  Compiled, since to build a dataset anew takes 18 ms.
+  """
+  tf = import_tensorflow()
+
+  @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+  def read(paths):
+    records = tf.data.TFRecordDataset(paths, buffer_size=1 << 20)
+    return records.batch(1 << 40).get_single_element()
+
+  return read
 
 
 def _examples(names, frames, n_segments, labels, n_labels, classes, skipped):

@@ -1,12 +1,20 @@
 """Flax modules, by name."""
 
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.models import classifiers, vggish
 
 CLASSIFIERS = {
   'dnn': classifiers.DNN,
   'lstm': classifiers.LSTM,
   'attention': classifiers.MultiLevelAttention,
+}
+
+
+# What a field of a model may be.
+_CHOICES = {
+  'dtype': ('bfloat16', 'float32'),
+  'f_activation': tuple(classifiers.F_ACTIVATIONS),
+  'activation': tuple(classifiers.LSTM_ACTIVATIONS),
 }
 
 
@@ -19,22 +27,35 @@ def classifier(config, classes: int, axis_name: str | None = None):
     axis_name: the device axis when the module runs inside `pmap`.
 
   Raises:
-    UserError: the name or a field is unknown, or the levels do not exist.
+    UserError: the name or a field is unknown, or a value is none it may have.
   """
   fields = {
     key: tuple(value) if isinstance(value, list | tuple) else value
     for key, value in config.items()
   }
   name = fields.pop('name')
-  if name not in CLASSIFIERS:
-    raise UserError(
-      f'config.model.name is {name!r}; it must be one of'
-      f' {", ".join(sorted(CLASSIFIERS))}'
-    )
+  check_choice('config.model.name', name, CLASSIFIERS)
+  for field in fields.keys() & _CHOICES.keys():
+    check_choice(f'config.model.{field}', fields[field], _CHOICES[field])
+  _check_layers(name, fields)
   try:
     return CLASSIFIERS[name](classes=classes, axis_name=axis_name, **fields)
   except TypeError as error:
     raise UserError(f'config.model: {error}') from error
+
+
+def _check_layers(name, fields):
+  hidden = fields.get('hidden', ())
+  levels = fields.get('levels', (1,))
+  if name == 'lstm' and len(hidden) != 1:
+    raise UserError(
+      f'config.model.hidden is {hidden}; an LSTM has one layer: (600,)'
+    )
+  if not levels or not set(levels) <= set(range(1, len(hidden) + 1)):
+    raise UserError(
+      f'config.model.levels is {levels}; it must name some of the'
+      f' {len(hidden)} hidden layers, counted from 1'
+    )
 
 
 # Classifiers of single log-mel examples, from a config's `extractor` section.
@@ -59,11 +80,8 @@ def extractor(config, classes: int, axis_name: str | None = None):
   """The example classifier of a config's `extractor` section.
 
   Raises:
-    UserError: its model is unknown.
+    UserError: its model or dtype is unknown.
   """
-  if config.model not in EXTRACTORS:
-    raise UserError(
-      f'config.extractor.model is {config.model!r}; it must be one of'
-      f' {", ".join(EXTRACTORS)}'
-    )
+  check_choice('config.extractor.model', config.model, EXTRACTORS)
+  check_choice('config.extractor.dtype', config.dtype, _CHOICES['dtype'])
   return EXTRACTORS[config.model](config, classes, axis_name)

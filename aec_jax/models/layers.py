@@ -37,6 +37,7 @@ def _product_backward(residuals, grad):
   return grad_x, grad_w
 
 
+@jax.jit
 def _transpose(x):
   """x.T, laid out anew on CPUs.
 

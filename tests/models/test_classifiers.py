@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -265,8 +266,41 @@ def test_bfloat16_products_and_gradients_stay_near_float64(seed, scale):
   close(grad_w, expected, atol=bound * scale)
 
 
-def test_unknown_models_and_fields_are_named():
-  with pytest.raises(UserError, match="'dnn2'.*attention, dnn, lstm"):
-    models.classifier({'name': 'dnn2'}, 5)
-  with pytest.raises(UserError, match='hiden'):
-    models.classifier({'name': 'dnn', 'hiden': (3,)}, 5)
+@pytest.mark.parametrize(
+  ('config', 'message'),
+  [
+    ({'name': 'dnn2'}, "'dnn2'.*attention, dnn, lstm"),
+    ({'name': 'dnn', 'hidden': (3,), 'hiden': 1}, 'hiden'),
+    ({'name': 'dnn', 'hidden': (3,), 'dtype': 'int8'}, 'bfloat16, float32'),
+    ({'name': 'attention', 'hidden': (3,), 'levels': (1, 2)}, 'levels is'),
+    ({'name': 'attention', 'hidden': (3,), 'levels': ()}, 'levels is'),
+    (
+      {'name': 'attention', 'hidden': (3,), 'f_activation': 'gelu'},
+      'linear, relu, sigmoid',
+    ),
+    ({'name': 'lstm', 'hidden': (3, 3)}, 'an LSTM has one layer'),
+  ],
+)
+def test_models_that_cannot_be_are_refused(config, message):
+  with pytest.raises(UserError, match=message):
+    models.classifier(config, 5)
+
+
+def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
+  """Why the default f is ReLU; see configs/audioset.py.
+
+  At the start a sigmoid f is about 1/2 for every class and clip, so what enters
+  the output layer is nearly one constant vector.
+  """
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(300, 10, 64)).astype(np.float32)
+  mask = np.ones(x.shape[:2], bool)
+
+  def dominance(f_activation):
+    attention = classifiers.Attention(50, f_activation, 'float32')
+    h = nn.relu(x)
+    y = attention.apply(attention.init(jax.random.key(0), h, mask), h, mask)
+    moments = np.linalg.eigvalsh(np.asarray(y.T @ y))
+    return moments[-1] / moments[-2]
+
+  assert dominance('sigmoid') > 5 * dominance('relu')

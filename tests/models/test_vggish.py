@@ -49,14 +49,16 @@ def tensorflow_vggish(params, x, last_relu):
   return (tf.nn.relu(x) if last_relu else x).numpy()
 
 
-@pytest.mark.parametrize('activation', ['linear', 'relu'])
-def test_equals_the_tensorflow_graph(activation):
+@pytest.mark.parametrize(
+  ('activation', 'shape'), [('linear', (3, 96, 64)), ('relu', (2, 16, 16))]
+)
+def test_equals_the_tensorflow_graph(activation, shape):
   module = vggish.VGGish(activation, width=1 / 8)
-  x = RNG.standard_normal((3, 96, 64)).astype(np.float32)
+  x = RNG.standard_normal(shape).astype(np.float32)
   params = random_params(module, x)
   ours = jax.jit(module.apply)({'params': params}, x)
   theirs = tensorflow_vggish(params, x, activation == 'relu')
-  assert theirs.min() < 0 or activation == 'relu'
+  assert (theirs.min() < 0) == (activation == 'linear')
   np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
