@@ -16,11 +16,14 @@ from aec_jax import cache
 from aec_jax.errors import UserError
 
 # Fields that may change when a work folder is used again: they say where things
-# lie and how long to train, not what is computed.
-_FREE_FIELDS = frozenset({
-    'data_dir', 'damaged', 'on_bad', 'expected', 'examples_on', 'max_steps',
-    'patience', 'checkpoint_every', 'steps_per_dispatch',
-})  # fmt: skip
+# lie and how long to train, not what is computed. Of a section, only those that
+# say how: a longer trained extractor is another.
+_HOW_FIELDS = frozenset(
+  {'examples_on', 'checkpoint_every', 'steps_per_dispatch'}
+)
+_FREE_FIELDS = _HOW_FIELDS | {
+    'data_dir', 'damaged', 'on_bad', 'expected', 'max_steps', 'patience',
+}  # fmt: skip
 
 _PACKAGES = (
     'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy',
@@ -86,9 +89,10 @@ def _changes(before, after, prefix='config'):
   """Which settled fields differ, as 'config.seed: 0 there, 1 here'."""
   before, after = json.loads(json.dumps(before)), json.loads(json.dumps(after))
   out = []
+  free = _FREE_FIELDS if prefix == 'config' else _HOW_FIELDS
   for name in sorted(before.keys() | after.keys()):
     a, b = before.get(name), after.get(name)
-    if name in _FREE_FIELDS or a == b:
+    if name in free or a == b:
       continue
     if isinstance(a, dict) and isinstance(b, dict):
       out += _changes(a, b, f'{prefix}.{name}')

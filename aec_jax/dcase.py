@@ -124,9 +124,8 @@ class Clock:
 def _claim(config, workdir, prepared, mode):
   if mode != 'train':
     return claim.read_claim(config, workdir)
-  # All of the extractor's fields: those that are free for what is trained here
-  # change the embeddings.
-  fingerprints = [prepared.fingerprint, config.extractor.to_dict()]
+  weights = finetune.weights_digest(config.extractor.init)
+  fingerprints = [prepared.fingerprint, weights]
   n_train = int(np.sum(prepared.split == 'train'))
   made = claim.make_claim(
     config, workdir, fingerprints, n_train, prepared.skipped
@@ -274,9 +273,9 @@ def _train(config, workdir, length, ensemble, mode):
   with contextlib.closing(checkpoints):
     if mode == 'train':
       logging.info(
-        'training %s members on %s pieces of %s segments',
-        len(ensemble.members), f'{len(ensemble.features.pieces):,}',
-        ensemble.example_shape[0],
+        'training %s members on pieces of %s segments, of which the clips make'
+        ' %s', len(ensemble.members), ensemble.example_shape[0],
+        f'{len(ensemble.features.pieces):,}',
       )  # fmt: skip
       writer = metric_writers.create_default_writer(
         str(workdir / f'segments_{length}'), asynchronous=False

@@ -247,10 +247,8 @@ def score(labels: np.ndarray, log_probabilities: np.ndarray) -> dict:
     'MAP@3', 'accuracy' and 'log_likelihood', a mean over the clips each.
   """
   rows = np.arange(len(labels))
-  guesses = log_probabilities.argmax(1)
   return {
-    'MAP@3': metrics.map_at_k(labels, log_probabilities, 3),
-    'accuracy': float(np.mean(guesses == labels)),
+    **metrics.single_label_summary(labels, log_probabilities),
     'log_likelihood': float(np.mean(log_probabilities[rows, labels])),
   }
 

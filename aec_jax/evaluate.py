@@ -126,34 +126,51 @@ def mean_probabilities(folders: Sequence[str | Path]):
 
 
 def compare(folders: Sequence[str]) -> str:
-  """The table that the command prints.
-
-  Raises:
-    UserError: a folder is unfinished, or no AudioSet experiment's.
-  """
-  rows = [('experiment', 'mAP', 'AUC', "d'", 'best step', 'seconds')]
+  """The table that the command prints."""
+  found = []
   for folder in folders:
     load_predictions(folder)
     text = (Path(folder) / 'results.json').read_text(encoding='utf-8')
-    results = json.loads(text)
-    if 'mAP' not in results['metrics']:
-      raise UserError(f'{folder} holds no AudioSet experiment')
+    found.append(json.loads(text))
+  names = [n for n in _COLUMNS if all(n in r['metrics'] for r in found)]
+  rows = [
+    ('experiment', *(_COLUMNS[name] for name in names), 'best step', 'seconds')
+  ]
+  for results in found:
+    steps = results.get('best_step')
+    seconds = results['seconds']['train']
     rows.append(
       (
         results['experiment'],
-        *_scores(results['metrics']),
-        f'{results["best_step"]:,}',
-        f'{results["seconds"]["train"]:,.0f}',
+        *_cells(results['metrics'], names),
+        f'{steps:,}' if steps else '',
+        f'{seconds:,.0f}',
       )
     )
   if len(folders) > 1:
-    scores = metrics.summary(*mean_probabilities(folders))
-    rows.append((f'mean of {len(folders)}', *_scores(scores), '', ''))
+    targets, probabilities = mean_probabilities(folders)
+    if 'MAP@3' in names:
+      scores = metrics.single_label_summary(targets, probabilities)
+    else:
+      scores = metrics.summary(targets, probabilities)
+    rows.append((f'mean of {len(folders)}', *_cells(scores, names), '', ''))
   return console.table(rows)
 
 
-def _scores(found):
-  return tuple(f'{found[name]:.4f}' for name in ('mAP', 'AUC', 'd_prime'))
+# What `compare` shows, where all experiments have it.
+_COLUMNS = {
+  'mAP': 'mAP',
+  'AUC': 'AUC',
+  'd_prime': "d'",
+  'MAP@3': 'MAP@3',
+  'MAP@3_public': 'public',
+  'MAP@3_private': 'private',
+  'accuracy': 'accuracy',
+}
+
+
+def _cells(scores, names):
+  return [f'{scores[n]:.4f}' if n in scores else '' for n in names]
 
 
 def main(argv: Sequence[str]) -> int:

@@ -72,11 +72,12 @@ def extractor(
     'extractor': {
       k: v for k, v in config.extractor.to_dict().items() if k not in _HOW
     },
-    'weights': _file_digest(config.extractor.init),
+    'weights': weights_digest(config.extractor.init),
     'sampling': job.sampling,
-    'training': cache.digest(job.training.tolist()),
-    'validation': cache.digest(job.validation.tolist()),
   }
+  if job.sampling != 'none':
+    depends['training'] = cache.digest(job.training.tolist())
+    depends['validation'] = cache.digest(job.validation.tolist())
   name = f'extractor-{job.name}'
   folder = Path(cache_dir) / f'{name}-{cache.digest(depends)}'
   if not folder.exists() and not may_train:
@@ -92,7 +93,12 @@ def extractor(
   return cache.stage(cache_dir, name, depends, build)
 
 
-def _file_digest(path: str) -> str:
+def weights_digest(path: str) -> str:
+  """A hash of the initial weights' file; '' for random ones.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
   if path == 'random':
     return ''
   try:

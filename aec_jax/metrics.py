@@ -153,6 +153,18 @@ def ap_at_k(targets, scores, k: int = 3) -> np.ndarray:
   return np.divide(total, clips, out=nan, where=clips > 0)
 
 
+def single_label_summary(targets, scores) -> dict[str, float]:
+  """The scores of a single-label model; arguments as for `reciprocal_rank`.
+
+  Returns:
+    'MAP@3', and 'accuracy', which is MAP@1.
+  """
+  return {
+    'MAP@3': map_at_k(targets, scores, 3),
+    'accuracy': map_at_k(targets, scores, 1),
+  }
+
+
 def paired_t_test(a, b) -> TTest:
   """Tests whether two models' per-class values differ in the mean.
 
