@@ -72,7 +72,7 @@ def test_members_trained_together_are_those_trained_alone(together, tmp_path):
 
 def test_members_differ(together):
   _, state, _ = together
-  kernel = np.asarray(state.members.params['hidden1']['kernel'])
+  kernel = np.asarray(state.members.params['hidden1']['dense']['kernel'])
   assert not np.allclose(kernel[0], kernel[1], atol=1e-3)
   assert not np.allclose(kernel[1], kernel[2], atol=1e-3)
 
