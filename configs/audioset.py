@@ -82,6 +82,13 @@ def attention(levels: tuple[int, ...]) -> ConfigDict:
   """Table 7."""
   model = _hidden('attention', (600, 600, 600))
   model.levels = levels
+  # The thesis says that all activations but the last are ReLU; its references
+  # have a sigmoid f. A sigmoid f is about 1/2 for every class and clip at the
+  # start, so the output layer is given nearly one constant vector: on the real
+  # data the second moments of its input have a first eigenvalue 814 times the
+  # second, where ReLU has 72 times. So it starts slowly: mAP of level 3 after
+  # 300 steps on the balanced set 0.17 with ReLU, 0.05 with a sigmoid, 0.13 with
+  # a sigmoid and `pool_norm`.
   model.f_activation = 'relu'
   model.pool_norm = False
   return model

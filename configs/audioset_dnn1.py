@@ -4,6 +4,9 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_dnn1
 
 Thesis: mAP 0.253, AUC 0.934, d' 2.133.
+Here: 0.237, 0.946, 2.270 after 2,000 steps.
+Time: 3 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset

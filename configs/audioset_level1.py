@@ -4,6 +4,8 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_level1
 
 Thesis: mAP 0.334, AUC 0.957, d' 2.422.
+Time: 2 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset

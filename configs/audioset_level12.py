@@ -4,6 +4,8 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_level12
 
 Thesis: mAP 0.338, AUC 0.957, d' 2.423.
+Time: 6 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset

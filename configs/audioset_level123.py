@@ -4,6 +4,8 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_level123
 
 Thesis: mAP 0.340, AUC 0.958, d' 2.439.
+Time: 7 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset

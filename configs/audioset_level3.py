@@ -4,6 +4,8 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_level3
 
 Thesis: mAP 0.347, AUC 0.963, d' 2.520.
+Time: 4 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset

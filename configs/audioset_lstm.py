@@ -4,6 +4,8 @@
       --config.data_dir=AUDIOSET --workdir=runs/audioset_lstm
 
 Thesis: mAP 0.307, AUC 0.953, d' 2.367.
+Time: 8 minutes per 1,000 steps, evaluations every 250 of them included, on 2
+shared cores of an AMD EPYC.
 """
 
 from configs import audioset
