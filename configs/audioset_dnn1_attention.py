@@ -8,7 +8,7 @@ the segments gives way to one attention module on the third hidden layer (the
 thesis's level-3 model). All else is the thesis's recipe.
 Thesis, DNN-1: mAP 0.253, AUC 0.934, d' 2.133.
 Here: 0.259, 0.950, 2.325 after 1,000 steps.
-Time: 4 minutes per 1,000 steps on 2 cores of an AMD EPYC with nothing else on it.
+Time: 4 minutes per 1,000 steps on 2 cores of an AMD EPYC.
 """
 
 from configs import audioset, audioset_dnn1
