@@ -54,6 +54,9 @@ def get_config() -> ConfigDict:
 
 
 def _hidden(name: str, hidden: tuple[int, ...]) -> ConfigDict:
+  # Batch-norm momentum hardly matters: mAP of level 3 after 300 steps on the
+  # balanced set is 0.170 with 0.9 and 0.171 with 0.99. Nor does the initial
+  # scale: 0.170 with He's, which the hidden layers have, 0.178 with Glorot's.
   return ConfigDict(
     {
       'name': name,
