@@ -30,7 +30,7 @@ from aec_jax.models import convert
 from aec_jax.train import AXIS, Trainer, TrainState
 
 # Raised when extractors change for the same config.
-_VERSION = 1
+_VERSION = 2
 # How much more room a batch has than its mean number of examples.
 _ROOM = 1.25
 # Fields of the section that do not change what is learnt.
