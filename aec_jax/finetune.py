@@ -228,7 +228,10 @@ class FineTuner(Trainer):
     plan = {'first': rows, 'mask': mask}
     if augment.is_on(self.config.augment):
       # Partners are valid ones: all that is padding comes last.
-      count, rng = mask.sum(), np.random.default_rng([self.config.seed, step, 1])
+      count, rng = (
+        mask.sum(),
+        np.random.default_rng([self.config.seed, step, 1]),
+      )
       drawn = augment.draw(
         self.config.augment,
         self.clips.offsets,

@@ -55,7 +55,7 @@ def get_config() -> ConfigDict:
   config.batch_size = config_dict.placeholder(int)
   config.max_steps = config_dict.placeholder(int)
   config.eval_every = config_dict.placeholder(int)
-  config.patience = 10
+  config.patience = config_dict.placeholder(int)
   config.average = 0.0
   config.optimizer = adam(1e-3)
 
@@ -115,6 +115,7 @@ def _full() -> ConfigDict:
       'batch_size': 500,
       'max_steps': 10_000,
       'eval_every': 200,
+      'patience': 10,
       'model/hidden': (600, 600, 600),
       'extractor/width': 1.0,
       'extractor/batch_norm': False,
@@ -134,6 +135,7 @@ def _synthetic() -> ConfigDict:
       'batch_size': 100,
       'max_steps': 600,
       'eval_every': 50,
+      'patience': 4,
       'model/hidden': (100, 100, 100),
       'extractor/width': 0.125,
       'extractor/batch_norm': True,
@@ -153,6 +155,7 @@ def from_scratch(config: ConfigDict) -> None:
       'batch_size': 100,
       'max_steps': 1000,
       'eval_every': 50,
+      'patience': 4,
       'model/hidden': (200, 200, 200),
       'extractor/width': 0.125,
       'extractor/batch_norm': True,
