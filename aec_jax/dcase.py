@@ -11,6 +11,7 @@ and a member stops by its extractor's validation clips.
 """
 
 import contextlib
+import resource
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,7 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   results = _results(config, workdir, prepared, found, started | about)
   clock.lap('score')
   results['seconds'] = clock.seconds | about['seconds']
+  results['peak_gb'] = clock.peak_gb
   cache.write_json(workdir / 'results.json', results)
   return results
 
@@ -110,14 +112,22 @@ def check_config(config) -> None:
 
 
 class Clock:
-  """Seconds of each stage, in this run."""
+  """Seconds of each stage, in this run, and the memory up to its end.
+
+  Attributes:
+    seconds: {stage: seconds}.
+    peak_gb: {stage: the largest resident size so far, GB}.
+  """
 
   def __init__(self):
-    self.seconds, self._last = {}, time.monotonic()
+    self.seconds, self.peak_gb, self._last = {}, {}, time.monotonic()
 
   def lap(self, stage: str) -> None:
     now = time.monotonic()
     self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+    self.peak_gb[stage] = (
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    )
     self._last = now
 
 
