@@ -226,7 +226,9 @@ class Slurm:
 
   def start(self, runs: Sequence[Run]) -> list:
     with self.executor.batch():
-      jobs = [self.executor.submit(_Command(run)) for run in runs]
+      jobs = [
+        self.executor.submit(_Command(run.command(), run)) for run in runs
+      ]
     self.asked = 0.0
     return [_SlurmJob(self, job) for job in jobs]
 
@@ -287,15 +289,15 @@ class _Command:
   mend.
   """
 
-  def __init__(self, run: Run):
-    self.run = run
+  def __init__(self, argv: list[str], run: Run):
+    self.argv, self.run = argv, run
 
   def __call__(self) -> int:
     process = int(os.environ.get('SLURM_PROCID', 0))
     self.run.workdir.mkdir(parents=True, exist_ok=True)
     with open(self.run.log(process), 'ab') as log:
       status = subprocess.run(
-        self.run.command(), cwd=ROOT, stdout=log, stderr=log, check=False
+        self.argv, cwd=ROOT, stdout=log, stderr=log, check=False
       ).returncode
     if status < 0:
       # SLURM preempts all processes of a job, first the experiment and a

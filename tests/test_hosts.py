@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[1]
 STEPS = {
   'batch_size': 16,
   'max_steps': 20,
-  'eval_every': 10,
-  'checkpoint_every': 5,
-  'steps_per_dispatch': 5,
+  'eval_every': 20,
+  'checkpoint_every': 10,
+  'steps_per_dispatch': 10,
 }
 FAST = (
   '--config=configs/audioset_level13.py',
@@ -108,10 +108,10 @@ def test_one_host_speaks_and_writes(two_hosts):
 def test_what_two_hosts_wrote_goes_on_on_one(two_hosts, audioset_dir, tmp_path):
   workdir, _ = two_hosts
   copy = shutil.copytree(workdir, tmp_path / 'copy')
-  longer = alone(copy, workdir.parent / 'cache', audioset_dir, max_steps=30)
+  longer = alone(copy, workdir.parent / 'cache', audioset_dir, max_steps=40)
   before = json.loads((workdir / 'results.json').read_text())['evaluations']
-  assert longer['evaluations'][:2] == before
-  assert [e['step'] for e in longer['evaluations']] == [10, 20, 30]
+  assert longer['evaluations'][:1] == before
+  assert [e['step'] for e in longer['evaluations']] == [20, 40]
 
 
 def test_an_error_of_the_first_host_ends_all(two_hosts, audioset_dir):
