@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from aec_jax import cache, claim, metrics, models
+from aec_jax import cache, claim, hosts, metrics, models
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
@@ -29,17 +29,19 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
     parts = (*training, *evaluation)
-    started = claim.make_claim(
-      config,
-      workdir,
-      [part.fingerprint() for part in parts],
-      sum(len(part) for part in training),
-      [entry for part in parts for entry in part.skipped],
+    started = hosts.lead(
+      lambda: claim.make_claim(
+        config,
+        workdir,
+        [part.fingerprint() for part in parts],
+        sum(len(part) for part in training),
+        [entry for part in parts for entry in part.skipped],
+      )
     )
-    if finished := claim.finished_results(config, workdir):
+    if finished := hosts.lead(lambda: claim.finished_results(config, workdir)):
       return finished
   else:
-    started = claim.read_claim(config, workdir)
+    started = hosts.lead(lambda: claim.read_claim(config, workdir))
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
   model = models.classifier(config.model, len(evaluation.classes), AXIS)
@@ -58,6 +60,8 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   results = score(config, model, evaluation, predict, checkpoints, workdir)
   results = started | results
   results['seconds'] = seconds | results['seconds']
+  if not hosts.is_first():
+    return results
   cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
   return results
@@ -132,7 +136,7 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   trainer = Trainer(config, model, examples, plan)
   del examples  # the trainer holds what it needs, perhaps on the device alone
   writer = metric_writers.create_default_writer(
-    str(workdir), asynchronous=False
+    str(workdir), just_logging=not hosts.is_first(), asynchronous=False
   )
   history = trainer.fit(evaluate, checkpoints, writer)
   writer.close()
@@ -151,7 +155,8 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   state, best = checkpoints.restore_best(template)
   _, latest = checkpoints.restore(template) or (None, best)
   probabilities = predict(state)
-  save_predictions(workdir / 'predictions.npz', examples, probabilities)
+  if hosts.is_first():
+    save_predictions(workdir / 'predictions.npz', examples, probabilities)
   targets = examples.multi_hot()
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']

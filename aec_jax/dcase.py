@@ -42,6 +42,10 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   `config` is as `resolve` returns it.
   """
   check_config(config)
+  if jax.process_count() > 1:
+    raise UserError(
+      f'{config.name} trains on the devices of one host; its models are small'
+    )
   clock = Clock()
   clips = clip_features.list_clips(config, cache_dir)
   prepared = clip_features.prepare(config, clips, cache_dir)
