@@ -1,21 +1,23 @@
 """The stages of an AudioSet experiment (thesis §5.1).
 
-prepare (shared through the cache) → train → score → results.json
+prepare (shared through the cache) → train → score → results.json, bundle
 """
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import cache, claim, metrics, models
+from aec_jax import bundle, cache, claim, metrics, models
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.tagger import Ensemble
 from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
 
 # Raised when packed examples change their form.
@@ -36,9 +38,11 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       sum(len(part) for part in training),
       [entry for part in parts for entry in part.skipped],
     )
-    if finished := claim.finished_results(config, workdir):
+    finished = claim.finished_results(config, workdir)
+    if finished and (workdir / 'bundle').exists():
       return finished
   else:
+    finished = None
     started = claim.read_claim(config, workdir)
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
@@ -55,12 +59,23 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       checkpoints,
       workdir,
     )
-  results = score(config, model, evaluation, predict, checkpoints, workdir)
+  results, variables = score(
+    config, model, evaluation, predict, checkpoints, workdir
+  )
   results = started | results
   results['seconds'] = seconds | results['seconds']
-  cache.write_json(workdir / 'results.json', results)
+  if not finished:
+    cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
-  return results
+  _write_bundle(workdir, config, results, evaluation, variables)
+  return finished or results
+
+
+def _write_bundle(workdir, config, results, examples, variables):
+  variables = jax.tree.map(lambda x: np.asarray(x)[None], variables)
+  length = examples.embeddings.shape[1]
+  member = Ensemble(length, False, np.zeros(1, np.int32), variables)
+  bundle.write(workdir, config, results, examples.classes, {}, [member])
 
 
 def load_splits(
@@ -139,8 +154,12 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   return history
 
 
-def score(config, model, examples, predict, checkpoints, workdir) -> dict:
-  """Scores the best checkpoint; writes `predictions.npz`."""
+def score(config, model, examples, predict, checkpoints, workdir):
+  """Scores the best checkpoint; writes `predictions.npz`.
+
+  Returns:
+    What results.json says of it, and the checkpoint's variables.
+  """
   start = time.monotonic()
   template = create_state(
     model,
@@ -155,7 +174,7 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   targets = examples.multi_hot()
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']
-  return {
+  results = {
     'metrics': metrics.macro(ap, auc),
     'per_class': {
       name: {'AP': _number(a), 'AUC': _number(b)}
@@ -170,6 +189,7 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
       'score': time.monotonic() - start,
     },
   }
+  return results, state.variables()
 
 
 def _number(x):
