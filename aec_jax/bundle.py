@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import flax
+import jax
 import numpy as np
 
 from aec_jax.audio import FRONT_END
@@ -235,17 +236,17 @@ def _released(info, vggish_path, pca_path):
   return [{'params': params}], pca
 
 
-def add_arguments(parser) -> None:
-  """The options of every command that takes a bundle."""
-  parser.add_argument(
-    '--bundle', required=True, help='The folder bundle/ of an experiment.'
-  )
-  parser.add_argument(
-    '--vggish', help='Of AudioSet bundles: file of aec_jax.models.convert.'
-  )
-  parser.add_argument(
-    '--pca', help='Of AudioSet bundles: vggish_pca_params.npz.'
-  )
+def from_arguments(arguments) -> Tagger:
+  """The tagger that the options of a `console.BundleParser` name.
+
+  Compiled programs are kept in the user's cache folder, so that the next
+  command starts faster: $XDG_CACHE_HOME/aec_jax/xla, or ~/.cache/aec_jax/xla.
+  """
+  home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+  folder = os.path.join(home, 'aec_jax', 'xla')
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+  return load(arguments.bundle, arguments.vggish, arguments.pca)
 
 
 def card(info: dict) -> str:
@@ -264,8 +265,8 @@ def _what(info):
     members = sum(len(e['extractors']) for e in info['ensembles'])
     lengths = ', '.join(str(e['length']) for e in info['ensembles'])
     kind = (
-      f'{members} `{info["model"]["name"]}` classifiers, on pieces of'
-      f' {lengths} segments of 0.96 s, over'
+      f'{members} × `{info["model"]["name"]}`, on pieces of {lengths}'
+      ' segments of 0.96 s, over'
     )
     names = ', '.join(f'`{name}`' for name in info['extractors'])
     kind += f' {names or "embeddings of the released VGGish"}'

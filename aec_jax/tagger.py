@@ -215,6 +215,15 @@ class Tagger:
     for (sound, _), embeddings in zip(rows, found, strict=False):
       sound.embeddings.append(embeddings)
 
+  def log_mels(
+    self, recording: stream.Recording, found: stream.Survey
+  ) -> Iterator[np.ndarray]:
+    """The log-mel (example, 96, 64) of a surveyed recording, some at a time."""
+    for some in stream.examples(recording, found):
+      for start in range(0, len(some), _EXAMPLES):
+        rows = some[start : start + _EXAMPLES]
+        yield np.asarray(self._front_end(_padded(rows)))[: len(rows)]
+
   def front_end_of(self, waveforms: jax.Array) -> jax.Array:
     """Examples (example, 15600) -> log-mel (example, 96, 64), float32."""
     precision = self.front_end['precision']
