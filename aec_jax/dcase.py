@@ -79,7 +79,9 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
     )
   results = _results(config, workdir, prepared, found, started | about)
   clock.lap('score')
-  results['seconds'] = clock.seconds | about['seconds']
+  # Of training, also what runs that were cut off took.
+  train = max(clock.seconds['train'], about['seconds'].get('train', 0.0))
+  results['seconds'] = clock.seconds | {'train': train}
   results['peak_gb'] = clock.peak_gb
   if not finished:
     cache.write_json(workdir / 'results.json', results)
