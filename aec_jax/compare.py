@@ -166,18 +166,19 @@ def _scores(table, rows) -> Table:
   names = _SCORES['Table 10' if table == 'Table 10' else 'others']
   expected = {label: _expected(configs[0]) for label, configs, _ in rows}
   printed = [n for n in names if any(n in e for e in expected.values())]
-  header = ['model', 'run']
+  header = ['model']
   for name in names:
     header += [NAMES[name], 'thesis'] if name in printed else [NAMES[name]]
+  header.append('run')
   lines = []
   for label, _, some in rows:
     for run in some or [None]:
-      line = [label, run.folder if run else '—']
+      line = [label]
       for name in names:
         line.append(_score(run, name))
         if name in printed:
           line.append(f'{expected[label][name]:.3f}')
-      lines.append(line)
+      lines.append([*line, run.folder if run else '—'])
   caption = f'{table}. Below a score is its 95 % bootstrap interval.'
   return Table(caption, header, lines)
 
@@ -289,15 +290,15 @@ def _other(runs) -> Section:
   rows = [
     [
       run.results['experiment'],
-      run.folder,
       *(_score(run, name) for name in (*_SCORES['Table 10'], 'MAP@3')),
+      run.folder,
     ]
     for run in runs
     if run.results['experiment'] not in known
   ]
   if not rows:
     return Section('Other experiments', [])
-  header = ['experiment', 'run', 'mAP', 'AUC', "d'", 'MAP@3']
+  header = ['experiment', 'mAP', 'AUC', "d'", 'MAP@3', 'run']
   caption = 'Experiments that are no row of the thesis’s tables.'
   return Section('Other experiments', [Table(caption, header, rows)])
 
@@ -347,12 +348,9 @@ def _changes(config) -> list[str]:
 def main(argv: Sequence[str]) -> int:
   outs = [a.removeprefix('--out=') for a in argv if a.startswith('--out=')]
   folders = [a for a in argv if not a.startswith('-')]
-  if len(outs) != 1 or not folders or len(argv) != 1 + len(folders):
-    print(
-      'usage: python -m aec_jax.compare --out=PAGE.html DIR…', file=sys.stderr
-    )
-    return 2
   try:
+    if len(outs) != 1 or not folders or len(argv) != 1 + len(folders):
+      raise UserError('use: python -m aec_jax.compare --out=PAGE.html DIR…')
     compare(outs[0], folders)
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)

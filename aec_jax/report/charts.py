@@ -16,6 +16,7 @@ import numpy as np
 
 _WIDTH, _HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 8, 40
+_LANE = 7  # between the spots of a group
 COLOURS = 8  # .s0 to .s7 of page.css
 # More points than a chart has pixels across show nothing.
 _POINTS = 240
@@ -41,22 +42,22 @@ _SHAPES = (
 
 
 def lines(
-  series: Mapping[str, tuple],
-  x_label: str,
-  y_label: str,
-  y_range: tuple[float, float] | None = None,
+  series: Mapping[str, tuple], x_label: str, y_label: str, unit: bool = False
 ) -> str:
   """A chart of lines.
 
   Args:
     series: (x, y) arrays by name, at most `COLOURS`.
     x_label, y_label: of the axes.
-    y_range: from and to; those of the data when None.
+    unit: whether both axes go from 0 to 1, rather than over the data.
   """
-  xs = np.concatenate([np.asarray(x, float) for x, _ in series.values()])
-  ys = np.concatenate([np.asarray(y, float) for _, y in series.values()])
-  x_ticks = _ticks(xs.min(), xs.max())
-  y_ticks = _ticks(*(y_range or (ys.min(), ys.max())))
+  xs, ys = (
+    ([0, 1], [0, 1])
+    if unit
+    else map(np.concatenate, zip(*series.values(), strict=True))
+  )
+  x_ticks = _ticks(min(xs), max(xs))
+  y_ticks = _ticks(min(ys), max(ys))
   x_at = _scale(x_ticks, _LEFT, _WIDTH - _RIGHT)
   y_at = _scale(y_ticks, _HEIGHT - _BOTTOM, _TOP)
   parts = [_axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label)]
@@ -71,37 +72,37 @@ def lines(
 def dots(
   rows: Sequence[str], series: Mapping[str, Sequence[float]], x_label: str
 ) -> str:
-  """A row for each name with one spot a series, from 0 to 1.
+  """A group for each name with one spot a series, from 0 on.
 
   Args:
     rows: their names, which stand above them.
     series: (row,) values by name, at most `COLOURS`; NaN leaves a spot out.
     x_label: what the values are.
   """
-  step = 40
-  height = step * len(rows) + _BOTTOM
-  ticks = np.linspace(0, 1, 6)
+  step = 22 + _LANE * len(series)  # the name, and a lane for each spot
+  bottom = step * len(rows)
+  ticks = _ticks(0, np.nanmax([*series.values(), np.zeros(len(rows))]))
   x_at = _scale(ticks, 12, _WIDTH - 12)
   parts = [
-    f'<path class="grid" d="M{x_at(t):.1f} 4V{height - _BOTTOM}"/>'
-    f'<text x="{x_at(t):.1f}" y="{height - 25}" text-anchor="middle">{t:.1f}'
-    '</text>'
+    f'<path class="grid" d="M{x_at(t):.1f} 4V{bottom}"/>'
+    f'<text x="{x_at(t):.1f}" y="{bottom + 15}" text-anchor="middle">'
+    f'{_number(t)}</text>'
     for t in ticks
   ]
   for r, name in enumerate(rows):
     y = step * r
-    parts.append(f'<text x="12" y="{y + 15}">{html.escape(name)}</text>')
-    parts.append(f'<path class="grid" d="M12 {y + 27}H{_WIDTH - 12}"/>')
+    parts.append(f'<path class="grid" d="M12 {y}H{_WIDTH - 12}"/>')
+    parts.append(f'<text x="14" y="{y + 14}">{html.escape(name)}</text>')
     parts += [
-      f'<path class="spot s{i}" d="{_SHAPES[i]}"'
-      f' transform="translate({x_at(values[r]):.1f} {y + 27})"/>'
+      f'<path class="spot s{i}" d="{_SHAPES[i]}" transform="translate('
+      f'{x_at(values[r]):.1f} {y + 22 + _LANE * i})"/>'
       for i, values in enumerate(series.values())
       if not math.isnan(values[r])
     ]
-  middle = f'x="{_WIDTH / 2}" y="{height - 6}" text-anchor="middle"'
+  middle = f'x="{_WIDTH / 2}" y="{bottom + 34}" text-anchor="middle"'
   parts.append(f'<text {middle}>{html.escape(x_label)}</text>')
   alt = f'{x_label} of {", ".join(rows)} for {", ".join(series)}'
-  return _svg(height, alt, ''.join(parts)) + _legend(series, None)
+  return _svg(bottom + _BOTTOM, alt, ''.join(parts)) + _legend(series, None)
 
 
 def _svg(height, alt, inner):

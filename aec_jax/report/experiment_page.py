@@ -108,7 +108,7 @@ def _text(clip_id) -> str:
 
 def interval_text(interval: Sequence[float] | None) -> str:
   """A 95 % interval as the tables show it."""
-  return f'{interval[0]:.3f} to {interval[1]:.3f}' if interval else ''
+  return f'{interval[0]:.3f}–{interval[1]:.3f}' if interval else ''
 
 
 def _scores(results, intervals) -> Section:
@@ -127,8 +127,10 @@ def _scores(results, intervals) -> Section:
     'out-of-fold': f'Scored on {n:,} clips, each by models that have not seen'
     ' it',
   }
-  trained = results.get('n_training_clips', results.get('n_train_examples'))
-  line = f'{lines[what]}; trained on {trained:,}.'
+  trained = results['n_train_examples']
+  copies = results.get('n_training_clips', 0) - trained
+  line = f'{lines[what]}; trained on {trained:,}'
+  line += f' and {copies:,} shifted copies.' if copies > 0 else '.'
   if 'best_step' in results:
     line += f' Best at step {results["best_step"]:,}.'
   missing = [
@@ -273,10 +275,9 @@ def _curves(results, scored) -> Section:
     )
     precision_recall[label] = (recall, hits / (hits + false))
     one_ap, auc = metrics.ap_and_auc(targets[:, None], found[:, None])
-    rows.append([label, f'{one_ap[0]:.3f}', f'{auc[0]:.3f}', str(hits[-1])])
+    rows.append([label, f'{one_ap[0]:.3f}', f'{auc[0]:.3f}', f'{hits[-1]:,}'])
   if not rows:
     return Section('ROC and precision-recall', [])
-  unit = (0.0, 1.0)
   return Section(
     'ROC and precision-recall',
     [
@@ -287,11 +288,13 @@ def _curves(results, scored) -> Section:
       Figure(
         'ROC: how many of the positives are found, against how many of the'
         ' negatives are.',
-        charts.lines(roc, 'false positive rate', 'true positive rate', unit),
+        charts.lines(
+          roc, 'false positive rate', 'true positive rate', unit=True
+        ),
       ),
       Figure(
         'Precision against recall, at each positive.',
-        charts.lines(precision_recall, 'recall', 'precision', unit),
+        charts.lines(precision_recall, 'recall', 'precision', unit=True),
       ),
       Table(
         'The areas under the curves, each class against all others.',

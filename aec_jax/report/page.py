@@ -212,17 +212,21 @@ def _clip_html(clip):
 
 def _table_html(table):
   caption = _escape(table.caption)
-  header = ''.join(f'<th scope="col">{_escape(h)}</th>' for h in table.header)
+  columns = list(zip(*table.rows, strict=True))
+  numbers = [i > 0 and _is_numbers(column) for i, column in enumerate(columns)]
+  header = ''.join(
+    f'<th scope="col"{_classes(["number"] * number)}>{_escape(name)}</th>'
+    for name, number in zip(table.header, numbers, strict=True)
+  )
   rows = ''.join(
-    f'<tr>{_cell_html(row[0], "th")}'
-    f'{"".join(_cell_html(cell, "td") for cell in row[1:])}</tr>\n'
+    f'<tr>{"".join(map(_cell_html, row, range(len(row)), numbers))}</tr>\n'
     for row in table.rows
   )
-  kind = ' class="dense"' if table.dense else ''
-  # A region that scrolls must be reachable by the keyboard.
+  # A region that scrolls must be within reach of the keyboard.
   inner = (
     f'<div class="wide" tabindex="0" role="region" aria-label="{caption}">'
-    f'<table{kind}><caption>{caption}</caption>'
+    f'<table{_classes(["dense"] * table.dense)}>'
+    f'<caption><span>{caption}</span></caption>'
     f'<thead><tr>{header}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
   )
   if table.folded:
@@ -230,22 +234,32 @@ def _table_html(table):
   return inner
 
 
-def _cell_html(cell, tag):
-  scope = ' scope="row"' if tag == 'th' else ''
-  if isinstance(cell, str):
-    return f'<{tag}{scope}>{_lines(cell)}</{tag}>'
-  kinds, style, after = [], '', ''
+def _is_numbers(column):
+  """Whether a column aligns to the right: numbers, without a bar beside."""
+  if any(isinstance(cell, Cell) and cell.bar is not None for cell in column):
+    return False
+  texts = [cell if isinstance(cell, str) else cell.text for cell in column]
+  return all(text[:1] in '-0123456789—' for text in texts)
+
+
+def _classes(names):
+  return f' class="{" ".join(names)}"' if names else ''
+
+
+def _cell_html(cell, column, number):
+  tag, scope = ('td', '') if column else ('th', ' scope="row"')
+  cell = Cell(cell) if isinstance(cell, str) else cell
+  kinds, style, after = ['number'] * number, '', ''
   if cell.bar is not None:
-    kinds, style = ['bar'], f'--v:{cell.bar:.3f}'
+    kinds, style = [*kinds, 'bar'], f' style="--v:{cell.bar:.3f}"'
   if cell.shade is not None:
-    kinds, style = ['shade'], f'--v:{cell.shade:.2f}'
+    kinds, style = [*kinds, 'shade'], f' style="--v:{cell.shade:.2f}"'
   if cell.box is not None:
     after = _box(cell.box)
   if cell.mark:
     kinds.append('mark')
-  kinds = f' class="{" ".join(kinds)}"' if kinds else ''
-  style = f' style="{style}"' if style else ''
-  return f'<{tag}{scope}{kinds}{style}>{_lines(cell.text)}{after}</{tag}>'
+  text = f'{_lines(cell.text)}{after}'
+  return f'<{tag}{scope}{_classes(kinds)}{style}>{text}</{tag}>'
 
 
 def _lines(text):
