@@ -1,21 +1,33 @@
 """The stages of an AudioSet experiment (thesis §5.1).
 
-prepare (shared through the cache) → train → score → results.json → report
+prepare (shared through the cache) → train → score → results.json, bundle,
+report
 """
 
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import bootstrap, cache, claim, metrics, models, report
+from aec_jax import (
+  bootstrap,
+  bundle,
+  cache,
+  claim,
+  hosts,
+  metrics,
+  models,
+  report,
+)
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.tagger import Ensemble
 from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
 
 # Raised when packed examples change their form.
@@ -29,20 +41,24 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
     parts = (*training, *evaluation)
-    started = claim.make_claim(
-      config,
-      workdir,
-      [part.fingerprint() for part in parts],
-      sum(len(part) for part in training),
-      [entry for part in parts for entry in part.skipped],
-      distribution(config, parts),
+    started = hosts.lead(
+      lambda: claim.make_claim(
+        config,
+        workdir,
+        [part.fingerprint() for part in parts],
+        sum(len(part) for part in training),
+        [entry for part in parts for entry in part.skipped],
+        distribution(config, parts),
+      )
     )
-    if finished := claim.finished_results(config, workdir):
-      if not (workdir / report.PAGE).exists():
+    finished = hosts.lead(lambda: claim.finished_results(config, workdir))
+    if finished and hosts.lead((workdir / 'bundle').exists):
+      if hosts.is_first() and not (workdir / report.PAGE).exists():
         report.write(workdir, started | finished, picture_of(evaluation))
       return finished
   else:
-    started = claim.read_claim(config, workdir)
+    finished = None
+    started = hosts.lead(lambda: claim.read_claim(config, workdir))
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
   model = models.classifier(config.model, len(evaluation.classes), AXIS)
@@ -58,13 +74,26 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       checkpoints,
       workdir,
     )
-  results = score(config, model, evaluation, predict, checkpoints, workdir)
+  results, variables = score(
+    config, model, evaluation, predict, checkpoints, workdir
+  )
   results = started | results
   results['seconds'] = seconds | results['seconds']
-  cache.write_json(workdir / 'results.json', results)
+  if not hosts.is_first():
+    return finished or results
+  if not finished:
+    cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
-  report.write(workdir, results, picture_of([evaluation]))
-  return results
+  _write_bundle(workdir, config, results, evaluation, variables)
+  report.write(workdir, started | (finished or results), picture_of([evaluation]))
+  return finished or results
+
+
+def _write_bundle(workdir, config, results, examples, variables):
+  variables = jax.tree.map(lambda x: np.asarray(x)[None], variables)
+  length = examples.embeddings.shape[1]
+  member = Ensemble(length, False, np.zeros(1, np.int32), variables)
+  bundle.write(workdir, config, results, examples.classes, {}, [member])
 
 
 def load_splits(
@@ -171,15 +200,19 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   trainer = Trainer(config, model, examples, plan)
   del examples  # the trainer holds what it needs, perhaps on the device alone
   writer = metric_writers.create_default_writer(
-    str(workdir), asynchronous=False
+    str(workdir), just_logging=not hosts.is_first(), asynchronous=False
   )
   history = trainer.fit(evaluate, checkpoints, writer)
   writer.close()
   return history
 
 
-def score(config, model, examples, predict, checkpoints, workdir) -> dict:
-  """Scores the best checkpoint; writes `predictions.npz`."""
+def score(config, model, examples, predict, checkpoints, workdir):
+  """Scores the best checkpoint; writes `predictions.npz`.
+
+  Returns:
+    What results.json says of it, and the checkpoint's variables.
+  """
   start = time.monotonic()
   template = create_state(
     model,
@@ -190,11 +223,12 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   state, best = checkpoints.restore_best(template)
   _, latest = checkpoints.restore(template) or (None, best)
   probabilities = predict(state)
-  save_predictions(workdir / 'predictions.npz', examples, probabilities)
+  if hosts.is_first():
+    save_predictions(workdir / 'predictions.npz', examples, probabilities)
   targets = examples.multi_hot()
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']
-  return {
+  results = {
     'metrics': metrics.macro(ap, auc),
     'intervals': {'mAP': bootstrap.map_interval(targets, probabilities)},
     'per_class': {
@@ -210,6 +244,7 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
       'score': time.monotonic() - start,
     },
   }
+  return results, state.variables()
 
 
 def _number(x):

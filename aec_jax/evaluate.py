@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax import lax
 
 from aec_jax import bootstrap, console, metrics
 from aec_jax.errors import UserError
@@ -37,16 +38,18 @@ class Predictor:
     self.count = len(examples)
     self.table = batches.rows(examples)
     self.resident = replicate(self.table) if on_device(config) else {}
-    self.devices = jax.local_device_count()
     to_probabilities = PROBABILITIES[config.loss]
 
     def predict(variables, table, step):
       gathered = batches.gather(table, step) if table else step
       batch = batches.assemble(gathered, model.classes)
       logits = model.apply(variables, batch['embeddings'], batch['mask'])
-      return to_probabilities(logits)
+      # All of the batch on every host.
+      return lax.all_gather(to_probabilities(logits), AXIS, tiled=True)
 
-    self.predict = jax.pmap(predict, axis_name=AXIS, in_axes=(None, None, 0))
+    self.predict = jax.pmap(
+      predict, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None
+    )
 
   def __call__(self, state) -> np.ndarray:
     """(example, class) float32, in the examples' order, none left out."""
@@ -57,16 +60,20 @@ class Predictor:
       if not self.resident:
         step = batches.gather(self.table, step)
       out.append(self.predict(variables, self.resident, step))
-    rows = [np.asarray(block).reshape(-1, block.shape[-1]) for block in out]
-    return np.concatenate(rows)[: self.count]
+    return np.concatenate([np.asarray(rows) for rows in out])[: self.count]
 
   def _index_batches(self):
-    """(device, example) indices; the last batch is padded with example 0."""
-    size = -(-self.config.batch_size // self.devices) * self.devices
+    """This host's (device, example) indices of each batch.
+
+    The last batch is padded with example 0.
+    """
+    devices, here = jax.device_count(), jax.local_device_count()
+    size = -(-self.config.batch_size // devices) * devices
+    first = jax.process_index() * here
     for start in range(0, self.count, size):
       indices = np.arange(start, start + size, dtype=np.int32)
       indices[indices >= self.count] = 0
-      yield indices.reshape(self.devices, -1)
+      yield indices.reshape(devices, -1)[first : first + here]
 
 
 def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
