@@ -8,14 +8,14 @@ their probabilities.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from jax import lax
 
-from aec_jax import console, metrics
+from aec_jax import bootstrap, console, metrics
 from aec_jax.errors import UserError
 from aec_jax.input import batches
 from aec_jax.train import AXIS, on_device, replicate
@@ -126,10 +126,30 @@ def mean_probabilities(folders: Sequence[str | Path]):
         f'{folder} was scored on other examples than {folders[0]}'
       )
     total = total + found['probabilities']
-  targets = np.zeros(first['probabilities'].shape, bool)
-  counts = np.diff(first['label_offsets'])
-  targets[np.repeat(np.arange(len(counts)), counts), first['label_ids']] = True
-  return targets, total / len(folders)
+  return targets_of(first), total / len(folders)
+
+
+def targets_of(predictions) -> np.ndarray:
+  """The labels of what `load_predictions` returns: (example, class) bool."""
+  targets = np.zeros(predictions['probabilities'].shape, bool)
+  counts = np.diff(predictions['label_offsets'])
+  rows = np.repeat(np.arange(len(counts)), counts)
+  targets[rows, predictions['label_ids']] = True
+  return targets
+
+
+def intervals(results: Mapping, predictions) -> dict[str, Sequence[float]]:
+  """95 % intervals, [low, high], of scores of a finished experiment.
+
+  Those in its results; where an older run has none, of its main score.
+  """
+  if 'intervals' in results:
+    return results['intervals']
+  targets, found = targets_of(predictions), predictions['probabilities']
+  if 'MAP@3' not in results['metrics']:
+    return {'mAP': bootstrap.map_interval(targets, found)}
+  ranks = metrics.reciprocal_rank(targets, found, 3)
+  return {'MAP@3': bootstrap.mean_interval(ranks)}
 
 
 def compare(folders: Sequence[str]) -> str:
