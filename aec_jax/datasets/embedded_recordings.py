@@ -315,10 +315,10 @@ def _read(path: str) -> np.ndarray:
       name = stack.enter_context(
         tempfile.NamedTemporaryFile(suffix=os.path.splitext(path)[1])
       ).name
-      try:
-        epath.Path(path).copy(name, overwrite=True)
-      except OSError as error:
-        raise UserError(f'{path}: {error}') from error
+      source = epath.Path(path)
+      if not source.exists():  # other errors may pass: the shard fails
+        raise UserError(f'{path}: no such file')
+      source.copy(name, overwrite=True)
       samples, rate = waveform.read(name)
     else:
       samples, rate = waveform.read(path)
