@@ -1,21 +1,23 @@
 """The stages of an AudioSet experiment (thesis §5.1).
 
-prepare (shared through the cache) → train → score → results.json
+prepare (shared through the cache) → train → score → results.json, bundle
 """
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import cache, claim, hosts, metrics, models
+from aec_jax import bundle, cache, claim, hosts, metrics, models
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.tagger import Ensemble
 from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
 
 # Raised when packed examples change their form.
@@ -38,9 +40,11 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
         [entry for part in parts for entry in part.skipped],
       )
     )
-    if finished := hosts.lead(lambda: claim.finished_results(config, workdir)):
+    finished = hosts.lead(lambda: claim.finished_results(config, workdir))
+    if finished and hosts.lead((workdir / 'bundle').exists):
       return finished
   else:
+    finished = None
     started = hosts.lead(lambda: claim.read_claim(config, workdir))
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
@@ -57,14 +61,25 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       checkpoints,
       workdir,
     )
-  results = score(config, model, evaluation, predict, checkpoints, workdir)
+  results, variables = score(
+    config, model, evaluation, predict, checkpoints, workdir
+  )
   results = started | results
   results['seconds'] = seconds | results['seconds']
   if not hosts.is_first():
-    return results
-  cache.write_json(workdir / 'results.json', results)
+    return finished or results
+  if not finished:
+    cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
-  return results
+  _write_bundle(workdir, config, results, evaluation, variables)
+  return finished or results
+
+
+def _write_bundle(workdir, config, results, examples, variables):
+  variables = jax.tree.map(lambda x: np.asarray(x)[None], variables)
+  length = examples.embeddings.shape[1]
+  member = Ensemble(length, False, np.zeros(1, np.int32), variables)
+  bundle.write(workdir, config, results, examples.classes, {}, [member])
 
 
 def load_splits(
@@ -143,8 +158,12 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   return history
 
 
-def score(config, model, examples, predict, checkpoints, workdir) -> dict:
-  """Scores the best checkpoint; writes `predictions.npz`."""
+def score(config, model, examples, predict, checkpoints, workdir):
+  """Scores the best checkpoint; writes `predictions.npz`.
+
+  Returns:
+    What results.json says of it, and the checkpoint's variables.
+  """
   start = time.monotonic()
   template = create_state(
     model,
@@ -160,7 +179,7 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
   targets = examples.multi_hot()
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']
-  return {
+  results = {
     'metrics': metrics.macro(ap, auc),
     'per_class': {
       name: {'AP': _number(a), 'AUC': _number(b)}
@@ -175,6 +194,7 @@ def score(config, model, examples, predict, checkpoints, workdir) -> dict:
       'score': time.monotonic() - start,
     },
   }
+  return results, state.variables()
 
 
 def _number(x):

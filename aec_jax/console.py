@@ -1,9 +1,15 @@
 """What goes to the screen: log lines and tables."""
 
+import argparse
 import logging
+import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 
 from absl import logging as absl_logging
+
+from aec_jax.errors import UserError
 
 _TALKATIVE = ('/orbax/', '/jax/', '/tensorflow')
 
@@ -48,3 +54,74 @@ def score_table(results: Mapping) -> str:
       theirs = f'{expected[name]:.3f}' if name in expected else ''
       rows.append((name, f'{value:.4f}', theirs))
   return table(rows)
+
+
+class BundleParser(argparse.ArgumentParser):
+  """Options of a command that takes a bundle; a mistake is a `UserError`."""
+
+  def __init__(self, description: str):
+    super().__init__(
+      description=description,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+    )
+    self.add_argument(
+      '--bundle', required=True, help='The folder bundle/ of an experiment.'
+    )
+    self.add_argument(
+      '--vggish', help='For AudioSet bundles: of aec_jax.models.convert.'
+    )
+    self.add_argument(
+      '--pca', help='For AudioSet bundles: vggish_pca_params.npz.'
+    )
+
+  def error(self, message):
+    raise UserError(f'{message} (--help lists the options)')
+
+
+def printable(text: str) -> str:
+  """Text on one line: what a terminal would act on or can't show, escaped."""
+  return ''.join(
+    c if c.isprintable() else c.encode('unicode_escape').decode() for c in text
+  )
+
+
+def run_command(main) -> int:
+  """Runs `main`; what the user can mend is one line and exit status 2."""
+  try:
+    return main()
+  except UserError as error:
+    print(f'error: {printable(str(error))}', file=sys.stderr)
+    return 2
+  except BrokenPipeError:  # the reader, such as head, has enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+class Bar:
+  """A progress bar on stderr; nothing where that is no terminal.
+
+  Args:
+    what: is being done.
+    total: of whatever `advance` counts.
+  """
+
+  def __init__(self, what: str, total: float):
+    self.what, self.total, self.done = what, total, 0.0
+    self.shown = sys.stderr.isatty() and total > 0
+    self.start = self.last = time.monotonic()
+
+  def advance(self, amount: float) -> None:
+    self.done = min(self.done + amount, self.total)
+    now = time.monotonic()
+    if self.shown and now - self.last > 0.2:
+      self.last, share = now, self.done / self.total
+      left = (now - self.start) * (1 / max(share, 1e-3) - 1)
+      marks = '#' * round(30 * share)
+      line = f'{self.what} [{marks:<30}] {share:4.0%} · {left:,.0f} s left'
+      print(f'\r{line:<78}', end='', file=sys.stderr, flush=True)
+
+  def clear(self) -> None:
+    """Wipes the line, before something else is printed."""
+    if self.shown:
+      print(f'\r{"":<78}\r', end='', file=sys.stderr, flush=True)

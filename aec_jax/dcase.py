@@ -1,7 +1,7 @@
 """The stages of a single-label experiment on clips (thesis §5.2).
 
 prepare → pitch-shift → fine-tune → embed (all shared through the cache)
-→ train → score → results.json
+→ train → score → results.json, bundle
 
 Where the test clips have labels, they are scored, as in DCASE 2018 Task 2: each
 member leaves one fold out of its training and stops by it. Where they have
@@ -11,6 +11,7 @@ and a member stops by its extractor's validation clips.
 """
 
 import contextlib
+import resource
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,16 @@ import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import cache, claim, clip_features, embed, finetune, metrics
+from aec_jax import (
+  bundle,
+  cache,
+  claim,
+  clip_features,
+  embed,
+  finetune,
+  metrics,
+  tagger,
+)
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
@@ -49,7 +59,8 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   clips = clip_features.list_clips(config, cache_dir)
   prepared = clip_features.prepare(config, clips, cache_dir)
   started = _claim(config, workdir, prepared, mode)
-  if mode == 'train' and (finished := claim.finished_results(config, workdir)):
+  finished = claim.finished_results(config, workdir) if mode == 'train' else {}
+  if finished and (workdir / 'bundle').exists():
     return finished
   clock.lap('prepare')
   jobs = extractor_jobs(config, prepared)
@@ -60,16 +71,33 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   clock.lap('fine_tune')
   if config.extractor.model == 'baseline':
     found, about = _baseline(config, prepared, jobs, folders, cache_dir)
+    ensembles = []
     clock.lap('train')
   else:
-    found, about = _ensembles(
+    found, about, ensembles = _ensembles(
       config, workdir, clips, prepared, jobs, folders, cache_dir, mode, clock
     )
   results = _results(config, workdir, prepared, found, started | about)
   clock.lap('score')
   results['seconds'] = clock.seconds | about['seconds']
-  cache.write_json(workdir / 'results.json', results)
-  return results
+  results['peak_gb'] = clock.peak_gb
+  if not finished:
+    cache.write_json(workdir / 'results.json', results)
+  _write_bundle(workdir, config, results, prepared, jobs, folders, ensembles)
+  return finished or results
+
+
+def _write_bundle(workdir, config, results, prepared, jobs, folders, ensembles):
+  extractors = {}
+  for (job, fold), folder in zip(jobs, folders, strict=True):
+    variables = embed.load_variables(folder)
+    if ensembles:  # VGGish alone: the layers on top of it have done their work
+      variables = {k: v['vggish'] for k, v in variables.items() if v}
+    name = job.name if fold is None else f'{job.name}/{fold}'
+    extractors[name] = variables
+  bundle.write(
+    workdir, config, results, prepared.classes, extractors, ensembles
+  )
 
 
 def resolve(config):
@@ -114,14 +142,22 @@ def check_config(config) -> None:
 
 
 class Clock:
-  """Seconds of each stage, in this run."""
+  """Seconds of each stage, in this run, and the memory up to its end.
+
+  Attributes:
+    seconds: {stage: seconds}.
+    peak_gb: {stage: the largest resident size so far, GB}.
+  """
 
   def __init__(self):
-    self.seconds, self._last = {}, time.monotonic()
+    self.seconds, self.peak_gb, self._last = {}, {}, time.monotonic()
 
   def lap(self, stage: str) -> None:
     now = time.monotonic()
     self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+    self.peak_gb[stage] = (
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    )
     self._last = now
 
 
@@ -226,8 +262,8 @@ def _ensembles(
   """Embeds, trains and predicts, once for each length of pieces.
 
   Returns:
-    (clip, class) log-probabilities, NaN where no member scored the clip; and
-    what results.json says of the training.
+    (clip, class) log-probabilities, NaN where no member scored the clip; what
+    results.json says of the training; and what a bundle keeps.
   """
   sets = [prepared]
   if config.pitch_to:
@@ -249,28 +285,44 @@ def _ensembles(
   labels = np.concatenate([s.labels for s in sets])
   source = sets[1].source if len(sets) > 1 else np.zeros(0, np.int32)
   members = members_of(config, prepared, jobs, source)
-  total, reports = 0.0, {}
+  total, reports, kept = 0.0, {}, []
   for length in config.segments:
     features = Features(
       embeddings, pieces.cut(offsets, length), labels, len(prepared.classes)
     )
-    found, reports[str(length)] = _train(
-      config, workdir, length, Ensemble(config, features, members), mode
+    ensemble = Ensemble(config, features, members)
+    found, reports[str(length)], best = _train(
+      config, workdir, length, ensemble, mode
     )
     total = total + _combine(len(prepared), members, found)
+    # Of clips that are left whole, the longest says how long a sound may be.
+    kept.append(
+      tagger.Ensemble(
+        length=ensemble.example_shape[0],
+        wrap=length > 0,
+        extractors=np.array([m.extractor for m in members], np.int32),
+        variables=jax.tree.map(np.asarray, best),
+      )
+    )
   seconds = sum(report.pop('seconds') for report in reports.values())
   clock.lap('train')
   steps = [m['best_step'] for r in reports.values() for m in r['members']]
-  return total / len(config.segments), {
+  about = {
     'n_training_clips': len(labels) - int(scored_apart(prepared).sum()),
     'best_step': max(steps),
     'ensembles': reports,
     'seconds': {'train': seconds},
   }
+  return total / len(config.segments), about, kept
 
 
 def _train(config, workdir, length, ensemble, mode):
-  """Trains an ensemble to its end and predicts what its members score."""
+  """Trains an ensemble to its end and predicts what its members score.
+
+  Returns:
+    Log-probabilities (clip, class) of each member, what results.json says of
+    the training, and the members' best variables.
+  """
   from clu import metric_writers  # imports TensorFlow
 
   checkpoints = Checkpoints(workdir / 'checkpoints' / f'segments_{length}')
@@ -292,7 +344,7 @@ def _train(config, workdir, length, ensemble, mode):
   state, history = found[0], History(**found[1])
   scored = [member.scored for member in ensemble.members]
   log_probabilities = ensemble.clip_log_probabilities(state.best, scored)
-  return log_probabilities, _report(config, ensemble, history)
+  return log_probabilities, _report(config, ensemble, history), state.best
 
 
 def _report(config, ensemble, history):

@@ -32,16 +32,16 @@ LOSSES = {
   'categorical': optax.softmax_cross_entropy,
 }
 
-# Thesis §3.2.5. `momentum`, `b1` and `b2` are read by those that have them.
+# Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
-  'sgd': lambda c: optax.sgd(c.learning_rate),
-  'momentum': lambda c: optax.sgd(c.learning_rate, c.momentum),
-  'nesterov': lambda c: optax.sgd(c.learning_rate, c.momentum, nesterov=True),
-  'adagrad': lambda c: optax.adagrad(c.learning_rate),
-  'rmsprop': lambda c: optax.rmsprop(c.learning_rate),
-  'adam': lambda c: optax.adam(c.learning_rate, c.b1, c.b2),
-  'adamax': lambda c: optax.adamax(c.learning_rate, c.b1, c.b2),
-  'nadam': lambda c: optax.nadam(c.learning_rate, c.b1, c.b2),
+  'sgd': lambda r, c: optax.sgd(r),
+  'momentum': lambda r, c: optax.sgd(r, c.momentum),
+  'nesterov': lambda r, c: optax.sgd(r, c.momentum, nesterov=True),
+  'adagrad': lambda r, c: optax.adagrad(r),
+  'rmsprop': lambda r, c: optax.rmsprop(r),
+  'adam': lambda r, c: optax.adam(r, c.b1, c.b2),
+  'adamax': lambda r, c: optax.adamax(r, c.b1, c.b2),
+  'nadam': lambda r, c: optax.nadam(r, c.b1, c.b2),
 }
 
 
@@ -77,14 +77,22 @@ def update_average(average: dict, now: dict, step, decay: float) -> dict:
   return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
 
-def optimizer(config) -> optax.GradientTransformation:
+def optimizer(config, cosine_steps: int = 0) -> optax.GradientTransformation:
   """The optimiser of a config's `optimizer` section.
+
+  Args:
+    config: the section.
+    cosine_steps: steps in which the learning rate falls to 0 along half a
+      cosine (Loshchilov and Hutter 2017, arXiv:1608.03983); 0: it is constant.
 
   Raises:
     UserError: its name is unknown.
   """
   check_choice('config.optimizer.name', config.name, OPTIMIZERS)
-  return OPTIMIZERS[config.name](config)
+  rate = config.learning_rate
+  if cosine_steps:
+    rate = optax.cosine_decay_schedule(rate, cosine_steps)
+  return OPTIMIZERS[config.name](rate, config)
 
 
 def create_state(model, tx, config, example_shape, seed=None) -> TrainState:

@@ -21,7 +21,7 @@ def tone(rng, label, seconds):
   return 0.5 * wave + 0.02 * rng.standard_normal(len(t))
 
 
-def write_fsd(root: Path, train=18, test=6) -> Path:
+def write_fsd(root: Path, train=18, test=6, seconds=(0.2, 0.9)) -> Path:
   """Kaggle's layout: clips under 1 s, a silent one, and one without samples."""
   rng = np.random.default_rng(0)
   names = list(PITCHES)
@@ -29,7 +29,7 @@ def write_fsd(root: Path, train=18, test=6) -> Path:
     (root / f'audio_{part}').mkdir(parents=True)
     rows = [(f'{part}{i:03d}.wav', names[i % 3]) for i in range(count)]
     for i, (name, label) in enumerate(rows):
-      wave = tone(rng, label, rng.uniform(0.2, 0.9))
+      wave = tone(rng, label, rng.uniform(*seconds))
       soundfile.write(root / f'audio_{part}' / name, wave * (i != 3), RATE)
     if part == 'train':
       rows = [(*row, 1) for row in rows] + [('void.wav', 'low', 0)]

@@ -5,6 +5,7 @@ return a view of it. `prepare` puts together what every clip goes through.
 """
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
@@ -21,7 +22,7 @@ from aec_jax.errors import UserError
 _FLOAT_PEAK, _INT16_SCALE = 16.0, 32_768.0
 
 # Of trim_silence, as in librosa.effects.trim.
-_TRIM_HOP, _TRIM_BLOCKS, _TRIM_FLOOR = 512, 4, 1e-10
+TRIM_HOP, _TRIM_BLOCKS, _TRIM_FLOOR = 512, 4, 1e-10
 
 # Window of the phase vocoder, librosa's 2048 samples at 44.1 kHz. 40 to 55 ms
 # are equally good on real clips; 32 and 64 ms are 4 % worse.
@@ -70,14 +71,30 @@ def read(
   """
   name = os.fspath(path)
   notes = [] if notes is None else notes
-  samples, rate = _read_samples(name)  # (sample, channel)
-  if not len(samples):
+  waveform, rate = next(blocks(name, -1), (np.zeros(0, np.float32), 0))
+  peak = peak_of(waveform)
+  scale = scale_of(name, len(waveform), peak)
+  if scale != 1:
+    waveform = waveform * np.float32(scale)
+    notes.append(f'{name}: floats of int16 scale, divided by 32768')
+  if not peak:
+    notes.append(f'{name}: silent')
+  return waveform, rate
+
+
+def scale_of(name: str, count: int, peak: float) -> float:
+  """What to multiply a recording by: 1, or 1 / 32768 for int16 numbers.
+
+  Args:
+    name: of the recording, for messages.
+    count: of its samples.
+    peak: their largest magnitude, NaN if there is a NaN.
+
+  Raises:
+    UserError: as `read` does.
+  """
+  if not count:
     raise UserError(f'{name}: holds no samples')
-  if samples.shape[1] == 1:
-    waveform = samples[:, 0]
-  else:
-    waveform = samples.mean(1, dtype=np.float32)
-  peak = _peak(waveform)
   if not np.isfinite(peak):
     raise UserError(f'{name}: holds NaN or infinite samples')
   if peak > _INT16_SCALE:
@@ -85,12 +102,7 @@ def read(
       f'{name}: samples reach {peak:.3g}, which is neither the scale of floats'
       ' (1) nor of int16 (32768)'
     )
-  if peak > _FLOAT_PEAK:
-    waveform = waveform / np.float32(_INT16_SCALE)
-    notes.append(f'{name}: floats of int16 scale, divided by 32768')
-  if not peak:
-    notes.append(f'{name}: silent')
-  return waveform, rate
+  return 1 / _INT16_SCALE if peak > _FLOAT_PEAK else 1.0
 
 
 def trim_silence(waveform: np.ndarray, top_db: float = 60.0) -> np.ndarray:
@@ -102,16 +114,45 @@ def trim_silence(waveform: np.ndarray, top_db: float = 60.0) -> np.ndarray:
   """
   if not waveform.size:
     return waveform
-  power = np.maximum(_frame_power(waveform), _TRIM_FLOOR)
+  start, stop = loud_span(block_energy(waveform), top_db)
+  return waveform[start:stop]
+
+
+def block_energy(waveform: np.ndarray) -> np.ndarray:
+  """The energies of its blocks of 512 samples, and of what is left over.
+
+  Returns:
+    (block + 1,) float32; of the last, 0 where nothing is left over.
+  """
+  # Each block of 512 is squared once, not in each of its four frames.
+  whole = len(waveform) // TRIM_HOP * TRIM_HOP
+  blocks = waveform[:whole].reshape(-1, TRIM_HOP)
+  energy = np.einsum('bs,bs->b', blocks, blocks)
+  last = np.dot(waveform[whole:], waveform[whole:])
+  return np.append(energy, last)
+
+
+def loud_span(energy: np.ndarray, top_db: float = 60.0) -> tuple[int, int]:
+  """Where `trim_silence` cuts: the first sample kept, and the first after.
+
+  Args:
+    energy: what `block_energy` returns.
+    top_db: as `trim_silence` takes it.
+  """
+  half = [0] * (_TRIM_BLOCKS // 2)
+  energy = np.concatenate([half, energy, half[1:]])
+  # Mean square of frames of 2048 samples centred on multiples of 512.
+  power = sliding_window_view(energy, _TRIM_BLOCKS).sum(1)
+  power = np.maximum(power / (_TRIM_BLOCKS * TRIM_HOP), _TRIM_FLOOR)
   loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
   if not loud.size:  # Only where top_db <= 0.
-    return waveform[:0]
-  return waveform[loud[0] * _TRIM_HOP : (loud[-1] + 1) * _TRIM_HOP]
+    return 0, 0
+  return int(loud[0]) * TRIM_HOP, int(loud[-1] + 1) * TRIM_HOP
 
 
 def peak_normalise(waveform: np.ndarray) -> np.ndarray:
   """Scales the largest magnitude to 1; silence stays silent."""
-  peak = _peak(waveform)
+  peak = peak_of(waveform)
   # Where 1 / peak overflows, there is nothing to hear.
   if peak < np.finfo(np.float32).tiny:
     return waveform
@@ -204,15 +245,27 @@ def _vocoder_hop(rate):
   return scipy.fft.next_fast_len(round(_VOCODER_SECONDS * rate / 4), real=True)
 
 
-def _peak(waveform):
+def peak_of(waveform: np.ndarray) -> float:
   """The largest magnitude, NaN if there is a NaN; 0 if empty."""
   if not waveform.size:
     return 0.0
   return float(np.maximum(waveform.max(), -waveform.min()))
 
 
-def _read_samples(name):
-  """(sample, channel), float32, and the rate, Hz."""
+def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  """Reads a file's samples block by block, as mono.
+
+  Args:
+    name: of the file.
+    size: samples of a block; -1 for all at once.
+
+  Yields:
+    waveform (sample,), float32, not empty, of the scale that the file has;
+    sample rate, Hz.
+
+  Raises:
+    UserError: the file is missing, empty or unreadable.
+  """
   if not os.path.isfile(name):
     raise UserError(f'{name}: no such file')
   if not os.path.getsize(name):
@@ -224,24 +277,18 @@ def _read_samples(name):
       # which is no reader for users' files: it warns of unknown chunks.
       is_pcm16 = f.subtype == 'PCM_16'
       dtype = 'int16' if is_pcm16 else 'float32'
-      samples, rate = f.read(dtype=dtype, always_2d=True), f.samplerate
+      while len(samples := f.read(size, dtype, always_2d=True)):
+        if is_pcm16:
+          samples = samples * np.float32(1 / _INT16_SCALE)
+        yield to_mono(samples), f.samplerate
   # TypeError is for headerless formats, known by their names alone.
   except (OSError, RuntimeError, TypeError, ValueError) as e:
     reason = getattr(e, 'error_string', str(e)).strip().rstrip('.')
     raise UserError(f'{name}: is not readable as audio: {reason}') from e
-  if is_pcm16:
-    samples = samples * np.float32(1 / _INT16_SCALE)
-  return samples, rate
 
 
-def _frame_power(waveform):
-  """Mean square of frames of 2048 samples centred on multiples of 512."""
-  # Each block of 512 is squared once, not in each of its four frames.
-  whole = len(waveform) // _TRIM_HOP * _TRIM_HOP
-  blocks = waveform[:whole].reshape(-1, _TRIM_HOP)
-  energy = np.einsum('bs,bs->b', blocks, blocks)
-  last = np.dot(waveform[whole:], waveform[whole:])
-  half = [0] * (_TRIM_BLOCKS // 2)
-  energy = np.concatenate([half, energy, [last], half[1:]])
-  frames = sliding_window_view(energy, _TRIM_BLOCKS)
-  return frames.sum(1) / (_TRIM_BLOCKS * _TRIM_HOP)
+def to_mono(samples: np.ndarray) -> np.ndarray:
+  """(sample, channel) -> (sample,), float32, the mean of the channels."""
+  if samples.shape[1] == 1:
+    return samples[:, 0]
+  return samples.mean(1, dtype=np.float32)

@@ -210,7 +210,7 @@ def from_folder(data_dir: str | os.PathLike, on_bad: str = 'skip') -> Clips:
       usable, or on_bad is 'error' and a file is bad.
   """
   (root,) = _roots(data_dir)
-  files, skipped = _walk(root)
+  files, skipped = walk(root)
   by_class = _by_class(files)
   listing = _folder_list(root, has_classes=bool(by_class))
   if listing:
@@ -300,7 +300,9 @@ def _visible(folder, extensions=EXTENSIONS) -> list[str]:
   return [n for n in names if n[0] != '.' and n.lower().endswith(extensions)]
 
 
-def _walk(root) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
+def walk(
+  root: str, extensions: tuple[str, ...] = EXTENSIONS
+) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
   """All visible audio under a folder, as parts of the path below it.
 
   Follows links to folders, each once, so that a loop of links ends.
@@ -322,7 +324,7 @@ def _walk(root) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
     inner[:] = sorted(d for d in inner if d[0] != '.')
     for name in sorted(n for n in names if n[0] != '.'):
       path = os.path.relpath(os.path.join(folder, name), root)
-      if name.lower().endswith(EXTENSIONS):
+      if name.lower().endswith(extensions):
         files.append(tuple(path.split(os.sep)))
       elif name.lower().endswith(OTHER_EXTENSIONS):
         skipped.append(_bad(path, 'not wav, flac, ogg or mp3'))

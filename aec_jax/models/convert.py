@@ -126,15 +126,31 @@ def load(path: str, width: float = 1.0) -> dict[str, dict[str, np.ndarray]]:
     UserError: the file is missing or no .npz, or a parameter is missing or has
       another shape than at this width.
   """
+  return _params(path, _read_npz(path), width)
+
+
+def load_any_width(path: str) -> tuple[dict[str, dict[str, np.ndarray]], float]:
+  """As `load`, of whatever width the file's VGGish has; and that width."""
+  flat = _read_npz(path)
+  name, features = HIDDEN[0]
+  width = len(flat.get(f'{name}/bias', ())) / features or 1.0
+  return _params(path, flat, width), width
+
+
+def _read_npz(path):
   try:
     with np.load(path, allow_pickle=False) as file:
-      flat = dict(file)
+      return dict(file)
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
     raise UserError(
       f'{path}: not a file of python -m aec_jax.models.convert'
     ) from error
+
+
+def _params(path, flat, width):
+  """Flat parameters, checked against `VGGish(width=width)`, as a tree."""
   wanted = shapes(width)
   _check(path, {name: array.shape for name, array in flat.items()}, wanted)
   params = {}

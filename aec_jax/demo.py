@@ -1,0 +1,173 @@
+"""A page to try a bundle: drop or record a sound, see its tags and timeline.
+
+  python -m aec_jax.demo --bundle=DIR/bundle [--port=7860]
+
+It is for this machine alone (127.0.0.1) unless --host names another address.
+Uploads are at most 20 MB and 60 s, taken one at a time, and deleted after ten
+minutes and at the end. Needs gradio: pip install 'aec_jax[demo]'.
+"""
+
+import base64
+import dataclasses
+import html
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from aec_jax import console
+from aec_jax.errors import UserError
+
+MAX_SECONDS, MAX_BYTES, WAITING = 60, 20_000_000, 16
+_KEPT_SECONDS = 600
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = console.BundleParser(__doc__)
+  parser.add_argument('--host', default='127.0.0.1', help='[127.0.0.1]')
+  parser.add_argument('--port', type=int, default=7860, help='[7860]')
+  arguments = parser.parse_args(argv)
+  _import_gradio()
+  from aec_jax import bundle  # JAX
+
+  tagger = bundle.from_arguments(arguments)
+  if not tagger.hears:
+    raise UserError(
+      'this bundle hears nothing without VGGish: give --vggish=FILE.npz and'
+      ' --pca=FILE.npz'
+    )
+  with serving(tagger, arguments.host, arguments.port) as page:
+    print(f'open {page.local_url} (stop with Ctrl-C)', flush=True)
+    page.block_thread()
+  return 0
+
+
+def hear(tagger, path: str) -> tuple[dict[str, float], str]:
+  """What the page does with a sound.
+
+  Args:
+    tagger: of a bundle.
+    path: of an audio file.
+
+  Returns:
+    {class: probability} of all classes; the timeline, as HTML.
+
+  Raises:
+    UserError: the file is no sound, or too long.
+  """
+  from aec_jax import timeline  # matplotlib
+  from aec_jax.audio import stream
+
+  recording = stream.Recording.of_file(path)
+  # The name is the page's own, of no use to who sees it.
+  recording = dataclasses.replace(
+    recording, name='the sound', blocks=lambda: _at_most(recording, MAX_SECONDS)
+  )  # fmt: skip
+  (tags,) = tagger.tag([recording])
+  if isinstance(tags, UserError):
+    raise UserError(str(tags).replace(path, 'the sound')) from tags
+  log_mel = timeline.log_mel_of(tagger, recording)
+  wide, narrow = (
+    base64.b64encode(timeline.draw('', tags, log_mel, inches)).decode()
+    for inches in (timeline.WIDE, timeline.NARROW)
+  )
+  picture = (
+    '<picture><source media="(max-width: 700px)"'
+    f' srcset="data:image/png;base64,{narrow}">'
+    f'<img style="width: 100%" src="data:image/png;base64,{wide}"'
+    ' alt="Log-mel, probabilities and attention over time"></picture>'
+  )
+  return dict(tags.tags), picture
+
+
+def _at_most(recording, seconds):
+  """Its blocks, by which a file can't hide how long it is."""
+  count = 0
+  for block, rate in recording.blocks():
+    count += len(block)
+    if count > seconds * rate:
+      raise UserError(f'the sound is longer than {seconds} s')
+    yield block, rate
+
+
+def _import_gradio():
+  os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+  try:
+    import gradio
+  except ImportError as error:
+    raise UserError(
+      "the page needs gradio, which isn't installed: pip install"
+      " 'aec_jax[demo]'"
+    ) from error
+  return gradio
+
+
+class serving:
+  """Serves the page until the context ends, and deletes what was uploaded.
+
+  Args:
+    tagger: of a bundle.
+    host, port: where; port 0 takes a free one.
+
+  Raises:
+    UserError: the port is taken.
+  """
+
+  def __init__(self, tagger, host: str, port: int):
+    self.tagger, self.host, self.port = tagger, host, port
+
+  def __enter__(self):
+    gradio = _import_gradio()
+    self._folder = tempfile.TemporaryDirectory(prefix='aec_jax-')
+    os.environ['GRADIO_TEMP_DIR'] = self._folder.name
+    self._page = _page(gradio, self.tagger)
+    try:
+      self._page.queue(max_size=WAITING, default_concurrency_limit=1).launch(
+        server_name=self.host,
+        server_port=self.port or None,
+        share=False,
+        max_file_size=MAX_BYTES,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=gradio.themes.Default(font='sans-serif', font_mono='monospace'),
+      )
+    except OSError as error:
+      self._folder.cleanup()
+      raise UserError(f'--port is {self.port}: {error}') from error
+    return self._page
+
+  def __exit__(self, *_):
+    self._page.close()
+    self._folder.cleanup()
+
+
+def _page(gradio, tagger):
+  def on_sound(path):
+    if not path:
+      return None, ''
+    try:
+      return hear(tagger, path)
+    except UserError as error:
+      raise gradio.Error(html.escape(str(error))) from error
+
+  name = tagger.info['experiment']
+  with gradio.Blocks(
+    title=name,
+    analytics_enabled=False,
+    delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
+  ) as page:
+    gradio.Markdown(
+      f'# {html.escape(name)}\n{len(tagger.classes)} classes. Drop or record a'
+      f' sound of at most {MAX_SECONDS} s.'
+    )
+    sound = gradio.Audio(
+      type='filepath', sources=['upload', 'microphone'], label='Sound'
+    )
+    tags = gradio.Label(num_top_classes=5, label='Tags')
+    picture = gradio.HTML()
+    sound.change(on_sound, sound, [tags, picture], api_name='tag')
+  return page
+
+
+if __name__ == '__main__':
+  sys.exit(console.run_command(main))

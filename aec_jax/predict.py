@@ -1,0 +1,246 @@
+"""Tags sounds with the bundle of a finished experiment.
+
+  python -m aec_jax.predict --bundle=DIR/bundle PATH…
+
+A PATH is a sound file of any length, rate and number of channels (wav, flac,
+ogg, mp3 and what else libsndfile reads), a folder that is searched for such
+files, or, for bundles of AudioSet experiments, a .tfrecord of embeddings.
+What in a folder can't be read is named on stderr and passed over. Exit status
+2 if a PATH itself can't be read or nothing could be tagged.
+"""
+
+import collections
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from aec_jax import console
+from aec_jax.errors import UserError
+
+FORMATS = ('table', 'json', 'csv')
+_RECORDS = '.tfrecord'
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """Something to tag.
+
+  Attributes:
+    path: of it.
+    named: whether the user named it, rather than its folder.
+  """
+
+  path: str
+  named: bool
+
+  @property
+  def size(self) -> int:
+    """Bytes; 0 where it is not there."""
+    try:
+      return os.path.getsize(self.path)
+    except OSError:
+      return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  arguments = _parser().parse_args(argv)
+  if arguments.top < 1:
+    raise UserError(f'--top is {arguments.top}; it must be 1 or more')
+  if arguments.timeline:
+    from aec_jax import timeline  # matplotlib
+
+    timeline.check_path(arguments.timeline)
+  files = list(find(arguments.paths))
+  if arguments.timeline and len(files) != 1:
+    raise UserError(f'--timeline draws one sound, not {len(files)}: name one')
+  from aec_jax import bundle  # JAX
+
+  tagger = bundle.from_arguments(arguments)
+  for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
+    stream.reconfigure(encoding='utf-8', errors='surrogateescape')
+  write = {'table': _table, 'json': _json, 'csv': _csv}[arguments.format]
+  tagged = failed = mistakes = 0
+  with write(arguments.top) as show:
+    for file, name, found in tag(tagger, files):
+      if isinstance(found, UserError):
+        failed, mistakes = failed + 1, mistakes + file.named
+        print(f'error: {console.printable(str(found))}', file=sys.stderr)
+      else:
+        tagged += 1
+      show(name, found)
+      if arguments.timeline and not isinstance(found, UserError):
+        timeline.write(arguments.timeline, tagger, file.path, found)
+  if failed and len(files) > 1:
+    print(f'{tagged:,} tagged, {failed:,} could not be', file=sys.stderr)
+  return 0 if tagged and not mistakes else 2
+
+
+def _parser():
+  parser = console.BundleParser(__doc__)
+  parser.add_argument('paths', nargs='+', metavar='PATH')
+  parser.add_argument('--format', choices=FORMATS, default='table')
+  parser.add_argument(
+    '--top', type=int, default=5, help='Classes of each sound [5].'
+  )
+  parser.add_argument(
+    '--timeline',
+    metavar='OUT.png|html',
+    help='Draws the one sound, its tags, and where it was listened to.',
+  )
+  return parser
+
+
+def find(paths: Sequence[str]) -> Iterator[File]:
+  """The files that the paths mean, folders searched through.
+
+  What a folder has that should be audio and isn't read here is named on stderr.
+
+  Raises:
+    UserError: a folder has nothing to tag.
+  """
+  from aec_jax.datasets import clips
+
+  for path in paths:
+    if not os.path.isdir(path):
+      yield File(path, named=True)
+      continue
+    files, skipped = clips.walk(path, (*clips.EXTENSIONS, _RECORDS))
+    for entry in skipped:
+      line = f'{os.path.join(path, entry["file"])}: {entry["reason"]}'
+      print(f'skipped: {console.printable(line)}', file=sys.stderr)
+    if not files:
+      raise UserError(f'{path}: a folder without sound files')
+    for parts in files:
+      yield File(os.path.join(path, *parts), named=False)
+
+
+def tag(tagger, files: Sequence[File]) -> Iterator[tuple]:
+  """Tags files, with a progress bar.
+
+  Args:
+    tagger: of a bundle.
+    files: to be tagged, in this order.
+
+  Yields:
+    (file, name, `Tags` or `UserError`); of a .tfrecord one for each clip, whose
+    name is FILE:VIDEO_ID.
+  """
+  bar = console.Bar('tagging', sum(file.size for file in files))
+  under_way = collections.deque()
+
+  def sounds():
+    for file in files:
+      for name, sound in _sounds(file, bar):
+        under_way.append((file, name))
+        yield sound
+
+  with contextlib.closing(tagger.tag(sounds())) as results:
+    for found in results:
+      bar.clear()
+      yield *under_way.popleft(), found
+  bar.clear()
+
+
+def _sounds(file, bar):
+  """(name, what `Tagger.tag` takes) of a file."""
+  from aec_jax.audio import stream
+
+  if file.path.lower().endswith(_RECORDS):
+    yield from _clips(file.path)
+    bar.advance(file.size)
+    return
+  recording = stream.Recording.of_file(file.path)
+  yield file.path, dataclasses.replace(
+    recording, blocks=lambda: _watched(recording, file.size, bar)
+  )  # fmt: skip
+
+
+def _watched(recording, size, bar):
+  """A recording's blocks; each of two readings counts for half of its bytes."""
+  import soundfile
+
+  share = None
+  for block, rate in recording.blocks():
+    if share is None:
+      share = size / 2 / max(1, soundfile.info(recording.name).frames)
+    yield block, rate
+    bar.advance(share * len(block))
+
+
+def _clips(path):
+  """(FILE:VIDEO_ID, embeddings) of a .tfrecord's records."""
+  import numpy as np
+
+  from aec_jax.datasets import tfrecord
+
+  if not os.path.isfile(path):
+    yield path, UserError(f'{path}: no such file')
+    return
+  for i, (payload, reason) in enumerate(tfrecord.walk(path)):
+    name = f'{path}:{i}'
+    try:
+      if reason:
+        raise ValueError(reason)
+      video_id, frames = tfrecord.embeddings_of(payload)
+      name = f'{path}:{video_id}'
+      embeddings = np.stack([np.frombuffer(f, np.uint8) for f in frames])
+    except ValueError as error:
+      yield name, UserError(f'{path}, record {i}: {error}')
+    else:
+      yield name, embeddings
+
+
+@contextlib.contextmanager
+def _table(top):
+  def show(name, found):
+    if isinstance(found, UserError):
+      return
+    print(console.printable(name))
+    for label, probability in found.tags[:top]:
+      print(f'  {probability:.4f}  {label}', flush=True)
+
+  yield show
+
+
+@contextlib.contextmanager
+def _csv(top):
+  writer = csv.writer(sys.stdout, lineterminator='\n')
+  writer.writerow(('file', 'label', 'probability'))
+
+  def show(name, found):
+    if not isinstance(found, UserError):
+      writer.writerows((name, *pair) for pair in found.tags[:top])
+
+  yield show
+
+
+@contextlib.contextmanager
+def _json(top):
+  """A list of {"file", "tags": [{"label", "probability"}, …]}, or {"file",
+  "error"}, printed as it comes; surrogates stand for bytes that aren't UTF-8.
+  """
+  first = True
+
+  def show(name, found):
+    nonlocal first
+    entry = {'file': name}
+    if isinstance(found, UserError):
+      entry['error'] = str(found)
+    else:
+      entry['tags'] = [
+        {'label': label, 'probability': round(probability, 6)}
+        for label, probability in found.tags[:top]
+      ]
+    print('[' if first else ',', json.dumps(entry), sep='\n', end='')
+    first = False
+
+  yield show
+  print('[]' if first else '\n]')
+
+
+if __name__ == '__main__':
+  sys.exit(console.run_command(main))

@@ -1,0 +1,279 @@
+"""The predict command: files, folders, formats, what goes wrong; timelines."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import bundle_data
+import dcase_data
+import numpy as np
+import pytest
+import soundfile
+
+import aec_jax
+from aec_jax import console, predict, timeline
+from aec_jax.errors import UserError
+
+RATE = 22050
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory, audioset_dir):
+  """Of a tiny AudioSet experiment, with what it takes to hear."""
+  root = tmp_path_factory.mktemp('audioset')
+  bundle_data.audioset_run(root, audioset_dir, max_steps=20)
+  vggish, pca = bundle_data.write_vggish(root)
+  return root / 'audioset/bundle', vggish, pca
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+  """Compiled programs are not kept in the user's cache folder."""
+  folder = tmp_path_factory.getbasetemp() / 'compiled'
+  monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
+
+
+def options(bundle):
+  folder, vggish, pca = bundle
+  return [f'--bundle={folder}', f'--vggish={vggish}', f'--pca={pca}']
+
+
+def run(capfd, bundle, *arguments):
+  """(exit status, stdout, stderr) of the command."""
+  arguments = [*options(bundle), *map(str, arguments)]
+  status = console.run_command(lambda: predict.main(arguments))
+  return status, *capfd.readouterr()
+
+
+def write_sound(path, seconds=1.5, rate=RATE, channels=1):
+  rng = np.random.default_rng(len(path.name))
+  path.parent.mkdir(parents=True, exist_ok=True)
+  wave = [dcase_data.tone(rng, 'mid', seconds) for _ in range(channels)]
+  soundfile.write(path, np.stack(wave, 1), dcase_data.RATE)
+  return path
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'a.wav',
+    'b.flac',
+    'c.ogg',
+    'd.mp3',
+    'with space.wav',
+    'new\nline.wav',
+    '-dash.wav',
+    'Vögel 鳥.wav',
+    'quote".wav',
+    os.fsdecode(b'not utf-8 \xff.wav'),
+  ],
+)
+def test_any_name_and_format_is_tagged(
+  capfd, bundle, tmp_path, monkeypatch, name
+):
+  write_sound(tmp_path / name, channels=2)
+  monkeypatch.chdir(tmp_path)
+  found = []
+  for kind in predict.FORMATS:
+    status, out, err = run(
+      capfd, bundle, f'--format={kind}', '--top=2', '--', name
+    )
+    assert (status, err) == (0, '')
+    found.append(out)
+  table, text, rows = found
+  (entry,) = json.loads(text)
+  assert entry['file'] == name
+  pairs = [(tag['label'], tag['probability']) for tag in entry['tags']]
+  assert len(pairs) == 2 and pairs[0][1] >= pairs[1][1]
+  lines = table.splitlines()
+  assert lines[0] == console.printable(name)
+  assert lines[1:] == [f'  {p:.4f}  {label}' for label, p in pairs]
+  heading, *rows = csv.reader(io.StringIO(rows))
+  assert heading == ['file', 'label', 'probability']
+  expected = [(label, pytest.approx(p, abs=1e-5)) for label, p in pairs]
+  assert [(label, float(p)) for _, label, p in rows] == expected
+  assert os.fsencode(rows[0][0]) == os.fsencode(name)
+
+
+def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
+  capfd, bundle, tmp_path
+):
+  for name in ('b.wav', 'a/x.flac', 'a/y.wav'):
+    write_sound(tmp_path / name)
+  (tmp_path / 'notes.txt').write_text('no sound')
+  (tmp_path / 'cut.wav').write_bytes((tmp_path / 'b.wav').read_bytes()[:20])
+  (tmp_path / 'a/phone.m4a').write_bytes(b'other')
+  status, out, err = run(capfd, bundle, '--format=json', tmp_path)
+  entries = {Path(e['file']).name: e for e in json.loads(out)}
+  assert status == 0
+  assert set(entries) == {'b.wav', 'x.flac', 'y.wav', 'cut.wav'}
+  assert 'not readable' in entries['cut.wav']['error']
+  assert len(entries['x.flac']['tags']) == 5
+  assert re.search(r'^skipped: .*phone\.m4a', err, re.M)
+  assert re.search(r'^error: .*cut\.wav: is not readable', err, re.M)
+  assert '3 tagged, 1 could not be' in err
+  # The same as one by one.
+  _, alone, _ = run(capfd, bundle, '--format=json', tmp_path / 'b.wav')
+  (alone,) = json.loads(alone)
+  for a, b in zip(alone['tags'], entries['b.wav']['tags'], strict=True):
+    assert a['label'] == b['label']
+    assert a['probability'] == pytest.approx(b['probability'], abs=1e-4)
+
+
+def test_a_named_file_that_cannot_be_read_gives_status_2(
+  capfd, bundle, tmp_path
+):
+  good = write_sound(tmp_path / 'a.wav')
+  status, out, err = run(capfd, bundle, good, tmp_path / 'gone.wav')
+  assert status == 2
+  assert out.startswith(str(good))
+  assert f'error: {tmp_path / "gone.wav"}: no such file' in err
+
+
+def test_embeddings_are_tagged_clip_by_clip(capfd, bundle, audioset_dir):
+  (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
+  status, out, _ = run(
+    capfd, bundle[:1] + bundle[1:], '--format=json', '--top=9', path
+  )
+  entries = json.loads(out)
+  with np.load(bundle[0].parent / 'predictions.npz') as file:
+    ids = [f'{path}:{name.decode()}' for name in file['ids']]
+    probabilities = dict(zip(ids, file['probabilities'], strict=True))
+  assert status == 0 and entries
+  classes = aec_jax.load(bundle[0]).classes
+  for entry in entries:
+    expected = probabilities[entry['file']]
+    for tag in entry['tags']:
+      k = classes.index(tag['label'])
+      assert tag['probability'] == pytest.approx(expected[k], abs=1e-4)
+
+
+def test_a_damaged_record_is_named(capfd, bundle, audioset_dir, tmp_path):
+  (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
+  damaged = tmp_path / 'damaged.tfrecord'
+  damaged.write_bytes(path.read_bytes()[:-3])
+  status, out, err = run(capfd, bundle, '--format=csv', damaged)
+  assert status == 2 and out.startswith('file,')
+  assert re.search(r'error: .*damaged\.tfrecord, record \d+: truncated', err)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--top=0', 'a.wav'], '--top is 0'),
+    (['--top=x', 'a.wav'], '--top'),
+    (['--format=xml', 'a.wav'], 'table'),
+    (['--nope', 'a.wav'], '--nope'),
+    ([], 'PATH'),
+    (['--timeline=a.pdf', 'a.wav'], '.png or .html'),
+    (['--timeline=no/where/a.png', 'a.wav'], 'folder is not there'),
+    (['--timeline=a.png', 'a.wav', 'b.wav'], 'one sound, not 2'),
+    (['empty'], 'without sound files'),
+    (['gone.wav'], 'no such file'),
+    (['--bundle=empty', 'a.wav'], 'is no bundle'),
+  ],
+)
+def test_mistakes_are_one_line_and_status_2(
+  capfd, bundle, tmp_path, monkeypatch, arguments, message
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'empty').mkdir()
+  status, out, err = run(capfd, bundle, *arguments)
+  assert (status, out) == (2, '')
+  (line,) = err.splitlines()
+  assert line.startswith('error: ') and message in line
+
+
+def test_sound_needs_vggish(capfd, bundle, tmp_path):
+  path = write_sound(tmp_path / 'a.wav')
+  arguments = [f'--bundle={bundle[0]}', str(path)]
+  status = console.run_command(lambda: predict.main(arguments))
+  out, err = capfd.readouterr()
+  assert (status, out) == (2, '')
+  assert '--vggish=FILE.npz and --pca=FILE.npz' in err
+
+
+def test_the_whole_command_keeps_what_it_compiled(bundle, tmp_path):
+  path = write_sound(tmp_path / 'a.wav')
+  command = [sys.executable, '-m', 'aec_jax.predict', *options(bundle)]
+  out = subprocess.run(
+    [*command, str(path)], cwd=Path(__file__).parents[1], text=True,
+    env=dict(os.environ, XDG_CACHE_HOME=str(tmp_path / 'cache')),
+    capture_output=True, check=True,
+  )  # fmt: skip
+  assert out.stdout.startswith(str(path)) and not out.stderr
+  assert list((tmp_path / 'cache/aec_jax/xla').iterdir())
+
+
+def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
+  monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+  ticks = iter(range(100))
+  monkeypatch.setattr(console.time, 'monotonic', lambda: float(next(ticks)))
+  bar = console.Bar('tagging', 200)
+  bar.advance(50)
+  bar.advance(1000)
+  bar.clear()
+  shown = capsys.readouterr().err.split('\r')
+  assert re.match(r'tagging \[#{8} {22}\]  25% · 3 s left', shown[1])
+  assert re.match(r'tagging \[#{30}\] 100% · 0 s left', shown[2])
+  assert not shown[3].strip()
+
+
+def test_timelines_are_drawn(capfd, bundle, tmp_path):
+  sound = write_sound(tmp_path / 'a <b> $x$.wav', seconds=3)
+  for kind in ('png', 'html'):
+    path = tmp_path / f'out.{kind}'
+    status, _, err = run(capfd, bundle, f'--timeline={path}', sound)
+    assert (status, err) == (0, '')
+  assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG')
+  page = (tmp_path / 'out.html').read_text()
+  assert '<h1>a &lt;b&gt; $x$.wav</h1>' in page
+  assert page.count('data:image/png;base64,') == 2
+  assert 'src="data:audio/wav;base64,' in page
+  assert not re.search(r'(src|href)="?(http|//)', page)
+  left = {path.name for path in tmp_path.iterdir()}
+  assert left == {sound.name, 'out.png', 'out.html'}
+
+
+def test_a_long_timeline_is_averaged_down(bundle, monkeypatch):
+  tagger = aec_jax.load(*bundle)
+  rng = np.random.default_rng(0)
+  wave = rng.uniform(-1, 1, round(16000 * 0.96 * 12.5))
+  recording = predict_recording(wave)
+  fine = timeline.log_mel_of(tagger, recording)
+  assert fine.shape == (12 * 96, 64)
+  monkeypatch.setattr(timeline, '_COLUMNS', 30)
+  coarse = timeline.log_mel_of(tagger, recording)
+  np.testing.assert_allclose(
+    coarse, fine.reshape(24, 48, 64).mean(1), rtol=1e-4, atol=1e-4
+  )
+  (tags,) = tagger.tag([recording])
+  png = timeline.draw('long', tags, coarse, timeline.NARROW)
+  assert png.startswith(b'\x89PNG')
+
+
+def predict_recording(wave):
+  from aec_jax.audio import stream
+
+  return stream.Recording.of_array(wave, 16000)
+
+
+def test_a_page_whose_sound_is_too_large_has_no_player(
+  bundle, tmp_path, monkeypatch
+):
+  sound = write_sound(tmp_path / 'a.wav')
+  tagger = aec_jax.load(*bundle)
+  (tags,) = tagger.tag([predict_recording(soundfile.read(sound)[0])])
+  monkeypatch.setattr(timeline, '_PLAYER_BYTES', 10)
+  page = timeline.page('a', tags, [b'', b''], str(sound))
+  assert '<audio' not in page and 'too large' in page
+
+
+def test_where_a_timeline_cannot_be_written_is_said(bundle):
+  with pytest.raises(UserError, match='folder is not there'):
+    timeline.check_path('/no/such/folder/a.png')
