@@ -8,7 +8,6 @@ minutes and at the end. Needs gradio: pip install 'aec_jax[demo]'.
 """
 
 import base64
-import dataclasses
 import html
 import os
 import sys
@@ -58,14 +57,12 @@ def hear(tagger, path: str) -> tuple[dict[str, float], str]:
   from aec_jax import timeline  # matplotlib
   from aec_jax.audio import stream
 
-  recording = stream.Recording.of_file(path)
-  # The name is the page's own, of no use to who sees it.
-  recording = dataclasses.replace(
-    recording, name='the sound', blocks=lambda: _at_most(recording, MAX_SECONDS)
-  )  # fmt: skip
+  file = stream.Recording.of_file(path)
+  recording = stream.Recording(path, lambda: _at_most(file, MAX_SECONDS))
   (tags,) = tagger.tag([recording])
   if isinstance(tags, UserError):
-    raise UserError(str(tags).replace(path, 'the sound')) from tags
+    # The path is the page's own, of no use to who reads it.
+    raise UserError(str(tags).replace(path, 'the sound'))
   log_mel = timeline.log_mel_of(tagger, recording)
   wide, narrow = (
     base64.b64encode(timeline.draw('', tags, log_mel, inches)).decode()

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bundle_data
 import dcase_data
 import numpy as np
 import pytest
@@ -22,13 +21,9 @@ from aec_jax.errors import UserError
 RATE = 22050
 
 
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory, audioset_dir):
-  """Of a tiny AudioSet experiment, with what it takes to hear."""
-  root = tmp_path_factory.mktemp('audioset')
-  bundle_data.audioset_run(root, audioset_dir, max_steps=20)
-  vggish, pca = bundle_data.write_vggish(root)
-  return root / 'audioset/bundle', vggish, pca
+@pytest.fixture
+def bundle(hearing):
+  return hearing
 
 
 @pytest.fixture(autouse=True)
@@ -137,9 +132,7 @@ def test_a_named_file_that_cannot_be_read_gives_status_2(
 
 def test_embeddings_are_tagged_clip_by_clip(capfd, bundle, audioset_dir):
   (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
-  status, out, _ = run(
-    capfd, bundle[:1] + bundle[1:], '--format=json', '--top=9', path
-  )
+  status, out, _ = run(capfd, bundle, '--format=json', '--top=9', path)
   entries = json.loads(out)
   with np.load(bundle[0].parent / 'predictions.npz') as file:
     ids = [f'{path}:{name.decode()}' for name in file['ids']]

@@ -4,6 +4,7 @@ Functions over mono float32 arrays (sample,). None changes its argument; some
 return a view of it. `prepare` puts together what every clip goes through.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 
@@ -260,8 +261,8 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
     size: samples of a block; -1 for all at once.
 
   Yields:
-    waveform (sample,), float32, not empty, of the scale that the file has;
-    sample rate, Hz.
+    waveform (sample,), float32, of the scale that the file has, all but the
+    last of `size` samples, none empty; sample rate, Hz.
 
   Raises:
     UserError: the file is missing, empty or unreadable.
@@ -277,7 +278,11 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
       # which is no reader for users' files: it warns of unknown chunks.
       is_pcm16 = f.subtype == 'PCM_16'
       dtype = 'int16' if is_pcm16 else 'float32'
-      while len(samples := f.read(size, dtype, always_2d=True)):
+      read = functools.partial(f.read, dtype=dtype, always_2d=True)
+      while len(samples := read(size)):
+        # Of mp3 it gives less than was asked for, in the midst of a file.
+        while len(samples) < size and len(more := read(size - len(samples))):
+          samples = np.concatenate([samples, more])
         if is_pcm16:
           samples = samples * np.float32(1 / _INT16_SCALE)
         yield to_mono(samples), f.samplerate
