@@ -132,6 +132,10 @@ def resolve(config):
         section = section[parent]
       if section[name] is None:
         section[name] = value
+  # A flag gives 'balanced_first,balanced_last' as one name.
+  config.extractors = tuple(
+    name.strip() for item in config.extractors for name in item.split(',')
+  )
   return config
 
 
