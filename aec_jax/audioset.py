@@ -1,17 +1,27 @@
 """The stages of an AudioSet experiment (thesis §5.1).
 
-prepare (shared through the cache) → train → score → results.json, bundle
+prepare (shared through the cache) → train → score → results.json, bundle,
+report
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import bundle, cache, claim, metrics, models
+from aec_jax import (
+  bootstrap,
+  bundle,
+  cache,
+  claim,
+  hosts,
+  metrics,
+  models,
+  report,
+)
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
@@ -31,19 +41,24 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   if mode == 'train':
     training = load_splits(config, config.train_splits, cache_dir)
     parts = (*training, *evaluation)
-    started = claim.make_claim(
-      config,
-      workdir,
-      [part.fingerprint() for part in parts],
-      sum(len(part) for part in training),
-      [entry for part in parts for entry in part.skipped],
+    started = hosts.lead(
+      lambda: claim.make_claim(
+        config,
+        workdir,
+        [part.fingerprint() for part in parts],
+        sum(len(part) for part in training),
+        [entry for part in parts for entry in part.skipped],
+        distribution(config, parts),
+      )
     )
-    finished = claim.finished_results(config, workdir)
-    if finished and (workdir / 'bundle').exists():
+    finished = hosts.lead(lambda: claim.finished_results(config, workdir))
+    if finished and hosts.lead((workdir / 'bundle').exists):
+      if hosts.is_first() and not (workdir / report.PAGE).exists():
+        report.write(workdir, started | finished, picture_of(evaluation))
       return finished
   else:
     finished = None
-    started = claim.read_claim(config, workdir)
+    started = hosts.lead(lambda: claim.read_claim(config, workdir))
   seconds = {'prepare': time.monotonic() - start}
   evaluation = Examples.concatenate(evaluation)
   model = models.classifier(config.model, len(evaluation.classes), AXIS)
@@ -64,10 +79,15 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   )
   results = started | results
   results['seconds'] = seconds | results['seconds']
+  if not hosts.is_first():
+    return finished or results
   if not finished:
     cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
   _write_bundle(workdir, config, results, evaluation, variables)
+  report.write(
+    workdir, started | (finished or results), picture_of([evaluation])
+  )
   return finished or results
 
 
@@ -86,13 +106,48 @@ def load_splits(
   Raises:
     UserError: a split is absent, or a record damaged and not to be skipped.
   """
-  # A flag gives 'bal_train,unbal_train' as one name.
-  splits = [name.strip() for item in splits for name in item.split(',')]
   data_dir = config.data_dir or str(_synthetic(cache_dir))
   return [
     Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
-    for split in splits
+    for split in _names(splits)
   ]
+
+
+def _names(splits):
+  """A flag gives 'bal_train,unbal_train' as one name."""
+  return [name.strip() for item in splits for name in item.split(',')]
+
+
+def distribution(config, parts: Sequence[Examples]) -> dict:
+  """The clips of each class, of the training and the evaluation splits."""
+  names = _names((*config.train_splits, *config.eval_splits))
+  return {
+    'clips': {
+      name: dict(
+        zip(
+          part.classes,
+          np.bincount(part.label_ids, minlength=len(part.classes)).tolist(),
+          strict=True,
+        )
+      )
+      for name, part in zip(names, parts, strict=True)
+    }
+  }
+
+
+def picture_of(parts: Sequence[Examples]) -> Callable[[str], report.Shown]:
+  """Shows a clip's embeddings, which are all that the release has of it."""
+
+  def show(clip_id):
+    for part in parts:
+      found = np.flatnonzero(part.ids == clip_id.encode())
+      if found.size:
+        return report.Shown(
+          part.embeddings[found[0]].T, '128 embeddings over time'
+        )
+    raise KeyError(clip_id)
+
+  return show
 
 
 def _synthetic(cache_dir):
@@ -147,7 +202,7 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   trainer = Trainer(config, model, examples, plan)
   del examples  # the trainer holds what it needs, perhaps on the device alone
   writer = metric_writers.create_default_writer(
-    str(workdir), asynchronous=False
+    str(workdir), just_logging=not hosts.is_first(), asynchronous=False
   )
   history = trainer.fit(evaluate, checkpoints, writer)
   writer.close()
@@ -170,12 +225,14 @@ def score(config, model, examples, predict, checkpoints, workdir):
   state, best = checkpoints.restore_best(template)
   _, latest = checkpoints.restore(template) or (None, best)
   probabilities = predict(state)
-  save_predictions(workdir / 'predictions.npz', examples, probabilities)
+  if hosts.is_first():
+    save_predictions(workdir / 'predictions.npz', examples, probabilities)
   targets = examples.multi_hot()
   ap, auc = metrics.ap_and_auc(targets, probabilities)
   evaluations = latest['evaluations']
   results = {
     'metrics': metrics.macro(ap, auc),
+    'intervals': {'mAP': bootstrap.map_interval(targets, probabilities)},
     'per_class': {
       name: {'AP': _number(a), 'AUC': _number(b)}
       for name, a, b in zip(examples.classes, ap, auc, strict=True)

@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from absl import logging
+
+from aec_jax import hosts
 from aec_jax.errors import UserError
 
 
@@ -30,7 +33,9 @@ def stage(
 
   The folder is named by a hash of `depends`, which it also holds as
   `depends.json`. It appears whole or not at all: it is built under another
-  name and renamed.
+  name and renamed. Of several runs that need it, one builds and the others
+  wait; of the hosts of one run the first builds, and those that do not see
+  its disk build their own.
 
   Args:
     cache_dir: where the stages of all experiments lie.
@@ -40,22 +45,57 @@ def stage(
   """
   cache_dir = Path(cache_dir)
   folder = cache_dir / f'{name}-{digest(depends)}'
+  hosts.lead(lambda: _build(folder, depends, build))
+  _build(folder, depends, build)
+  return folder
+
+
+def _build(folder, depends, build) -> None:
+  """Builds a stage, unless it is there once nobody else builds it."""
   if folder.exists():
-    return folder
-  cache_dir.mkdir(parents=True, exist_ok=True)
-  unfinished = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=cache_dir))
+    return
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with _only_builder(folder.with_name(f'.{folder.name}.lock')):
+    if not folder.exists():
+      _build_anew(folder, depends, build)
+
+
+def _build_anew(folder, depends, build):
+  unfinished = Path(
+    tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent)
+  )
   try:
     build(unfinished)
     write_json(unfinished / 'depends.json', depends)
     try:
       os.rename(unfinished, folder)
     except OSError:
-      # Where another process was faster, its equal folder stays.
+      # Where locks do not reach and another was faster, its folder stays.
       if not folder.exists():
         raise
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
-  return folder
+
+
+@contextlib.contextmanager
+def _only_builder(path: Path) -> Iterator[None]:
+  """Waits for a lock file, holds it, and removes it."""
+  while True:
+    with open(path, 'a') as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        logging.info('waiting for the run that builds %s', path.stem[1:])
+        fcntl.flock(file, fcntl.LOCK_EX)
+      if not path.exists() or not os.path.samestat(
+        os.fstat(file.fileno()), os.stat(path)
+      ):
+        continue  # whoever held it has removed it
+      try:
+        yield
+      finally:
+        path.unlink()
+      return
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Checkpoints through orbax: the latest to go on from, the best to score.
 
 States are saved as host arrays, so that a checkpoint written on N devices
-restores on any other number.
+restores on any other number. Of several hosts, the first writes and reads.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from aec_jax import hosts
 from aec_jax.errors import UserError
 
 
@@ -24,8 +25,9 @@ class Checkpoints:
   def __init__(self, folder: str | Path):
     folder = Path(folder).absolute()
     self.folder = folder
-    self._latest = _manager(folder / 'latest', keep=2)
-    self._best = _manager(folder / 'best', keep=1)
+    first = hosts.is_first()
+    self._latest = _manager(folder / 'latest', keep=2) if first else None
+    self._best = _manager(folder / 'best', keep=1) if first else None
 
   def save(self, step: int, state, history: dict) -> None:
     """Saves what training goes on from."""
@@ -53,23 +55,30 @@ class Checkpoints:
     return found
 
   def close(self) -> None:
-    self._latest.close()
-    self._best.close()
+    if hosts.is_first():
+      self._latest.close()
+      self._best.close()
 
 
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
+  folder.mkdir(parents=True, exist_ok=True)
   return ocp.CheckpointManager(
     folder,
     options=ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       cleanup_tmp_directories=True,
       enable_async_checkpointing=False,
+      create=False,
+      # Orbax is not to wait for the other hosts.
+      multiprocessing_options=ocp.options.MultiprocessingOptions(
+        active_processes={0}
+      ),
     ),
   )
 
 
 def _save(manager, step, state, history):
-  if step in manager.all_steps():
+  if not manager or step in manager.all_steps():
     # A resumed run comes past the same step with the same bits.
     return
   host = jax.tree.map(np.array, state)
@@ -84,12 +93,27 @@ def _save(manager, step, state, history):
 
 
 def _restore(manager, template):
+  state = template
+
+  def read():
+    nonlocal state
+    found = _read(manager, template)
+    if found is None:
+      return None
+    state = found['state']
+    return found['history']
+
+  history = hosts.lead(read)
+  return None if history is None else (hosts.broadcast(state), history)
+
+
+def _read(manager, template):
   step = manager.latest_step()
   if step is None:
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
-    found = manager.restore(
+    return manager.restore(
       step,
       args=ocp.args.Composite(
         state=ocp.args.StandardRestore(shapes),
@@ -102,4 +126,3 @@ def _restore(manager, template):
       f'{manager.directory} does not hold a checkpoint of this model'
       f' ({reason}): use another --workdir'
     ) from error
-  return found['state'], found['history']

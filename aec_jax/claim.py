@@ -31,7 +31,12 @@ _PACKAGES = (
 
 
 def make_claim(
-  config, workdir: Path, fingerprints: list, n_train: int, skipped: list[dict]
+  config,
+  workdir: Path,
+  fingerprints: list,
+  n_train: int,
+  skipped: list[dict],
+  data: dict,
 ) -> dict:
   """Marks the work folder as this experiment's, or refuses another's.
 
@@ -40,6 +45,8 @@ def make_claim(
     fingerprints: of the data that is trained and scored on.
     n_train: how many examples train.
     skipped: what of the data was left out.
+    data: how it is distributed, for the report: 'clips' of each split and
+      class, and perhaps more by class.
 
   Returns:
     What results.json begins with.
@@ -54,6 +61,7 @@ def make_claim(
     'dataset_fingerprint': cache.digest(fingerprints),
     'n_train_examples': n_train,
     'skipped': skipped,
+    'data': data,
     'versions': versions(),
   }
   path = workdir / 'experiment.json'

@@ -1,7 +1,7 @@
 """The stages of a single-label experiment on clips (thesis §5.2).
 
 prepare → pitch-shift → fine-tune → embed (all shared through the cache)
-→ train → score → results.json, bundle
+→ train → score → results.json, bundle, report
 
 Where the test clips have labels, they are scored, as in DCASE 2018 Task 2: each
 member leaves one fold out of its training and stops by it. Where they have
@@ -10,16 +10,21 @@ it: then an extractor, too, is trained without the fold that it is scored on,
 and a member stops by its extractor's validation clips.
 """
 
+import concurrent.futures
 import contextlib
+import functools
+import resource
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
+import soundfile
 from absl import logging
 
 from aec_jax import (
+  bootstrap,
   bundle,
   cache,
   claim,
@@ -27,17 +32,22 @@ from aec_jax import (
   embed,
   finetune,
   metrics,
+  report,
   tagger,
 )
+from aec_jax.audio import FRONT_END, waveform
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
+from aec_jax.datasets.clips import Clips
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
 from aec_jax.errors import UserError
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
+from aec_jax.report import charts
 from aec_jax.train import History
 
 _SAMPLINGS = ('balanced', 'unbalanced')
+_HEARD = 10  # seconds of a clip that the report plays
 EXTRACTORS = (
   'original',
   *(f'{s}_{part}' for s in _SAMPLINGS for part in pieces.PARTS),
@@ -50,12 +60,19 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   `config` is as `resolve` returns it.
   """
   check_config(config)
+  if jax.process_count() > 1:
+    raise UserError(
+      f'{config.name} trains on the devices of one host; its models are small'
+    )
   clock = Clock()
   clips = clip_features.list_clips(config, cache_dir)
   prepared = clip_features.prepare(config, clips, cache_dir)
-  started = _claim(config, workdir, prepared, mode)
+  started = _claim(config, workdir, clips, prepared, mode)
+  show = functools.partial(show_clip, clips, prepared)
   finished = claim.finished_results(config, workdir) if mode == 'train' else {}
   if finished and (workdir / 'bundle').exists():
+    if not (workdir / report.PAGE).exists():
+      report.write(workdir, started | finished, show)
     return finished
   clock.lap('prepare')
   jobs = extractor_jobs(config, prepared)
@@ -74,10 +91,14 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
     )
   results = _results(config, workdir, prepared, found, started | about)
   clock.lap('score')
-  results['seconds'] = clock.seconds | about['seconds']
+  # Of training, also what runs that were cut off took.
+  train = max(clock.seconds['train'], about['seconds'].get('train', 0.0))
+  results['seconds'] = clock.seconds | {'train': train}
+  results['peak_gb'] = clock.peak_gb
   if not finished:
     cache.write_json(workdir / 'results.json', results)
   _write_bundle(workdir, config, results, prepared, jobs, folders, ensembles)
+  report.write(workdir, started | (finished or results), show)
   return finished or results
 
 
@@ -136,27 +157,83 @@ def check_config(config) -> None:
 
 
 class Clock:
-  """Seconds of each stage, in this run."""
+  """Seconds of each stage, in this run, and the memory up to its end.
+
+  Attributes:
+    seconds: {stage: seconds}.
+    peak_gb: {stage: the largest resident size so far, GB}.
+  """
 
   def __init__(self):
-    self.seconds, self._last = {}, time.monotonic()
+    self.seconds, self.peak_gb, self._last = {}, {}, time.monotonic()
 
   def lap(self, stage: str) -> None:
     now = time.monotonic()
     self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+    self.peak_gb[stage] = (
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    )
     self._last = now
 
 
-def _claim(config, workdir, prepared, mode):
+def _claim(config, workdir, clips, prepared, mode):
   if mode != 'train':
-    return claim.read_claim(config, workdir)
+    return claim.read_claim(config, workdir) | {'notes': prepared.notes}
   weights = finetune.weights_digest(config.extractor.init)
   fingerprints = [prepared.fingerprint, weights]
   n_train = int(np.sum(prepared.split == 'train'))
   made = claim.make_claim(
-    config, workdir, fingerprints, n_train, prepared.skipped
+    config,
+    workdir,
+    fingerprints,
+    n_train,
+    prepared.skipped,
+    distribution(clips, prepared),
   )
   return made | {'notes': prepared.notes}
+
+
+def distribution(clips: Clips, prepared: ClipExamples) -> dict:
+  """Figures 33 and 34: by class, the clips of each split; of the training
+  clips the share that a person has verified, and the least, the quartiles and
+  the most of their seconds.
+  """
+  training = ~scored_apart(prepared)
+  paths = clips.paths[prepared.source[training]]
+  # Threads, as headers may come over a network.
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    seconds = np.array(list(pool.map(_seconds, paths)))
+  labels, verified = prepared.labels[training], prepared.verified[training]
+  clips_of, verified_of, seconds_of = {}, {}, {}
+  for split in np.unique(prepared.split)[::-1]:  # train, test
+    found = prepared.labels[prepared.split == split]
+    counts = np.bincount(found, minlength=len(prepared.classes))
+    clips_of[str(split)] = dict(
+      zip(prepared.classes, counts.tolist(), strict=True)
+    )
+  for k, name in enumerate(prepared.classes):
+    mine = labels == k
+    verified_of[name] = float(verified[mine].mean()) if mine.any() else 0.0
+    quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
+    seconds_of[name] = quartiles.round(2).tolist() if mine.any() else []
+  return {'clips': clips_of, 'verified': verified_of, 'seconds': seconds_of}
+
+
+def _seconds(path):
+  return soundfile.info(path).duration
+
+
+def show_clip(clips: Clips, prepared: ClipExamples, clip_id) -> report.Shown:
+  """A clip's log-mel examples side by side, and its first seconds."""
+  i = int(np.flatnonzero(prepared.ids == clip_id)[0])
+  examples = prepared.examples[prepared.offsets[i] : prepared.offsets[i + 1]]
+  samples = waveform.prepare(*waveform.read(clips.paths[prepared.source[i]]))
+  samples = samples[: _HEARD * FRONT_END.sample_rate]
+  return report.Shown(
+    np.concatenate(examples).T,
+    'log-mel spectrogram',
+    charts.mp3(samples, FRONT_END.sample_rate),
+  )
 
 
 def scored_apart(prepared: ClipExamples) -> np.ndarray:
@@ -399,16 +476,19 @@ def _results(config, workdir, prepared, log_probabilities, about) -> dict:
     np.asarray(probabilities, np.float32),
   )
   found = score(labels, np.asarray(log_probabilities[scored]))
+  ranks = metrics.reciprocal_rank(labels, log_probabilities[scored], 3)
+  intervals = {'MAP@3': bootstrap.mean_interval(ranks)}
   for usage in ('Public', 'Private'):
     part = prepared.usage[scored] == usage
     if part.any():
-      found[f'MAP@3_{usage.lower()}'] = metrics.map_at_k(
-        labels[part], log_probabilities[scored][part], 3
-      )
+      name = f'MAP@3_{usage.lower()}'
+      found[name] = float(np.mean(ranks[part]))
+      intervals[name] = bootstrap.mean_interval(ranks[part])
   ap = metrics.ap_at_k(labels, log_probabilities[scored], 3)
   return {
     **about,
     'metrics': found,
+    'intervals': intervals,
     'per_class': {
       name: {'AP@3': None if np.isnan(x) else float(x)}
       for name, x in zip(prepared.classes, ap, strict=True)

@@ -8,13 +8,14 @@ their probabilities.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
+from jax import lax
 
-from aec_jax import console, metrics
+from aec_jax import bootstrap, console, metrics
 from aec_jax.errors import UserError
 from aec_jax.input import batches
 from aec_jax.train import AXIS, on_device, replicate
@@ -37,16 +38,18 @@ class Predictor:
     self.count = len(examples)
     self.table = batches.rows(examples)
     self.resident = replicate(self.table) if on_device(config) else {}
-    self.devices = jax.local_device_count()
     to_probabilities = PROBABILITIES[config.loss]
 
     def predict(variables, table, step):
       gathered = batches.gather(table, step) if table else step
       batch = batches.assemble(gathered, model.classes)
       logits = model.apply(variables, batch['embeddings'], batch['mask'])
-      return to_probabilities(logits)
+      # All of the batch on every host.
+      return lax.all_gather(to_probabilities(logits), AXIS, tiled=True)
 
-    self.predict = jax.pmap(predict, axis_name=AXIS, in_axes=(None, None, 0))
+    self.predict = jax.pmap(
+      predict, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None
+    )
 
   def __call__(self, state) -> np.ndarray:
     """(example, class) float32, in the examples' order, none left out."""
@@ -57,16 +60,20 @@ class Predictor:
       if not self.resident:
         step = batches.gather(self.table, step)
       out.append(self.predict(variables, self.resident, step))
-    rows = [np.asarray(block).reshape(-1, block.shape[-1]) for block in out]
-    return np.concatenate(rows)[: self.count]
+    return np.concatenate([np.asarray(rows) for rows in out])[: self.count]
 
   def _index_batches(self):
-    """(device, example) indices; the last batch is padded with example 0."""
-    size = -(-self.config.batch_size // self.devices) * self.devices
+    """This host's (device, example) indices of each batch.
+
+    The last batch is padded with example 0.
+    """
+    devices, here = jax.device_count(), jax.local_device_count()
+    size = -(-self.config.batch_size // devices) * devices
+    first = jax.process_index() * here
     for start in range(0, self.count, size):
       indices = np.arange(start, start + size, dtype=np.int32)
       indices[indices >= self.count] = 0
-      yield indices.reshape(self.devices, -1)
+      yield indices.reshape(devices, -1)[first : first + here]
 
 
 def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
@@ -119,10 +126,30 @@ def mean_probabilities(folders: Sequence[str | Path]):
         f'{folder} was scored on other examples than {folders[0]}'
       )
     total = total + found['probabilities']
-  targets = np.zeros(first['probabilities'].shape, bool)
-  counts = np.diff(first['label_offsets'])
-  targets[np.repeat(np.arange(len(counts)), counts), first['label_ids']] = True
-  return targets, total / len(folders)
+  return targets_of(first), total / len(folders)
+
+
+def targets_of(predictions) -> np.ndarray:
+  """The labels of what `load_predictions` returns: (example, class) bool."""
+  targets = np.zeros(predictions['probabilities'].shape, bool)
+  counts = np.diff(predictions['label_offsets'])
+  rows = np.repeat(np.arange(len(counts)), counts)
+  targets[rows, predictions['label_ids']] = True
+  return targets
+
+
+def intervals(results: Mapping, predictions) -> dict[str, Sequence[float]]:
+  """95 % intervals, [low, high], of scores of a finished experiment.
+
+  Those in its results; where an older run has none, of its main score.
+  """
+  if 'intervals' in results:
+    return results['intervals']
+  targets, found = targets_of(predictions), predictions['probabilities']
+  if 'MAP@3' not in results['metrics']:
+    return {'mAP': bootstrap.map_interval(targets, found)}
+  ranks = metrics.reciprocal_rank(targets, found, 3)
+  return {'MAP@3': bootstrap.mean_interval(ranks)}
 
 
 def compare(folders: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """One experiment: its task's stages, each skipped when its output is there."""
 
+import contextlib
 import math
 from pathlib import Path
 
-from aec_jax import audioset, cache, dcase
+from aec_jax import audioset, cache, dcase, hosts
 from aec_jax.errors import UserError, check_choice
 from aec_jax.input.plan import SAMPLINGS
 
@@ -45,7 +46,8 @@ def run(
   if config.task == 'dcase':
     config = dcase.resolve(config)
   check_config(config)
-  with cache.only_user(workdir):
+  with contextlib.ExitStack() as stack:
+    hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
     return TASKS[config.task](config, Path(workdir), cache_dir, mode)
 
 

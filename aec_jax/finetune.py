@@ -24,13 +24,13 @@ from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
 from aec_jax.embed import blocks, save_variables
 from aec_jax.errors import UserError
-from aec_jax.input import batches, pieces
+from aec_jax.input import augment, batches, pieces
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.models import convert
 from aec_jax.train import AXIS, Trainer, TrainState
 
 # Raised when extractors change for the same config.
-_VERSION = 1
+_VERSION = 2
 # How much more room a batch has than its mean number of examples.
 _ROOM = 1.25
 # Fields of the section that do not change what is learnt.
@@ -152,7 +152,7 @@ class FineTuner(Trainer):
     self.config, self.clips, self.job = settings, clips, job
     self.devices = jax.local_device_count()
     self.model = models.extractor(settings, len(clips.classes), AXIS)
-    self.tx = train.optimizer(settings.optimizer)
+    self.tx = train.optimizer(settings.optimizer, settings.cosine_steps)
     groups = groups_of(clips.labels, job.training, job.sampling)
     self.plan = Plan(groups, settings.batch_size, config.seed)
     self.budget = self._budget()
@@ -214,14 +214,33 @@ class FineTuner(Trainer):
     for plan in self.plan.dataset(todo).as_numpy_iterator():
       start, stop = next(spans)
       steps = [
-        self._fill(clips, step)
+        self._step(clips, step)
         for clips, step in zip(plan['first'], range(start, stop), strict=True)
       ]
-      first, mask = (np.stack(x) for x in zip(*steps, strict=True))
-      step = {'first': first}
+      plan = {k: np.stack([step[k] for step in steps]) for k in steps[0]}
       if not self.resident:
-        step = batches.gather(self.table, step)
-      yield jax.tree.map(self._split, {**step, 'mask': mask})
+        plan = gather(self.table, plan)
+      yield jax.tree.map(self._split, plan)
+
+  def _step(self, clips: np.ndarray, step: int) -> dict[str, np.ndarray]:
+    """A step's plan, all (budget, …): 'first', 'mask', what `augment` draws."""
+    rows, mask = self._fill(clips, step)
+    plan = {'first': rows, 'mask': mask}
+    if augment.is_on(self.config.augment):
+      # Partners are valid ones: all that is padding comes last.
+      count, rng = (
+        mask.sum(),
+        np.random.default_rng([self.config.seed, step, 1]),
+      )
+      drawn = augment.draw(
+        self.config.augment,
+        self.clips.offsets,
+        rows[:count],
+        self.clips.examples.shape[1:],
+        rng,
+      )
+      plan |= {k: _padded(v, self.budget) for k, v in drawn.items()}
+    return plan
 
   def _fill(self, clips: np.ndarray, step: int):
     """A batch's clips to examples (budget,) and mask (budget,).
@@ -235,6 +254,19 @@ class FineTuner(Trainer):
     mask = np.arange(self.budget) < len(rows)
     # Padding repeats the first example: any would do.
     return np.resize(rows, self.budget) * mask + rows[0] * ~mask, mask
+
+
+def _padded(rows: np.ndarray, count: int) -> np.ndarray:
+  """Rows, and the first of them again until there are `count`."""
+  return np.concatenate([rows, np.repeat(rows[:1], count - len(rows), 0)])
+
+
+def gather(table: dict, plan: dict) -> dict:
+  """Replaces the rows that a plan names by {'examples', 'labels'}."""
+  return {
+    name: batches.take(table, value) if name in augment.ROWS else value
+    for name, value in plan.items()
+  }
 
 
 def check(settings) -> None:
@@ -266,26 +298,30 @@ def step(model, tx, config, state: TrainState, batch: dict):
   """One update from one device's share of a batch; runs inside `pmap`.
 
   Args:
-    batch: 'examples' (example, 96, 64), 'labels' (example,), 'mask'
-      (example,): False where there is only padding.
+    batch: 'first' {'examples' (example, 96, 64), 'labels' (example,)}, 'mask'
+      (example,): False where there is only padding; and what `augment.draw`
+      returns, its rows gathered likewise, where the config asks for it.
 
   Returns:
     The new state, equal on all devices, and the global batch's mean loss.
   """
   mask = batch['mask'].astype(jnp.float32)
+  examples = batch['first']['examples'].astype(jnp.float32)
+  if 'second' in batch:
+    examples = augment.apply(
+      batch, {k: batch[k]['examples'] for k in augment.ROWS}
+    )
   share = lax.pmean(jnp.sum(mask), AXIS)
 
   def objective(params):
     logits, updates = model.apply(
       {'params': params, 'batch_stats': state.batch_stats},
-      batch['examples'].astype(jnp.float32),
+      examples,
       batch['mask'],
       train=True,
       mutable=['batch_stats'],
     )
-    losses = optax.softmax_cross_entropy_with_integer_labels(
-      logits, batch['labels']
-    )
+    losses = _cross_entropy(logits, batch)
     loss = jnp.sum(losses * mask) / share
     c = config.optimizer
     extra = train.penalty(params, c.l1, c.l2)
@@ -298,13 +334,23 @@ def step(model, tx, config, state: TrainState, batch: dict):
   return TrainState(state.step + 1, params, batch_stats, opt_state, {}), loss
 
 
+def _cross_entropy(logits, batch):
+  """(example,) losses; those of mixed examples mixed likewise."""
+  loss = optax.softmax_cross_entropy_with_integer_labels
+  losses = loss(logits, batch['first']['labels'])
+  if 'second' in batch:
+    others = loss(logits, batch['second']['labels'])
+    losses = others + batch['weight'] * (losses - others)
+  return losses
+
+
 def make_steps(model, tx, config) -> Callable:
   """As `train.make_train_steps`, for a table of examples and labels."""
 
   def steps(state, table, plan):
     def body(state, now):
-      rows = batches.take(table, now['first']) if table else now['first']
-      return step(model, tx, config, state, {**rows, 'mask': now['mask']})
+      batch = gather(table, now) if table else now
+      return step(model, tx, config, state, batch)
 
     # XLA:CPU compiles and runs convolutions in a loop many times slower: one
     # step is no loop.

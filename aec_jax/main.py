@@ -13,7 +13,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from aec_jax import console, experiment
+from aec_jax import console, experiment, hosts
 from aec_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,6 +26,7 @@ _CACHE = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode', 'train', ('train', 'evaluate'), 'evaluate: restore and score again.'
 )
+hosts.define_flags()
 
 
 def main(argv):
@@ -34,11 +35,13 @@ def main(argv):
   for name in ('config', 'workdir'):
     if not flags.FLAGS[name].value:
       raise UserError(f'--{name} is missing')
+  hosts.initialize(flags.FLAGS)
   workdir = Path(_WORKDIR.value)
   cache_dir = Path(_CACHE.value or workdir.parent / 'cache')
   jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
-  print(console.score_table(results))
+  if hosts.is_first():
+    print(console.score_table(results))
 
 
 def run():

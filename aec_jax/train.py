@@ -17,6 +17,7 @@ import optax
 from absl import logging
 from jax import lax
 
+from aec_jax import cache, hosts
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.errors import UserError, check_choice
 from aec_jax.input import batches
@@ -31,16 +32,16 @@ LOSSES = {
   'categorical': optax.softmax_cross_entropy,
 }
 
-# Thesis §3.2.5. `momentum`, `b1` and `b2` are read by those that have them.
+# Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
-  'sgd': lambda c: optax.sgd(c.learning_rate),
-  'momentum': lambda c: optax.sgd(c.learning_rate, c.momentum),
-  'nesterov': lambda c: optax.sgd(c.learning_rate, c.momentum, nesterov=True),
-  'adagrad': lambda c: optax.adagrad(c.learning_rate),
-  'rmsprop': lambda c: optax.rmsprop(c.learning_rate),
-  'adam': lambda c: optax.adam(c.learning_rate, c.b1, c.b2),
-  'adamax': lambda c: optax.adamax(c.learning_rate, c.b1, c.b2),
-  'nadam': lambda c: optax.nadam(c.learning_rate, c.b1, c.b2),
+  'sgd': lambda r, c: optax.sgd(r),
+  'momentum': lambda r, c: optax.sgd(r, c.momentum),
+  'nesterov': lambda r, c: optax.sgd(r, c.momentum, nesterov=True),
+  'adagrad': lambda r, c: optax.adagrad(r),
+  'rmsprop': lambda r, c: optax.rmsprop(r),
+  'adam': lambda r, c: optax.adam(r, c.b1, c.b2),
+  'adamax': lambda r, c: optax.adamax(r, c.b1, c.b2),
+  'nadam': lambda r, c: optax.nadam(r, c.b1, c.b2),
 }
 
 
@@ -76,14 +77,22 @@ def update_average(average: dict, now: dict, step, decay: float) -> dict:
   return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
 
-def optimizer(config) -> optax.GradientTransformation:
+def optimizer(config, cosine_steps: int = 0) -> optax.GradientTransformation:
   """The optimiser of a config's `optimizer` section.
+
+  Args:
+    config: the section.
+    cosine_steps: steps in which the learning rate falls to 0 along half a
+      cosine (Loshchilov and Hutter 2017, arXiv:1608.03983); 0: it is constant.
 
   Raises:
     UserError: its name is unknown.
   """
   check_choice('config.optimizer.name', config.name, OPTIMIZERS)
-  return OPTIMIZERS[config.name](config)
+  rate = config.learning_rate
+  if cosine_steps:
+    rate = optax.cosine_decay_schedule(rate, cosine_steps)
+  return OPTIMIZERS[config.name](rate, config)
 
 
 def create_state(model, tx, config, example_shape, seed=None) -> TrainState:
@@ -187,10 +196,21 @@ def make_train_steps(model, tx, config) -> Callable:
 
 
 def replicate(tree):
-  """Puts a tree on every device once, as `pmap` takes what it broadcasts."""
-  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  """Puts a tree on every device once, as `pmap` takes what it broadcasts.
+
+  Each host gives its own copy, equal to the others'.
+  """
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
   everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  return jax.device_put(tree, everywhere)
+  if jax.process_count() == 1:
+    return jax.device_put(tree, everywhere)
+
+  # device_put would send all of it to the other hosts, to compare.
+  def put(x):
+    x = np.asarray(x)
+    return jax.make_array_from_process_local_data(everywhere, x, x.shape)
+
+  return jax.tree.map(put, tree)
 
 
 @dataclasses.dataclass
@@ -277,7 +297,7 @@ class Trainer:
       state, history = found[0], History(**found[1])
     step = int(state.step)
     state = replicate(state)
-    progress = Progress(config, step, history)
+    progress = Progress(config, step, history, checkpoints.folder)
     todo = [] if self.finished(step, history) else list(spans(step, config))
     for (start, step), plan in zip(todo, self._plans(todo), strict=True):
       state, losses = self.steps(state, self.resident, plan)
@@ -360,12 +380,19 @@ def _check_finite(losses, start, checkpoints):
 
 
 class Progress:
-  """The progress line: step, examples/s, loss, best metric, time left."""
+  """The progress line: step, examples/s, loss, best metric, time left.
 
-  def __init__(self, config, step, history, every_seconds=10.0):
+  `progress.json` in a folder holds the same, for those that watch many runs:
+  {'step', 'max_steps', 'metric', 'best', 'best_step', 'seconds_left'}.
+  """
+
+  def __init__(self, config, step, history, folder, every_seconds=10.0):
     self.config, self.history, self.every = config, history, every_seconds
+    self.path = folder / 'progress.json'
+    self.rate = None
     self.last_lap = time.monotonic()
     self._restart(step)
+    self._write(step)
 
   def _restart(self, step):
     self.since, self.since_step = time.monotonic(), step
@@ -374,24 +401,43 @@ class Progress:
     now = time.monotonic()
     if now - self.since < self.every and step < self.config.max_steps:
       return
-    rate = (step - self.since_step) / (now - self.since)
+    self.rate = (step - self.since_step) / (now - self.since)
     best = self.history.best(self.config.metric)
     logging.info(
       'step %s/%s · %s examples/s · loss %.5f · best %s %s · %s left',
       f'{step:,}',
       f'{self.config.max_steps:,}',
-      f'{rate * self.config.batch_size:,.0f}',
+      f'{self.rate * self.config.batch_size:,.0f}',
       float(np.mean(losses)),
       self.config.metric,
       f'{best[self.config.metric]:.4f} at {best["step"]:,}' if best else '-',
-      duration((self.config.max_steps - step) / rate),
+      duration(self._seconds_left(step)),
     )
     self._restart(step)
+    self._write(step)
 
   def evaluated(self):
     """Leaves an evaluation's time out of the rate."""
     entry = self.history.evaluations[-1]
     self._restart(entry['step'])
+    self._write(entry['step'])
+
+  def _seconds_left(self, step):
+    return (self.config.max_steps - step) / self.rate
+
+  def _write(self, step):
+    if not hosts.is_first():
+      return
+    best = self.history.best(self.config.metric)
+    progress = {
+      'step': step,
+      'max_steps': self.config.max_steps,
+      'metric': self.config.metric,
+      'best': best and best[self.config.metric],
+      'best_step': best and best['step'],
+      'seconds_left': self.rate and self._seconds_left(step),
+    }
+    cache.write_json(self.path, progress)
 
   def lap(self) -> float:
     """Seconds since the last call."""

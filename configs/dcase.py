@@ -55,7 +55,7 @@ def get_config() -> ConfigDict:
   config.batch_size = config_dict.placeholder(int)
   config.max_steps = config_dict.placeholder(int)
   config.eval_every = config_dict.placeholder(int)
-  config.patience = 10
+  config.patience = config_dict.placeholder(int)
   config.average = 0.0
   config.optimizer = adam(1e-3)
 
@@ -83,8 +83,17 @@ def extractor() -> ConfigDict:
   config.batch_size = 41
   config.max_steps = config_dict.placeholder(int)
   config.eval_every = config_dict.placeholder(int)
-  config.patience = 10
+  config.patience = config_dict.placeholder(int)
   config.optimizer = adam(config_dict.placeholder(float))
+  # Steps in which the learning rate falls to 0; 0: it is constant.
+  config.cosine_steps = 0
+  # Past the thesis; see `aec_jax.input.augment`. Masks are in frames of 10 ms
+  # and in bands, at most, of 96 and 64.
+  config.augment = ConfigDict()
+  config.augment.time_shift = False
+  config.augment.mixup_alpha = 0.0
+  config.augment.mask_frames = 0
+  config.augment.mask_bands = 0
   config.examples_on = 'device'
   # More of them run in a loop, in which XLA:CPU's convolutions are slow.
   config.steps_per_dispatch = 1
@@ -106,11 +115,13 @@ def _full() -> ConfigDict:
       'batch_size': 500,
       'max_steps': 10_000,
       'eval_every': 200,
+      'patience': 10,
       'model/hidden': (600, 600, 600),
       'extractor/width': 1.0,
       'extractor/batch_norm': False,
       'extractor/max_steps': 10_000,
       'extractor/eval_every': 200,
+      'extractor/patience': 10,
       'extractor/optimizer/learning_rate': 1e-4,
     }
   )
@@ -124,11 +135,13 @@ def _synthetic() -> ConfigDict:
       'batch_size': 100,
       'max_steps': 600,
       'eval_every': 50,
+      'patience': 4,
       'model/hidden': (100, 100, 100),
       'extractor/width': 0.125,
       'extractor/batch_norm': True,
       'extractor/max_steps': 200,
       'extractor/eval_every': 20,
+      'extractor/patience': 4,
       'extractor/optimizer/learning_rate': 1e-3,
     }
   )
@@ -142,11 +155,13 @@ def from_scratch(config: ConfigDict) -> None:
       'batch_size': 100,
       'max_steps': 1000,
       'eval_every': 50,
+      'patience': 4,
       'model/hidden': (200, 200, 200),
-      'extractor/width': 0.25,
+      'extractor/width': 0.125,
       'extractor/batch_norm': True,
-      'extractor/max_steps': 400,
+      'extractor/max_steps': 200,
       'extractor/eval_every': 20,
+      'extractor/patience': 4,
       'extractor/optimizer/learning_rate': 1e-3,
     }
   )

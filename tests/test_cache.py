@@ -1,6 +1,8 @@
 """Stages that appear whole or not at all, and work folders held by one."""
 
+import contextlib
 import json
+import threading
 
 import pytest
 
@@ -37,7 +39,48 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path):
   ).exists()
 
 
-def test_of_two_that_build_a_stage_the_first_stays(tmp_path):
+def test_of_two_that_need_a_stage_one_builds_it_and_the_other_waits(tmp_path):
+  built = []
+
+  def slow(folder):
+    built.append(folder)
+    if len(built) == 1:
+      other.start()
+      other.join(0.2)
+      assert other.is_alive()
+    build('once')(folder)
+
+  other = threading.Thread(
+    target=lambda: cache.stage(tmp_path, 'pack', {}, slow)
+  )
+  folder = cache.stage(tmp_path, 'pack', {}, slow)
+  other.join()
+  assert len(built) == 1
+  assert (folder / 'out.txt').read_text() == 'once'
+  assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_where_the_first_of_two_fails_the_other_builds(tmp_path):
+  def fail(folder):
+    other.start()
+    other.join(0.2)
+    raise UserError('no')
+
+  other = threading.Thread(
+    target=lambda: cache.stage(tmp_path, 'pack', {}, build('second'))
+  )
+  with pytest.raises(UserError):
+    cache.stage(tmp_path, 'pack', {}, fail)
+  other.join()
+  (folder,) = tmp_path.iterdir()
+  assert (folder / 'out.txt').read_text() == 'second'
+
+
+def test_where_locks_do_not_reach_the_first_stage_stays(tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    cache, '_only_builder', lambda path: contextlib.nullcontext()
+  )
+
   def slow(folder):
     cache.stage(tmp_path, 'pack', {}, build('first'))
     build('second')(folder)

@@ -23,7 +23,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(
   path.stem
   for path in CONFIGS.glob('*.py')
-  if path.stem.startswith('dcase_') or path.stem in ('esc10', 'folder')
+  if path.stem.startswith(('dcase_', 'esc10', 'folder'))
 )
 TABLES_12_TO_15 = {
     'dcase_baseline', 'dcase_vggish_original',

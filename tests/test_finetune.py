@@ -1,5 +1,6 @@
 """Fine-tuning: batches of whole clips, their padding, and the step."""
 
+import copy
 import dataclasses
 
 import dcase_data
@@ -149,3 +150,30 @@ def test_examples_on_the_host_are_the_same_rows(tuner):
   taken = batches.take(tuner.table, ours['first'])
   for name, array in taken.items():
     np.testing.assert_array_equal(theirs['first'][name], array)
+
+
+def test_augmented_examples_train_and_their_losses_are_mixed(tuner):
+  config = tuner.config.copy_and_resolve_references()
+  config.augment.update(
+    {'time_shift': True, 'mixup_alpha': 0.4, 'mask_frames': 9, 'mask_bands': 4}
+  )
+  config.cosine_steps = 4
+  other = copy.copy(tuner)
+  other.config, other.tx = config, train.optimizer(config.optimizer, 4)
+  other.steps = finetune.make_steps(tuner.model, other.tx, config)
+  (plan,) = other._plans([(0, 4)])
+  state, losses = stepped(other, other.table, plan)
+  assert np.isfinite(losses).all()
+  logits = np.eye(3)[[0, 1]] * 4.0
+  batch = {
+    'first': {'labels': np.array([0, 1])},
+    'second': {'labels': np.array([0, 2])},
+    'weight': np.array([0.3, 0.7]),
+  }
+  log = np.asarray(jax.nn.log_softmax(logits))
+  wanted = [-log[0, 0], -0.7 * log[1, 1] - 0.3 * log[1, 2]]
+  found = finetune._cross_entropy(logits, batch)
+  np.testing.assert_allclose(found, wanted, rtol=1e-5)
+  # The rate is 0 after the last step of the cosine.
+  still, _ = other.steps(train.replicate(state), other.table, plan)
+  jax.tree.map(np.testing.assert_array_equal, state.params, still.params)

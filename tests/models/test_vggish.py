@@ -167,6 +167,7 @@ def value_and_gradients(f, x, w, grad):
     ((6, 12, 8, 40), (3, 3, 40, 32)),  # Winograd, one chunk
     ((2, 7, 6, 8), (3, 3, 8, 8)),  # odd height
     ((2, 25, 64, 1), (7, 7, 1, 5)),  # another kernel
+    ((11, 48, 32, 8), (3, 3, 8, 16)),  # few channels, 2 chunks and a rest
   ],
 )
 def test_convolution_and_its_gradients(float64, shape, kernel):

@@ -1,0 +1,123 @@
+"""Several hosts that run the same command and train one model.
+
+Each plans and gathers only its slice of every batch; the state is the same on
+all devices. Host 0 alone writes to the work folder and reads checkpoints.
+"""
+
+import json
+import os
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from absl import flags, logging
+from jax.experimental import multihost_utils
+
+from aec_jax.errors import UserError
+
+# Seconds that host 0 may take for what the others wait for.
+_LONGEST = 7 * 24 * 3600
+
+
+def define_flags() -> None:
+  """The flags that `initialize` takes."""
+  flags.DEFINE_string(
+    'coordinator', None, "HOST:PORT of process 0; 'auto' on a TPU pod."
+  )
+  flags.DEFINE_integer('num_processes', None, 'How many hosts there are.')
+  flags.DEFINE_integer('process_id', None, 'Which of them this is, 0 and up.')
+
+
+def initialize(options) -> None:
+  """Joins the other hosts; does nothing where there are none.
+
+  By hand all three are given. Under `srun` with several tasks, and with
+  'auto' on a TPU pod, JAX finds out for itself. To be called before JAX
+  looks at its devices.
+
+  Args:
+    options: `coordinator`, `num_processes` and `process_id`, each may be None.
+
+  Raises:
+    UserError: the numbers make no sense or the others cannot be reached.
+  """
+  address = options.coordinator
+  processes, process = options.num_processes, options.process_id
+  by_hand = address not in (None, 'auto')
+  if {processes is not None, process is not None} != {by_hand}:
+    raise UserError(
+      '--coordinator=HOST:PORT, --num_processes and --process_id go together'
+    )
+  if by_hand and not 0 <= process < processes:
+    raise UserError(
+      f'--process_id is {process}; it must be 0 to {processes - 1}'
+    )
+  tasks = int(os.environ.get('SLURM_STEP_NUM_TASKS', 1))
+  try:
+    if by_hand:
+      jax.distributed.initialize(address, processes, process)
+    elif address or tasks > 1:
+      jax.distributed.initialize(local_device_ids=_slurm_gpus())
+    else:
+      return
+  except (RuntimeError, ValueError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise UserError(f'cannot join the other hosts: {reason}') from error
+  if not is_first():
+    logging.set_verbosity(logging.WARNING)
+  logging.info('%s hosts, %s devices', jax.process_count(), jax.device_count())
+
+
+def _slurm_gpus() -> list[int] | None:
+  """All GPUs of a task that has its node to itself.
+
+  JAX would give each task one of them.
+  """
+  gpus = int(os.environ.get('SLURM_GPUS_ON_NODE', 0))
+  alone = os.environ.get('SLURM_STEP_TASKS_PER_NODE', '').split('(')[0] == '1'
+  return list(range(gpus)) if gpus and alone else None
+
+
+def is_first() -> bool:
+  """Whether this is the host that writes."""
+  return jax.process_index() == 0
+
+
+def lead(function: Callable):
+  """Calls a function on host 0 alone; all hosts wait for what comes of it.
+
+  Args:
+    function: without arguments; returns something JSON-able.
+
+  Returns:
+    What it returned.
+
+  Raises:
+    UserError: on all hosts, where it did on host 0.
+  """
+  if jax.process_count() == 1:
+    return function()
+  from orbax.checkpoint import multihost
+
+  message = {}
+  if is_first():
+    try:
+      message = {'value': function()}
+    except UserError as error:
+      message = {'error': str(error)}
+  # A barrier first: on CPUs a broadcast waits for 30 seconds and no longer.
+  multihost.get_barrier_sync_fn()(key='lead', timeout_ms=_LONGEST * 1000)
+  text = json.dumps(message).encode()
+  length = int(broadcast(np.int32(len(text))))
+  text = broadcast(np.frombuffer(text.ljust(length)[:length], np.uint8))
+  message = json.loads(np.asarray(text).tobytes())
+  if 'error' in message:
+    raise UserError(message['error'])
+  return message['value']
+
+
+def broadcast(tree):
+  """Host 0's values of a tree of arrays, of equal shapes on all hosts."""
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.broadcast_one_to_all(tree)

@@ -1,0 +1,5 @@
+"""The report of an experiment: DIR/report/index.html and index.md."""
+
+from aec_jax.report.experiment_page import PAGE, Shown, write
+
+__all__ = ['PAGE', 'Shown', 'write']

@@ -1,0 +1,232 @@
+"""Charts as inline SVG whose colours follow the page's, and data URIs.
+
+They are drawn 360 units wide, about a phone's width, so that their text is
+readable there. Lines differ in colour and dashes, spots in colour and shape.
+"""
+
+import base64
+import html
+import io
+import math
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+_WIDTH, _HEIGHT = 360, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 8, 40
+_LANE = 7  # between the spots of a group
+COLOURS = 8  # .s0 to .s7 of page.css
+# More points than a chart has pixels across show nothing.
+_POINTS = 240
+
+# viridis (S. van der Walt and N. Smith, 2015) at eighths: even in lightness,
+# and so for the colour-blind too.
+_VIRIDIS = np.array([
+    (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
+    (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37),
+])  # fmt: skip
+
+# Outlines around (0, 0), one for each colour.
+_SHAPES = (
+  'M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0',
+  'M-3.5 -3.5H3.5V3.5H-3.5Z',
+  'M0 -5L5 0L0 5L-5 0Z',
+  'M0 -4.5L4.5 3.5H-4.5Z',
+  'M0 4.5L4.5 -3.5H-4.5Z',
+  'M-5 -1.3H5V1.3H-5Z',
+  'M-1.3 -5H1.3V5H-1.3Z',
+  'M-4 -2L-2 -4L4 2L2 4Z',
+)
+
+
+def lines(
+  series: Mapping[str, tuple], x_label: str, y_label: str, unit: bool = False
+) -> str:
+  """A chart of lines.
+
+  Args:
+    series: (x, y) arrays by name, at most `COLOURS`.
+    x_label, y_label: of the axes.
+    unit: whether both axes go from 0 to 1, rather than over the data.
+  """
+  xs, ys = (
+    ([0, 1], [0, 1])
+    if unit
+    else map(np.concatenate, zip(*series.values(), strict=True))
+  )
+  x_ticks = _ticks(min(xs), max(xs))
+  y_ticks = _ticks(min(ys), max(ys))
+  x_at = _scale(x_ticks, _LEFT, _WIDTH - _RIGHT)
+  y_at = _scale(y_ticks, _HEIGHT - _BOTTOM, _TOP)
+  parts = [_axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label)]
+  for i, (x, y) in enumerate(series.values()):
+    points = _polyline(x_at(np.asarray(x)), y_at(np.asarray(y)))
+    parts.append(f'<g class="s{i}">{points}</g>')
+  legend = _legend(series, '<path class="curve" d="M0 6H28"/>')
+  alt = f'{y_label} against {x_label}: {", ".join(series)}'
+  return _svg(_HEIGHT, alt, ''.join(parts)) + legend
+
+
+def dots(
+  rows: Sequence[str], series: Mapping[str, Sequence[float]], x_label: str
+) -> str:
+  """A group for each name with one spot a series, from 0 on.
+
+  Args:
+    rows: their names, which stand above them.
+    series: (row,) values by name, at most `COLOURS`; NaN leaves a spot out.
+    x_label: what the values are.
+  """
+  step = 22 + _LANE * len(series)  # the name, and a lane for each spot
+  bottom = step * len(rows)
+  ticks = _ticks(0, np.nanmax([*series.values(), np.zeros(len(rows))]))
+  x_at = _scale(ticks, 12, _WIDTH - 12)
+  parts = [
+    f'<path class="grid" d="M{x_at(t):.1f} 4V{bottom}"/>'
+    f'<text x="{x_at(t):.1f}" y="{bottom + 15}" text-anchor="middle">'
+    f'{_number(t)}</text>'
+    for t in ticks
+  ]
+  for r, name in enumerate(rows):
+    y = step * r
+    parts.append(f'<path class="grid" d="M12 {y}H{_WIDTH - 12}"/>')
+    parts.append(f'<text x="14" y="{y + 14}">{html.escape(name)}</text>')
+    parts += [
+      f'<path class="spot s{i}" d="{_SHAPES[i]}" transform="translate('
+      f'{x_at(values[r]):.1f} {y + 22 + _LANE * i})"/>'
+      for i, values in enumerate(series.values())
+      if not math.isnan(values[r])
+    ]
+  middle = f'x="{_WIDTH / 2}" y="{bottom + 34}" text-anchor="middle"'
+  parts.append(f'<text {middle}>{html.escape(x_label)}</text>')
+  alt = f'{x_label} of {", ".join(rows)} for {", ".join(series)}'
+  return _svg(bottom + _BOTTOM, alt, ''.join(parts)) + _legend(series, None)
+
+
+def _svg(height, alt, inner):
+  return (
+    f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img"'
+    f' aria-label="{html.escape(alt)}">{inner}</svg>'
+  )
+
+
+def _legend(series, line):
+  """Which line or spot is whose; a list, so that it wraps."""
+  if len(series) == 1:
+    return ''
+  items = ''
+  for i, name in enumerate(series):
+    spot = f'<path class="spot" d="{_SHAPES[i]}" transform="translate(14 6)"/>'
+    items += (
+      f'<li><svg class="s{i}" viewBox="0 0 28 12" aria-hidden="true">'
+      f'{line or spot}</svg>{html.escape(name)}</li>'
+    )
+  return f'<ul class="legend">{items}</ul>'
+
+
+def _axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label):
+  bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+  parts = []
+  for t in y_ticks:
+    y = y_at(t)
+    parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
+    parts.append(
+      f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">'
+      f'{_number(t)}</text>'
+    )
+  for t in x_ticks:
+    x = x_at(t)
+    parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{bottom}"/>')
+    anchor = 'end' if x > right - 10 else 'middle'
+    parts.append(
+      f'<text x="{min(x, right + 8):.1f}" y="{bottom + 15}"'
+      f' text-anchor="{anchor}">{_number(t)}</text>'
+    )
+  middle = (_LEFT + right) / 2
+  parts.append(
+    f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">'
+    f'{html.escape(x_label)}</text>'
+  )
+  middle = (_TOP + bottom) / 2
+  parts.append(
+    f'<text transform="translate(11 {middle}) rotate(-90)"'
+    f' text-anchor="middle">{html.escape(y_label)}</text>'
+  )
+  return ''.join(parts)
+
+
+def _ticks(low, high):
+  """About five round numbers that reach over a range."""
+  span = (high - low) or abs(high) or 1.0
+  size = 10 ** math.floor(math.log10(span / 4))
+  step = next(size * m for m in (1, 2, 5, 10) if span / (size * m) <= 5)
+  first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+  return np.arange(first, max(last, first + 1) + 1) * step
+
+
+def _number(x):
+  return f'{x:,.0f}' if abs(x) >= 1000 else f'{x:.4g}'
+
+
+def _scale(ticks, start, end):
+  low, high = ticks[0], ticks[-1]
+  return lambda x: start + (x - low) / (high - low) * (end - start)
+
+
+def _polyline(x, y):
+  keep = np.unique(np.linspace(0, len(x) - 1, _POINTS).astype(int))
+  points = ' '.join(
+    f'{a:.1f},{b:.1f}' for a, b in zip(x[keep], y[keep], strict=True)
+  )
+  if len(x) == 1:
+    return f'<circle class="spot" cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="3"/>'
+  return f'<polyline class="curve" points="{points}"/>'
+
+
+def png(values: np.ndarray) -> str:
+  """A picture as a data URI.
+
+  Args:
+    values: (row, column), the first row at the bottom; least and greatest get
+      the ends of the colours.
+  """
+  values = np.asarray(values, np.float32)[::-1]
+  span = np.ptp(values) or 1.0
+  level = (values - values.min()) / span * (len(_VIRIDIS) - 1)
+  grid = np.arange(len(_VIRIDIS))
+  rgb = np.stack([np.interp(level, grid, c) for c in _VIRIDIS.T], -1)
+  rgb = np.round(rgb).astype(np.uint8)
+  height, width = values.shape
+  # Each row begins with its filter, 0: none.
+  rows = np.concatenate(
+    [np.zeros((height, 1), np.uint8), rgb.reshape(height, -1)], 1
+  )
+  header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+  data = b'\x89PNG\r\n\x1a\n' + b''.join(
+    struct.pack('>I', len(body))
+    + name
+    + body
+    + struct.pack('>I', zlib.crc32(name + body))
+    for name, body in (
+      (b'IHDR', header),
+      (b'IDAT', zlib.compress(rows.tobytes(), 9)),
+      (b'IEND', b''),
+    )
+  )
+  return f'data:image/png;base64,{base64.b64encode(data).decode()}'
+
+
+def mp3(samples: np.ndarray, rate: int) -> str:
+  """Sound as a data URI that every browser plays.
+
+  Args:
+    samples: (sample,), floats in [-1, 1].
+    rate: Hz, one that MP3 has.
+  """
+  import soundfile
+
+  file = io.BytesIO()
+  soundfile.write(file, samples, rate, format='MP3')
+  return f'data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}'

@@ -1,0 +1,33 @@
+"""Model F from random weights on ten instruments of FSDKaggle2018, five folds.
+
+  python -m aec_jax.main --config=configs/dcase_instruments.py \
+      --config.data_dir=FSDKAGGLE2018 --workdir=runs/instruments
+
+For a part of the data set: clips that are listed and missing are skipped and
+counted, and where no test clip is there the training clips are scored out of
+fold. No row of the thesis.
+"""
+
+from configs import dcase
+
+INSTRUMENTS = (
+  'Acoustic_guitar',
+  'Bass_drum',
+  'Cello',
+  'Clarinet',
+  'Double_bass',
+  'Flute',
+  'Hi-hat',
+  'Saxophone',
+  'Snare_drum',
+  'Violin_or_fiddle',
+)
+
+
+def get_config():
+  config = dcase.get_config()
+  config.name = 'dcase_instruments'
+  config.classes = INSTRUMENTS
+  dcase.pitch_and_mixup(config, 0.2)
+  dcase.from_scratch(config)
+  return config

@@ -1,0 +1,29 @@
+"""ESC-10 past the thesis's recipe: `esc10` with augmented extractors.
+
+  python -m aec_jax.main --config=configs/esc10_augmented.py \
+      --config.data_dir=ESC10 --workdir=runs/esc10_augmented
+
+Beside batch norm: mixup, time shift and SpecAugment on the extractors'
+examples, and a learning rate that falls along a cosine. On fold 1 that took the
+accuracy of an extractor alone from 0.76 to 0.80; moving the bands by up to 6,
+or training it on pitch-shifted copies as well, added nothing to it.
+"""
+
+from configs import esc10
+
+
+def get_config():
+  config = esc10.get_config()
+  config.name = 'esc10_augmented'
+  # Two are as good as four, and are trained for longer in the same time.
+  config.extractors = ('balanced_first', 'balanced_last')
+  extractor = config.extractor
+  extractor.max_steps = 400
+  extractor.cosine_steps = 400
+  extractor.patience = 20
+  extractor.optimizer.learning_rate = 3e-3
+  extractor.augment.time_shift = True
+  extractor.augment.mixup_alpha = 0.4
+  extractor.augment.mask_frames = 24
+  extractor.augment.mask_bands = 12
+  return config

@@ -1,0 +1,72 @@
+"""Charts: where things are drawn, and data URIs that decode to the same."""
+
+import base64
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import soundfile
+
+from aec_jax.report import charts
+
+
+def test_lines_go_from_corner_to_corner():
+  text = charts.lines({'a': ([0, 1], [0, 1])}, 'x', 'y', unit=True)
+  (points,) = re.findall(r'points="(.*?)"', text)
+  (x0, y0), (x1, y1) = (map(float, p.split(',')) for p in points.split())
+  left, right, top, bottom = 56, 350, 8, 210
+  assert (x0, y0, x1, y1) == (left, bottom, right, top)
+  assert 'role="img" aria-label="y against x: a"' in text
+  assert 'legend' not in text  # one line needs none
+
+
+def test_ticks_are_round_and_reach_over_the_data():
+  np.testing.assert_allclose(
+    charts._ticks(0.132, 0.273), [0.1, 0.15, 0.2, 0.25, 0.3]
+  )
+  np.testing.assert_allclose(charts._ticks(0, 1500), [0, 500, 1000, 1500])
+  for same in (0, 0.5, -3):
+    ticks = charts._ticks(same, same)
+    assert ticks[0] <= same <= ticks[-1] and len(ticks) > 1
+
+
+def test_long_lines_are_thinned_and_single_points_seen():
+  x = np.arange(10_000)
+  text = charts.lines({'long': (x, x), 'point': ([5], [5])}, 'x', 'y')
+  (points,) = re.findall(r'points="(.*?)"', text)
+  assert len(points.split()) <= 240
+  assert '<circle' in text
+
+
+def test_a_spot_for_each_value_but_nan():
+  series = {'a': [0.1, 0.2], 'b': [np.nan, 1.0]}
+  text = charts.dots(['one', 'two'], series, 'AP')
+  assert text.count('translate(') - 2 == 3  # two are the legend's
+  assert 'translate(348.0' in text  # 1.0 is at the right end
+
+
+def test_a_picture_keeps_its_values():
+  values = np.array([[0.0, 1.0], [0.5, 0.25], [0.0, 0.0]])
+  data = base64.b64decode(charts.png(values).partition(',')[2])
+  assert struct.unpack('>II', data[16:24]) == (2, 3)
+  length = data.index(b'IDAT')
+  (size,) = struct.unpack('>I', data[length - 4 : length])
+  rows = np.frombuffer(
+    zlib.decompress(data[length + 4 : length + 4 + size]), np.uint8
+  ).reshape(3, 7)
+  pixels = rows[:, 1:].reshape(3, 2, 3)
+  # The first row is at the bottom; the ends of the colours are viridis's.
+  assert pixels[2, 0].tolist() == [68, 1, 84]
+  assert pixels[2, 1].tolist() == [253, 231, 37]
+  assert pixels[1, 0].tolist() == [33, 144, 141]
+
+
+def test_sound_decodes_to_its_length():
+  wave = 0.3 * np.sin(np.arange(16_000) / 7)
+  uri = charts.mp3(wave, 16_000)
+  assert uri.startswith('data:audio/mpeg;base64,')
+  data = base64.b64decode(uri.partition(',')[2])
+  found, rate = soundfile.read(io.BytesIO(data))
+  assert rate == 16_000 and abs(len(found) - len(wave)) < 2500

@@ -1,0 +1,58 @@
+"""Bootstrap intervals against resampling written out."""
+
+import numpy as np
+import pytest
+
+from aec_jax import bootstrap, metrics
+
+
+def sample(clips=80, classes=4, seed=0):
+  rng = np.random.default_rng(seed)
+  targets = rng.random((clips, classes)) < 0.1
+  targets[0] = True
+  scores = targets + rng.normal(size=targets.shape)
+  return targets, scores.round(1)  # with many ties
+
+
+def test_a_resampled_map_is_that_of_the_repeated_clips():
+  targets, scores = sample()
+  drawn = bootstrap.weights(len(targets), resamples=20)
+  assert (drawn.sum(0) == len(targets)).all()
+  expected = []
+  for column in drawn.T.astype(int):
+    clips = np.repeat(np.arange(len(targets)), column)
+    expected.append(metrics.summary(targets[clips], scores[clips])['mAP'])
+  found = bootstrap.resampled_map(targets, scores, drawn)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_class_without_positives_in_a_resample_is_left_out():
+  targets = np.array([[1, 0], [0, 1], [0, 0]], bool)
+  scores = np.array([[0.1, 0.9], [0.5, 0.2], [0.3, 0.3]])
+  drawn = np.array([[0, 3, 0], [1, 0, 0], [2, 0, 3]], np.float32)
+  found = bootstrap.resampled_map(targets, scores, drawn)
+  # Only class 1, whose positive is last of three; only class 0; none.
+  np.testing.assert_allclose(found, [1 / 3, 1, np.nan])
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+  values = np.random.default_rng(2).random(500)
+  low, high = bootstrap.mean_interval(values)
+  assert (low + high) / 2 == pytest.approx(values.mean())
+  error = values.std(ddof=1) / np.sqrt(500)
+  assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.1)
+
+
+def test_the_interval_of_a_map_is_around_it_and_always_the_same():
+  targets, scores = sample(clips=300)
+  low, high = bootstrap.map_interval(targets, scores)
+  m_ap = metrics.summary(targets, scores)['mAP']
+  assert (low + high) / 2 == pytest.approx(m_ap)
+  assert 0.02 < high - low < 0.4
+  assert bootstrap.map_interval(targets, scores) == (low, high)
+
+
+def test_an_interval_stays_between_0_and_1():
+  low, high = bootstrap.mean_interval(np.array([1.0, 1.0, 1.0, 0.5]))
+  assert 0 < low < 0.875 and high == 1
+  assert bootstrap.mean_interval(np.ones(5)) == (1, 1)

@@ -1,0 +1,184 @@
+"""The comparison page: the thesis's tables, ours beside."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import finished_runs
+import numpy as np
+import pytest
+from scipy import stats
+
+from aec_jax import compare
+from aec_jax.errors import UserError
+from aec_jax.report import thesis
+
+ROOT = Path(__file__).parents[1]
+
+
+def table(text, caption):
+  """The rows of a Markdown table, by their heading."""
+  block = text.partition(f'**{caption}')[2].split('\n\n')[1]
+  rows = [line[2:-2].split(' | ') for line in block.splitlines()]
+  return rows[0], {row[0]: row[1:] for row in rows[2:]}
+
+
+def compared(tmp_path, folders):
+  compare.compare(tmp_path / 'page.html', folders)
+  assert (tmp_path / 'page.html').exists()
+  return (tmp_path / 'page.md').read_text()
+
+
+def test_all_rows_of_a_table_ours_beside_the_thesis(tmp_path):
+  results = finished_runs.audioset_run(tmp_path / 'l3')
+  text = compared(tmp_path, [tmp_path / 'l3'])
+  header, rows = table(text, 'Table 10')
+  assert header == [
+    'model', 'mAP', 'thesis', 'AUC', 'thesis', "d'", 'thesis', 'run',
+  ]  # fmt: skip
+  assert list(rows) == [label for label, _ in thesis.ROWS['Table 10']]
+  ours = results['metrics']
+  mine = rows['level-3']
+  assert mine[0].startswith(f'{ours["mAP"]:.4f}<br>')
+  assert mine[1:6] == [
+    '0.347', f'{ours["AUC"]:.4f}', '0.963', f'{ours["d_prime"]:.4f}', '2.520',
+  ]  # fmt: skip
+  assert rows['DNN-1'] == ['—', '0.253', '—', '0.934', '—', '2.133', '—']
+  commands = re.search(r'```\n(.*?)\n```', text, re.S)[1].splitlines()
+  assert len(commands) == 9
+  assert commands[0] == (
+    'python -m aec_jax.main --config=configs/audioset_dnn1.py'
+    f' --workdir={tmp_path}/audioset_dnn1'
+  )
+  assert 'Table 13' not in text  # none of its runs is given
+
+
+def test_every_row_is_a_config_with_the_number_of_the_thesis():
+  for rows in thesis.ROWS.values():
+    for _, names in rows:
+      assert len({str(compare._expected(name)) for name in names}) == 1
+      assert compare._expected(names[0])
+  for name, p_values in thesis.P_VALUES.items():
+    assert [len(row) for row in p_values] == [6, 5, 4, 3, 2, 1], name
+  assert thesis.p_value('Table 11', 2, 1) == '0.21'
+  assert thesis.p_value('Table 15', 3, 6) == '0.494'
+
+
+def test_p_values_are_scipys_and_marked(tmp_path):
+  for name in ('1', '2', '3'):
+    finished_runs.audioset_run(
+      tmp_path / name, f'audioset_level{name}', seed=int(name)
+    )
+  path = tmp_path / '2/results.json'
+  results = json.loads(path.read_text())
+  for entry in results['per_class'].values():
+    entry['AP'] -= 0.3 + 0.01 * entry['AP']
+  path.write_text(json.dumps(results))
+  text = compared(tmp_path, [tmp_path / n for n in '123'])
+  _, rows = table(text, 'Table 11')
+  ap = {
+    n: [entry['AP'] for entry in json.loads(
+      (tmp_path / n / 'results.json').read_text())['per_class'].values()]
+    for n in '123'
+  }  # fmt: skip
+  for a, b, theirs in (('1', '2', '0'), ('1', '3', '0'), ('2', '3', '0.21')):
+    p = stats.ttest_rel(ap[a], ap[b]).pvalue
+    cell = rows[f'level-{a}'][int(b) - 1]
+    assert cell.startswith('**') == (p / 2 > 0.05)
+    one, two, printed = cell.strip('*').split('<br>')
+    np.testing.assert_allclose([float(one), float(two)], [p / 2, p], atol=6e-4)
+    assert printed == theirs
+    assert rows[f'level-{b}'][int(a) - 1] == cell
+  assert rows['level-1'][0] == '' and rows['level-12'][0] == '—<br>—<br>3.9e-4'
+  assert '**' in rows['level-1'][2]  # two draws of the same
+
+
+def test_a_run_fills_each_row_that_it_is(tmp_path):
+  finished_runs.dcase_run(tmp_path / 'f')
+  text = compared(tmp_path, [tmp_path / 'f'])
+  for name, row in (
+    ('Table 13', 'F: D + mixup, α 0.2'), ('Table 14', 'level-123'),
+    ('Table 15', '6'),
+  ):  # fmt: skip
+    _, rows = table(text, name)
+    assert rows[row][0].endswith('<br>0.500–0.950')
+    assert rows[row][1] == '0.936'
+  _, rows = table(text, 'Figure 39')
+  assert len(rows) == 5  # classes: no more are there
+  assert 'nothing' in text
+
+
+def test_the_classes_of_figure_40_are_the_best_and_the_worst(tmp_path):
+  config = 'dcase_l6'
+  results = finished_runs.dcase_run(tmp_path / 'f', config)
+  classes = [f'c{i}' for i in range(12)]
+  results['per_class'] = {
+    name: {'AP@3': (7 * i % 12) / 12} for i, name in enumerate(classes)
+  }
+  (tmp_path / 'f/results.json').write_text(json.dumps(results))
+  _, rows = table(compared(tmp_path, [tmp_path / 'f']), 'Figure 40')
+  found = [float(row[0]) for row in rows.values()]
+  expected = [i / 12 for i in (11, 10, 9, 8, 3, 2, 1, 0)]
+  np.testing.assert_allclose(found, expected, atol=6e-4)
+
+
+def test_changed_settings_and_other_experiments_are_said(tmp_path):
+  results = finished_runs.audioset_run(tmp_path / 'run')
+  results['config']['train_splits'] = ['bal_train']
+  results['config']['data_dir'] = '/data'
+  results['experiment'] = results['config']['name'] = 'mine'
+  (tmp_path / 'run/results.json').write_text(json.dumps(results))
+  text = compared(tmp_path, [tmp_path / 'run'])
+  assert 'not among configs/' in text
+  assert 'mine' in table(text, 'Experiments that are no row')[1]
+  results['experiment'] = results['config']['name'] = 'audioset_level3'
+  (tmp_path / 'run/results.json').write_text(json.dumps(results))
+  text = compared(tmp_path, [tmp_path / 'run']).replace('\\', '')
+  last = text.splitlines()[-1].split(' | ')[-1]
+  assert last == 'train_splits ["bal_train"] (["bal_train", "unbal_train"]) |'
+
+
+def test_two_runs_of_a_row_have_a_line_each(tmp_path):
+  for seed in (1, 2):
+    finished_runs.audioset_run(tmp_path / f'run{seed}', seed=seed)
+  text = compared(tmp_path, [tmp_path / 'run1', tmp_path / 'run2'])
+  assert text.count('\n| level-3 | 0.') == 2
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+  finished_runs.audioset_run(tmp_path / 'run')
+  finished_runs.audioset_run(tmp_path / 'fewer', 'audioset_level1', clips=50)
+  with pytest.raises(UserError, match='fewer was scored on other clips'):
+    compare.compare(tmp_path / 'p.html', [tmp_path / 'run', tmp_path / 'fewer'])
+  with pytest.raises(UserError, match='must end in .html'):
+    compare.compare(tmp_path / 'p', [tmp_path / 'run'])
+  (tmp_path / 'run/results.json').write_text('{')
+  with pytest.raises(UserError, match=r'cannot read results\.json'):
+    compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
+  assert not list(tmp_path.glob('p*'))
+
+
+def test_the_command(tmp_path):
+  finished_runs.audioset_run(tmp_path / 'run')
+
+  def run(*arguments):
+    command = [sys.executable, '-m', 'aec_jax.compare', *map(str, arguments)]
+    return subprocess.run(
+      command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+  done = run(f'--out={tmp_path}/page.html', tmp_path / 'run')
+  assert (done.returncode, done.stderr) == (0, '')
+  assert (tmp_path / 'page.html').exists()
+  for arguments in (
+    [f'--out={tmp_path}/page.html', tmp_path / 'absent'],
+    [f'--out={tmp_path}/page.html'],
+    [tmp_path / 'run'],
+    [f'--out={tmp_path}/run/results.json/p.html', tmp_path / 'run'],
+  ):
+    done = run(*arguments)
+    assert done.returncode == 2 and done.stdout == ''
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith('error: ')
