@@ -10,6 +10,7 @@ minutes and at the end. Needs gradio: pip install 'aec_jax[demo]'.
 import base64
 import html
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       'this bundle hears nothing without VGGish: give --vggish=FILE.npz and'
       ' --pca=FILE.npz'
     )
+  # So that what was uploaded goes, however the command is stopped.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
   with serving(tagger, arguments.host, arguments.port) as page:
     print(f'open {page.local_url} (stop with Ctrl-C)', flush=True)
     page.block_thread()
@@ -158,7 +161,10 @@ def _page(gradio, tagger):
       f' sound of at most {MAX_SECONDS} s.'
     )
     sound = gradio.Audio(
-      type='filepath', sources=['upload', 'microphone'], label='Sound'
+      type='filepath',
+      sources=['upload', 'microphone'],
+      buttons=['download'],  # its third one shares with the world
+      label='Sound',
     )
     tags = gradio.Label(num_top_classes=5, label='Tags')
     picture = gradio.HTML()

@@ -9,12 +9,11 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.fft
 import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from aec_jax.audio import FRONT_END, vocoder
+from aec_jax.audio import FRONT_END
 from aec_jax.errors import UserError
 
 # A float recording has peaks near 1; one that was never divided by 2^15 has
@@ -230,6 +229,8 @@ def pitch_shift(
   target = target or rate
   if not semitones:
     return resample(waveform, rate, target)
+  from aec_jax.audio import vocoder  # SciPy: what only tags starts without it
+
   ratio = 2.0 ** (semitones / 12)
   length = int(len(waveform) * target / rate + 0.5)
   if target / ratio <= rate:
@@ -243,6 +244,8 @@ def pitch_shift(
 
 def _vocoder_hop(rate):
   """A quarter of the vocoder's window, rounded so that its FFT is fast."""
+  import scipy.fft
+
   return scipy.fft.next_fast_len(round(_VOCODER_SECONDS * rate / 4), real=True)
 
 
@@ -272,7 +275,8 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
   if not os.path.getsize(name):
     raise UserError(f'{name}: is an empty file')
   try:
-    with soundfile.SoundFile(name) as f:
+    # As bytes, since it refuses names that aren't UTF-8.
+    with soundfile.SoundFile(os.fsencode(name)) as f:
       # libsndfile's own conversion to floats takes longer than its reading.
       # Read so, a 16-bit wav takes a tenth more than with scipy.io.wavfile,
       # which is no reader for users' files: it warns of unknown chunks.
