@@ -85,7 +85,9 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
     cache.write_json(workdir / 'results.json', results)
   checkpoints.close()
   _write_bundle(workdir, config, results, evaluation, variables)
-  report.write(workdir, started | (finished or results), picture_of([evaluation]))
+  report.write(
+    workdir, started | (finished or results), picture_of([evaluation])
+  )
   return finished or results
 
 
