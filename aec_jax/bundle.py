@@ -100,6 +100,7 @@ def write(
       for e in ensembles
     ],
     **{name: results[name] for name in _RESULTS if name in results},
+    'synthetic': not config.data_dir,
     'config': _without_paths(config),
   }  # fmt: skip
   target = workdir / 'bundle'
@@ -284,6 +285,8 @@ def _data(info, config):
   name = config.get('dataset', 'AudioSet')
   if name == 'AudioSet':
     name += f', {" + ".join(config["train_splits"])}'
+  if info['synthetic']:
+    name += ', but a synthetic set of its form: it knows no real sounds'
   return (
     f'## Data\n\n{name}: {info["n_train_examples"]:,} clips to train on,'
     f' {info["n_examples"]:,} scored; fingerprint'

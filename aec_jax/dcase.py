@@ -91,7 +91,9 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
     )
   results = _results(config, workdir, prepared, found, started | about)
   clock.lap('score')
-  results['seconds'] = clock.seconds | about['seconds']
+  # Of training, also what runs that were cut off took.
+  train = max(clock.seconds['train'], about['seconds'].get('train', 0.0))
+  results['seconds'] = clock.seconds | {'train': train}
   results['peak_gb'] = clock.peak_gb
   if not finished:
     cache.write_json(workdir / 'results.json', results)
@@ -130,6 +132,10 @@ def resolve(config):
         section = section[parent]
       if section[name] is None:
         section[name] = value
+  # A flag gives 'balanced_first,balanced_last' as one name.
+  config.extractors = tuple(
+    name.strip() for item in config.extractors for name in item.split(',')
+  )
   return config
 
 

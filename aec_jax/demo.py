@@ -8,9 +8,9 @@ minutes and at the end. Needs gradio: pip install 'aec_jax[demo]'.
 """
 
 import base64
-import dataclasses
 import html
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       'this bundle hears nothing without VGGish: give --vggish=FILE.npz and'
       ' --pca=FILE.npz'
     )
+  # So that what was uploaded goes, however the command is stopped.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
   with serving(tagger, arguments.host, arguments.port) as page:
     print(f'open {page.local_url} (stop with Ctrl-C)', flush=True)
     page.block_thread()
@@ -58,14 +60,12 @@ def hear(tagger, path: str) -> tuple[dict[str, float], str]:
   from aec_jax import timeline  # matplotlib
   from aec_jax.audio import stream
 
-  recording = stream.Recording.of_file(path)
-  # The name is the page's own, of no use to who sees it.
-  recording = dataclasses.replace(
-    recording, name='the sound', blocks=lambda: _at_most(recording, MAX_SECONDS)
-  )  # fmt: skip
+  file = stream.Recording.of_file(path)
+  recording = stream.Recording(path, lambda: _at_most(file, MAX_SECONDS))
   (tags,) = tagger.tag([recording])
   if isinstance(tags, UserError):
-    raise UserError(str(tags).replace(path, 'the sound')) from tags
+    # The path is the page's own, of no use to who reads it.
+    raise UserError(str(tags).replace(path, 'the sound'))
   log_mel = timeline.log_mel_of(tagger, recording)
   wide, narrow = (
     base64.b64encode(timeline.draw('', tags, log_mel, inches)).decode()
@@ -161,7 +161,10 @@ def _page(gradio, tagger):
       f' sound of at most {MAX_SECONDS} s.'
     )
     sound = gradio.Audio(
-      type='filepath', sources=['upload', 'microphone'], label='Sound'
+      type='filepath',
+      sources=['upload', 'microphone'],
+      buttons=['download'],  # its third one shares with the world
+      label='Sound',
     )
     tags = gradio.Label(num_top_classes=5, label='Tags')
     picture = gradio.HTML()

@@ -163,10 +163,11 @@ def _watched(recording, size, bar):
   """A recording's blocks; each of two readings counts for half of its bytes."""
   import soundfile
 
-  share = None
+  share = 0.0
   for block, rate in recording.blocks():
-    if share is None:
-      share = size / 2 / max(1, soundfile.info(recording.name).frames)
+    if not share and bar.shown:
+      frames = soundfile.info(os.fsencode(recording.name)).frames
+      share = size / 2 / max(1, frames)
     yield block, rate
     bar.advance(share * len(block))
 

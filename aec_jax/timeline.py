@@ -141,8 +141,8 @@ def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
     if heard:
       axes = panel(strip, tags.attention[:, k][None], (0, most), 'Oranges')
     y -= 0.06
-  axes.xaxis.set_major_locator(_ticks(width))
-  axes.xaxis.set_major_formatter(lambda x, _: _clock(x, span[1]))
+  ticks = _ticks(span, width)
+  axes.set_xticks(ticks, [_clock(x, span[1]) for x in ticks])
   axes.tick_params(labelsize=8)
   y -= 0.4
   label('blue: probability, 0 to 1', color='#08519c')
@@ -156,10 +156,15 @@ def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
   return out.getvalue()
 
 
-def _ticks(width):
-  from matplotlib.ticker import MaxNLocator
-
-  return MaxNLocator(round(width), steps=[1, 2, 3, 5, 6, 10])
+def _ticks(span, count):
+  """At most about `count` round times."""
+  steps = (
+      0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
+      7200, 14400, 43200,
+  )  # fmt: skip
+  first, last = span
+  step = next((s for s in steps if (last - first) / s <= count), 86_400)
+  return step * np.arange(np.ceil(first / step), last / step)
 
 
 def _clock(seconds: float, longest: float) -> str:

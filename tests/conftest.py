@@ -5,6 +5,7 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
+import bundle_data
 import pytest
 
 from aec_jax.datasets import synthetic_audioset
@@ -18,3 +19,29 @@ def audioset_dir(tmp_path_factory):
     str(folder), classes=5, train=90, unbalanced=120, evaluation=70
   )
   return folder
+
+
+@pytest.fixture(scope='session')
+def dcase_run(tmp_path_factory):
+  """A tiny experiment on clips: config, results, work folder.
+
+  Its members take pieces of one and of two segments.
+  """
+  root = tmp_path_factory.mktemp('dcase')
+  config, results = bundle_data.dcase_run(root, segments=(1, 2))
+  return config, results, root / 'dcase_l6'
+
+
+@pytest.fixture(scope='session')
+def audioset_run(tmp_path_factory, audioset_dir):
+  """A tiny experiment on embeddings: config, results, work folder."""
+  root = tmp_path_factory.mktemp('audioset')
+  config, results = bundle_data.audioset_run(root, audioset_dir)
+  return config, results, root / 'audioset'
+
+
+@pytest.fixture(scope='session')
+def hearing(audioset_run, tmp_path_factory):
+  """A bundle of embeddings and what it takes to hear: three paths."""
+  root = tmp_path_factory.mktemp('vggish')
+  return audioset_run[2] / 'bundle', *bundle_data.write_vggish(root)

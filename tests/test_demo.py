@@ -3,7 +3,6 @@
 import os
 import sys
 
-import bundle_data
 import numpy as np
 import pytest
 import soundfile
@@ -13,11 +12,9 @@ from aec_jax import console, demo
 from aec_jax.errors import UserError
 
 
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory, audioset_dir):
-  root = tmp_path_factory.mktemp('audioset')
-  bundle_data.audioset_run(root, audioset_dir, max_steps=20)
-  return root / 'audioset/bundle', *bundle_data.write_vggish(root)
+@pytest.fixture
+def bundle(hearing):
+  return hearing
 
 
 @pytest.fixture

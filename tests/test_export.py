@@ -2,32 +2,12 @@
 
 import json
 
-import bundle_data
-import dcase_data
 import numpy as np
 import pytest
 from jax import export as jax_export
 
 import aec_jax
 from aec_jax import console, export
-
-
-@pytest.fixture(scope='module')
-def audioset_bundle(tmp_path_factory, audioset_dir):
-  root = tmp_path_factory.mktemp('audioset')
-  bundle_data.audioset_run(root, audioset_dir, max_steps=20)
-  vggish, pca = bundle_data.write_vggish(root)
-  return root / 'audioset/bundle', vggish, pca
-
-
-@pytest.fixture(scope='module')
-def dcase_bundle(tmp_path_factory):
-  root = tmp_path_factory.mktemp('dcase')
-  bundle_data.dcase_run(
-    root, data_dir=dcase_data.write_fsd(root / 'fsd'), segments=(1, 2),
-    extractors=('original',), pitch_to=0, max_steps=2,
-  )  # fmt: skip
-  return root / 'dcase_l6/bundle'
 
 
 def read(folder):
@@ -42,8 +22,8 @@ def read(folder):
   return about, programs
 
 
-def test_wav_to_tags_is_the_bundles_own_function(dcase_bundle, tmp_path):
-  tagger = aec_jax.load(dcase_bundle)
+def test_wav_to_tags_is_the_bundles_own_function(dcase_run, tmp_path):
+  tagger = aec_jax.load(dcase_run[2] / 'bundle')
   lines = list(export.write(tagger, tmp_path / 'out', 2.5))
   assert len(lines) == 3
   about, programs = read(tmp_path / 'out')
@@ -61,17 +41,15 @@ def test_wav_to_tags_is_the_bundles_own_function(dcase_bundle, tmp_path):
   expected = [tagger.predict(x, 16000).probabilities for x in waveforms]
   np.testing.assert_allclose(found, expected, atol=1e-4)
   assert programs['tags.stablehlo'].platforms == ('cpu', 'cuda', 'tpu')
-  # Pieces of two segments, of one extractor.
-  x = rng.standard_normal((7, 1, 2, 128)).astype(np.float32)
+  # Pieces of two segments, of two extractors.
+  x = rng.standard_normal((7, 2, 2, 128)).astype(np.float32)
   found = np.asarray(programs['classifier_2.stablehlo'].call(x))
   assert found.shape == (7, 3)
   np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
 
 
-def test_an_audioset_classifier_takes_uint8_of_any_length(
-  audioset_bundle, tmp_path
-):
-  tagger = aec_jax.load(audioset_bundle[0])
+def test_an_audioset_classifier_takes_uint8_of_any_length(hearing, tmp_path):
+  tagger = aec_jax.load(hearing[0])
   list(export.write(tagger, tmp_path / 'out', 10))
   _, programs = read(tmp_path / 'out')
   assert set(programs) == {'classifier_10.stablehlo'}  # it does not hear
@@ -86,11 +64,11 @@ def test_an_audioset_classifier_takes_uint8_of_any_length(
   np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_an_audioset_bundle_that_hears_exports_wav_to_tags(
-  audioset_bundle, tmp_path, capfd, monkeypatch
+def test_an_hearing_that_hears_exports_wav_to_tags(
+  hearing, tmp_path, capfd, monkeypatch
 ):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-  folder, vggish, pca = audioset_bundle
+  folder, vggish, pca = hearing
   arguments = [
     f'--bundle={folder}', f'--vggish={vggish}', f'--pca={pca}',
     f'--out={tmp_path / "out"}', '--seconds=0.5',
@@ -99,7 +77,7 @@ def test_an_audioset_bundle_that_hears_exports_wav_to_tags(
   out, err = capfd.readouterr()
   assert (status, err) == (0, '')
   assert out.startswith('tags.stablehlo: equal to ')
-  tagger = aec_jax.load(*audioset_bundle)
+  tagger = aec_jax.load(*hearing)
   _, programs = read(tmp_path / 'out')
   wave = np.random.default_rng(0).uniform(-1, 1, (1, 8000)).astype(np.float32)
   np.testing.assert_allclose(
@@ -114,9 +92,9 @@ def test_an_audioset_bundle_that_hears_exports_wav_to_tags(
 
 
 def test_a_program_that_predicts_otherwise_is_not_put_in_place(
-  audioset_bundle, tmp_path, monkeypatch
+  hearing, tmp_path, monkeypatch
 ):
-  tagger = aec_jax.load(audioset_bundle[0])
+  tagger = aec_jax.load(hearing[0])
   honest = export.programs
 
   def forged(*args):
@@ -129,8 +107,8 @@ def test_a_program_that_predicts_otherwise_is_not_put_in_place(
   assert not list(tmp_path.iterdir())
 
 
-def test_mistakes_are_one_line(audioset_bundle, tmp_path, capfd):
-  arguments = [f'--bundle={audioset_bundle[0]}', f'--out={tmp_path / "o"}']
+def test_mistakes_are_one_line(hearing, tmp_path, capfd):
+  arguments = [f'--bundle={hearing[0]}', f'--out={tmp_path / "o"}']
   for more, message in (
     (['--seconds=0'], '--seconds is 0'),
     (['--seconds=x'], '--seconds'),

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bundle_data
 import dcase_data
 import numpy as np
 import pytest
@@ -19,16 +18,10 @@ import aec_jax
 from aec_jax import console, predict, timeline
 from aec_jax.errors import UserError
 
-RATE = 22050
 
-
-@pytest.fixture(scope='module')
-def bundle(tmp_path_factory, audioset_dir):
-  """Of a tiny AudioSet experiment, with what it takes to hear."""
-  root = tmp_path_factory.mktemp('audioset')
-  bundle_data.audioset_run(root, audioset_dir, max_steps=20)
-  vggish, pca = bundle_data.write_vggish(root)
-  return root / 'audioset/bundle', vggish, pca
+@pytest.fixture
+def bundle(hearing):
+  return hearing
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +36,23 @@ def options(bundle):
   return [f'--bundle={folder}', f'--vggish={vggish}', f'--pca={pca}']
 
 
-def run(capfd, bundle, *arguments):
+def run(capfdbinary, bundle, *arguments):
   """(exit status, stdout, stderr) of the command."""
   arguments = [*options(bundle), *map(str, arguments)]
   status = console.run_command(lambda: predict.main(arguments))
-  return status, *capfd.readouterr()
+  # As bytes, since not every name is UTF-8.
+  printed = capfdbinary.readouterr()
+  return status, *(x.decode('utf-8', 'surrogateescape') for x in printed)
 
 
-def write_sound(path, seconds=1.5, rate=RATE, channels=1):
+def write_sound(path, seconds=1.5, channels=1):
   rng = np.random.default_rng(len(path.name))
   path.parent.mkdir(parents=True, exist_ok=True)
   wave = [dcase_data.tone(rng, 'mid', seconds) for _ in range(channels)]
-  soundfile.write(path, np.stack(wave, 1), dcase_data.RATE)
-  return path
+  # Under a plain name, since soundfile refuses those that aren't UTF-8.
+  plain = path.with_name(f'plain{path.suffix}')
+  soundfile.write(plain, np.stack(wave, 1), dcase_data.RATE)
+  return plain.rename(path)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +71,14 @@ def write_sound(path, seconds=1.5, rate=RATE, channels=1):
   ],
 )
 def test_any_name_and_format_is_tagged(
-  capfd, bundle, tmp_path, monkeypatch, name
+  capfdbinary, bundle, tmp_path, monkeypatch, name
 ):
   write_sound(tmp_path / name, channels=2)
   monkeypatch.chdir(tmp_path)
   found = []
   for kind in predict.FORMATS:
     status, out, err = run(
-      capfd, bundle, f'--format={kind}', '--top=2', '--', name
+      capfdbinary, bundle, f'--format={kind}', '--top=2', '--', name
     )
     assert (status, err) == (0, '')
     found.append(out)
@@ -101,14 +98,14 @@ def test_any_name_and_format_is_tagged(
 
 
 def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
-  capfd, bundle, tmp_path
+  capfdbinary, bundle, tmp_path
 ):
   for name in ('b.wav', 'a/x.flac', 'a/y.wav'):
     write_sound(tmp_path / name)
   (tmp_path / 'notes.txt').write_text('no sound')
   (tmp_path / 'cut.wav').write_bytes((tmp_path / 'b.wav').read_bytes()[:20])
   (tmp_path / 'a/phone.m4a').write_bytes(b'other')
-  status, out, err = run(capfd, bundle, '--format=json', tmp_path)
+  status, out, err = run(capfdbinary, bundle, '--format=json', tmp_path)
   entries = {Path(e['file']).name: e for e in json.loads(out)}
   assert status == 0
   assert set(entries) == {'b.wav', 'x.flac', 'y.wav', 'cut.wav'}
@@ -118,7 +115,7 @@ def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
   assert re.search(r'^error: .*cut\.wav: is not readable', err, re.M)
   assert '3 tagged, 1 could not be' in err
   # The same as one by one.
-  _, alone, _ = run(capfd, bundle, '--format=json', tmp_path / 'b.wav')
+  _, alone, _ = run(capfdbinary, bundle, '--format=json', tmp_path / 'b.wav')
   (alone,) = json.loads(alone)
   for a, b in zip(alone['tags'], entries['b.wav']['tags'], strict=True):
     assert a['label'] == b['label']
@@ -126,20 +123,18 @@ def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
 
 
 def test_a_named_file_that_cannot_be_read_gives_status_2(
-  capfd, bundle, tmp_path
+  capfdbinary, bundle, tmp_path
 ):
   good = write_sound(tmp_path / 'a.wav')
-  status, out, err = run(capfd, bundle, good, tmp_path / 'gone.wav')
+  status, out, err = run(capfdbinary, bundle, good, tmp_path / 'gone.wav')
   assert status == 2
   assert out.startswith(str(good))
   assert f'error: {tmp_path / "gone.wav"}: no such file' in err
 
 
-def test_embeddings_are_tagged_clip_by_clip(capfd, bundle, audioset_dir):
+def test_embeddings_are_tagged_clip_by_clip(capfdbinary, bundle, audioset_dir):
   (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
-  status, out, _ = run(
-    capfd, bundle[:1] + bundle[1:], '--format=json', '--top=9', path
-  )
+  status, out, _ = run(capfdbinary, bundle, '--format=json', '--top=9', path)
   entries = json.loads(out)
   with np.load(bundle[0].parent / 'predictions.npz') as file:
     ids = [f'{path}:{name.decode()}' for name in file['ids']]
@@ -153,11 +148,11 @@ def test_embeddings_are_tagged_clip_by_clip(capfd, bundle, audioset_dir):
       assert tag['probability'] == pytest.approx(expected[k], abs=1e-4)
 
 
-def test_a_damaged_record_is_named(capfd, bundle, audioset_dir, tmp_path):
+def test_a_damaged_record_is_named(capfdbinary, bundle, audioset_dir, tmp_path):
   (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
   damaged = tmp_path / 'damaged.tfrecord'
   damaged.write_bytes(path.read_bytes()[:-3])
-  status, out, err = run(capfd, bundle, '--format=csv', damaged)
+  status, out, err = run(capfdbinary, bundle, '--format=csv', damaged)
   assert status == 2 and out.startswith('file,')
   assert re.search(r'error: .*damaged\.tfrecord, record \d+: truncated', err)
 
@@ -179,23 +174,23 @@ def test_a_damaged_record_is_named(capfd, bundle, audioset_dir, tmp_path):
   ],
 )
 def test_mistakes_are_one_line_and_status_2(
-  capfd, bundle, tmp_path, monkeypatch, arguments, message
+  capfdbinary, bundle, tmp_path, monkeypatch, arguments, message
 ):
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'empty').mkdir()
-  status, out, err = run(capfd, bundle, *arguments)
+  status, out, err = run(capfdbinary, bundle, *arguments)
   assert (status, out) == (2, '')
   (line,) = err.splitlines()
   assert line.startswith('error: ') and message in line
 
 
-def test_sound_needs_vggish(capfd, bundle, tmp_path):
+def test_sound_needs_vggish(capfdbinary, bundle, tmp_path):
   path = write_sound(tmp_path / 'a.wav')
   arguments = [f'--bundle={bundle[0]}', str(path)]
   status = console.run_command(lambda: predict.main(arguments))
-  out, err = capfd.readouterr()
-  assert (status, out) == (2, '')
-  assert '--vggish=FILE.npz and --pca=FILE.npz' in err
+  out, err = capfdbinary.readouterr()
+  assert (status, out) == (2, b'')
+  assert b'--vggish=FILE.npz and --pca=FILE.npz' in err
 
 
 def test_the_whole_command_keeps_what_it_compiled(bundle, tmp_path):
@@ -224,11 +219,11 @@ def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   assert not shown[3].strip()
 
 
-def test_timelines_are_drawn(capfd, bundle, tmp_path):
+def test_timelines_are_drawn(capfdbinary, bundle, tmp_path):
   sound = write_sound(tmp_path / 'a <b> $x$.wav', seconds=3)
   for kind in ('png', 'html'):
     path = tmp_path / f'out.{kind}'
-    status, _, err = run(capfd, bundle, f'--timeline={path}', sound)
+    status, _, err = run(capfdbinary, bundle, f'--timeline={path}', sound)
     assert (status, err) == (0, '')
   assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG')
   page = (tmp_path / 'out.html').read_text()

@@ -4,16 +4,16 @@ Functions over mono float32 arrays (sample,). None changes its argument; some
 return a view of it. `prepare` puts together what every clip goes through.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.fft
 import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from aec_jax.audio import FRONT_END, vocoder
+from aec_jax.audio import FRONT_END
 from aec_jax.errors import UserError
 
 # A float recording has peaks near 1; one that was never divided by 2^15 has
@@ -229,6 +229,8 @@ def pitch_shift(
   target = target or rate
   if not semitones:
     return resample(waveform, rate, target)
+  from aec_jax.audio import vocoder  # SciPy: what only tags starts without it
+
   ratio = 2.0 ** (semitones / 12)
   length = int(len(waveform) * target / rate + 0.5)
   if target / ratio <= rate:
@@ -242,6 +244,8 @@ def pitch_shift(
 
 def _vocoder_hop(rate):
   """A quarter of the vocoder's window, rounded so that its FFT is fast."""
+  import scipy.fft
+
   return scipy.fft.next_fast_len(round(_VOCODER_SECONDS * rate / 4), real=True)
 
 
@@ -260,8 +264,8 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
     size: samples of a block; -1 for all at once.
 
   Yields:
-    waveform (sample,), float32, not empty, of the scale that the file has;
-    sample rate, Hz.
+    waveform (sample,), float32, of the scale that the file has, all but the
+    last of `size` samples, none empty; sample rate, Hz.
 
   Raises:
     UserError: the file is missing, empty or unreadable.
@@ -271,13 +275,18 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
   if not os.path.getsize(name):
     raise UserError(f'{name}: is an empty file')
   try:
-    with soundfile.SoundFile(name) as f:
+    # As bytes, since it refuses names that aren't UTF-8.
+    with soundfile.SoundFile(os.fsencode(name)) as f:
       # libsndfile's own conversion to floats takes longer than its reading.
       # Read so, a 16-bit wav takes a tenth more than with scipy.io.wavfile,
       # which is no reader for users' files: it warns of unknown chunks.
       is_pcm16 = f.subtype == 'PCM_16'
       dtype = 'int16' if is_pcm16 else 'float32'
-      while len(samples := f.read(size, dtype, always_2d=True)):
+      read = functools.partial(f.read, dtype=dtype, always_2d=True)
+      while len(samples := read(size)):
+        # Of mp3 it gives less than was asked for, in the midst of a file.
+        while len(samples) < size and len(more := read(size - len(samples))):
+          samples = np.concatenate([samples, more])
         if is_pcm16:
           samples = samples * np.float32(1 / _INT16_SCALE)
         yield to_mono(samples), f.samplerate

@@ -367,10 +367,13 @@ def write(records: Iterable[dict], path: str) -> None:
   tf = import_tensorflow()
   with tf.io.TFRecordWriter(path) as writer:
     for record in records:
-      writer.write(_serialize(tf, record))
+      writer.write(serialize(record))
 
 
-def _serialize(tf, record) -> bytes:
+def serialize(record: dict) -> bytes:
+  """A clip, as `write` takes it, to a SequenceExample."""
+  tf = import_tensorflow()
+
   def floats(value):
     return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 

@@ -43,8 +43,12 @@ def sound(seconds, rate, channels=1, silence=0.0):
   ],
 )
 def test_blocks_give_the_examples_of_the_whole(
-  tmp_path, seconds, rate, channels, kind
+  tmp_path, monkeypatch, seconds, rate, channels, kind
 ):
+  if kind == 'mp3':
+    # In short reads libsndfile decodes the first frames after digital silence
+    # otherwise than in long ones.
+    monkeypatch.setattr(stream, '_BLOCK', 1 << 16)
   path = tmp_path / f'a.{kind}'
   soundfile.write(path, sound(seconds, rate, channels, silence=0.7), rate)
   expected = whole(path)

@@ -1,0 +1,88 @@
+"""Embeds recordings as AudioSet's release does; see launch/README.md.
+
+  python -m launch.prepare --segments=balanced_train_segments.csv \
+      --classes=class_labels_indices.csv --audio='gs://bucket/{id}.wav' \
+      --split=bal_train --out=DIR --weights=vggish.npz \
+      --pca=vggish_pca_params.npz --beam --runner=DataflowRunner …
+
+DIR is then a `config.data_dir` for configs/audioset_*.py. Run again, it writes
+only the files that are missing. Options that are not listed are the runner's.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+from aec_jax.clip_features import progress
+from aec_jax.console import configure_logging
+from aec_jax.datasets import embedded_recordings as recordings
+from aec_jax.errors import UserError
+
+
+def prepare(argv: Sequence[str]) -> str:
+  """Runs the command; returns what it says at its end."""
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = parser.add_argument
+  add('--audio', required=True, help='a folder, or with --segments a pattern')
+  add('--segments', help="one of AudioSet's segment lists")
+  add('--classes', help='class_labels_indices.csv, with --segments')
+  add('--split', default='bal_train', help='bal_train, unbal_train or eval')
+  add('--out', required=True)
+  add('--weights', required=True, help='of python -m aec_jax.models.convert')
+  add('--pca', required=True, help='vggish_pca_params.npz')
+  add('--width', type=float, default=1.0, help="of the weights' network")
+  add('--files', type=int, default=4096, help='into how many files')
+  add('--beam', action='store_true', help='on a Beam runner')
+  options, arguments = parser.parse_known_args(argv)
+  if arguments and not options.beam:
+    raise UserError(f'unknown option {arguments[0]}; see --help')
+  if bool(options.segments) != bool(options.classes):
+    raise UserError('--segments and --classes go together')
+  if options.files < 1:
+    raise UserError(f'--files is {options.files}; 1 is the least')
+  if options.segments:
+    found = recordings.of_segments(
+      options.segments, options.audio, options.classes
+    )
+  else:
+    found = recordings.of_folder(options.audio)
+  todo = recordings.shards(
+    *found, options.out, options.split, options.files, options.weights,
+    options.pca, options.width,
+  )  # fmt: skip
+  start = time.monotonic()
+  if options.beam:
+    recordings.run_beam(todo, arguments)
+  else:
+    for shard in progress('embedding, files', todo, 1, len(todo)):
+      recordings.write(shard)
+  count = sum(len(shard.recordings) for shard in todo)
+  seconds = time.monotonic() - start
+  left_out = len(recordings.skipped(options.out, options.split))
+  return (
+    f'{count:,} recordings in {len(todo):,} files, {seconds:,.0f} s;'
+    f' {left_out:,} left out in all, see *.skipped.json in'
+    f' {options.out}/features/{options.split}'
+  )
+
+
+def main(argv: Sequence[str]) -> int:
+  configure_logging()
+  try:
+    print(prepare(argv[1:]))
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))
