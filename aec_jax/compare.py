@@ -247,11 +247,10 @@ def _figures_36_37(models) -> list:
     ' thesis names come first; the others are drawn anew.'
   )
   half = -(-len(chosen) // 2)
-  return [
-    Text(about),
-    *_by_class('Figure 36', 'AP', chosen[:half], present),
-    *_by_class('Figure 37', 'AP', chosen[half:], present),
-  ]
+  one = _by_class('Figure 36', 'AP', chosen[:half], present)
+  other = _by_class('Figure 37', 'AP', chosen[half:], present)
+  # The figures side by side, then their numbers.
+  return [Text(about), *one[:1], *other[:1], *one[1:], *other[1:]]
 
 
 def _figure_39_40(number, models) -> list:

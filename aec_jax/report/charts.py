@@ -79,7 +79,7 @@ def dots(
     series: (row,) values by name, at most `COLOURS`; NaN leaves a spot out.
     x_label: what the values are.
   """
-  step = 22 + _LANE * len(series)  # the name, and a lane for each spot
+  step = 26 + _LANE * len(series)  # the name, and a lane for each spot
   bottom = step * len(rows)
   ticks = _ticks(0, np.nanmax([*series.values(), np.zeros(len(rows))]))
   x_at = _scale(ticks, 12, _WIDTH - 12)
@@ -95,7 +95,7 @@ def dots(
     parts.append(f'<text x="14" y="{y + 14}">{html.escape(name)}</text>')
     parts += [
       f'<path class="spot s{i}" d="{_SHAPES[i]}" transform="translate('
-      f'{x_at(values[r]):.1f} {y + 22 + _LANE * i})"/>'
+      f'{x_at(values[r]):.1f} {y + 25 + _LANE * i})"/>'
       for i, values in enumerate(series.values())
       if not math.isnan(values[r])
     ]
