@@ -116,15 +116,15 @@ class Examples:
         )
         for name in _ARRAYS
       }
-    except (OSError, ValueError) as error:
+      examples = cls(
+        **arrays, classes=tuple(meta['classes']), skipped=meta['skipped']
+      )
+      examples.__dict__['_fingerprint'] = meta['fingerprint']
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
       raise UserError(
         f'{folder} holds no whole set of packed examples ({error}): delete it'
         ' and run again'
       ) from error
-    examples = cls(
-      **arrays, classes=tuple(meta['classes']), skipped=meta['skipped']
-    )
-    examples.__dict__['_fingerprint'] = meta['fingerprint']
     return examples
 
   @classmethod
