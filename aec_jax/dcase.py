@@ -38,9 +38,10 @@ from aec_jax import (
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
+from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets.clips import Clips
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
 from aec_jax.report import charts
@@ -48,6 +49,15 @@ from aec_jax.train import History
 
 _SAMPLINGS = ('balanced', 'unbalanced')
 _HEARD = 10  # seconds of a clip that the report plays
+# Segments of a piece: 16 minutes.
+_LONGEST = 1000
+_CHOICES = {
+  'dataset': clip_features.DATASETS,
+  'on_bad': clips_lib.POLICIES,
+  'on_diverged': ('error', 'skip'),
+  'loss': ('categorical',),
+  'metric': METRICS,
+}
 EXTRACTORS = (
   'original',
   *(f'{s}_{part}' for s in _SAMPLINGS for part in pieces.PARTS),
@@ -59,7 +69,6 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
 
   `config` is as `resolve` returns it.
   """
-  check_config(config)
   if jax.process_count() > 1:
     raise UserError(
       f'{config.name} trains on the devices of one host; its models are small'
@@ -146,18 +155,19 @@ def check_config(config) -> None:
       raise UserError(
         f'config.extractors has {name!r}; it takes {", ".join(EXTRACTORS)}'
       )
-  if config.metric not in METRICS:
+  for name, choices in _CHOICES.items():
+    check_choice(f'config.{name}', config[name], choices)
+  if not config.extractors:
     raise UserError(
-      f'config.metric is {config.metric!r}; it must be one of'
-      f' {", ".join(METRICS)}'
+      f'config.extractors is empty; it takes {", ".join(EXTRACTORS)}'
     )
-  if not config.segments or min(config.segments) < 0:
+  lengths = config.segments
+  if not lengths or not all(n in range(_LONGEST + 1) for n in lengths):
     raise UserError(
-      f'config.segments is {config.segments}; it takes lengths of pieces, 0'
-      ' for whole clips'
+      f'config.segments is {lengths}; it takes lengths of pieces, 1 to'
+      f' {_LONGEST}, and 0 for whole clips'
     )
-  if config.folds < 2:
-    raise UserError(f'config.folds is {config.folds}; it must be 2 or more')
+  finetune.check(config.extractor)
 
 
 class Clock:
@@ -357,20 +367,24 @@ def _ensembles(
   total, reports, kept = 0.0, {}, []
   for length in config.segments:
     features = Features(
-      embeddings, pieces.cut(offsets, length), labels, len(prepared.classes)
+      embeddings,
+      pieces.cut(offsets, length),
+      np.concatenate([s.ids for s in sets]),
+      labels,
+      len(prepared.classes),
     )
     ensemble = Ensemble(config, features, members)
-    found, reports[str(length)], best = _train(
+    left, found, reports[str(length)], best = _train(
       config, workdir, length, ensemble, mode
     )
-    total = total + _combine(len(prepared), members, found)
+    total = total + _combine(len(prepared), left, found)
     # Of clips that are left whole, the longest says how long a sound may be.
     kept.append(
       tagger.Ensemble(
         length=ensemble.example_shape[0],
         wrap=length > 0,
-        extractors=np.array([m.extractor for m in members], np.int32),
-        variables=jax.tree.map(np.asarray, best),
+        extractors=np.array([m.extractor for m in left], np.int32),
+        variables=best,
       )
     )
   seconds = sum(report.pop('seconds') for report in reports.values())
@@ -389,8 +403,8 @@ def _train(config, workdir, length, ensemble, mode):
   """Trains an ensemble to its end and predicts what its members score.
 
   Returns:
-    Log-probabilities (clip, class) of each member, what results.json says of
-    the training, and the members' best variables.
+    The members that have not diverged, log-probabilities (clip, class) of each,
+    what results.json says of the training, and their best variables.
   """
   from clu import metric_writers  # imports TensorFlow
 
@@ -405,15 +419,23 @@ def _train(config, workdir, length, ensemble, mode):
       writer = metric_writers.create_default_writer(
         str(workdir / f'segments_{length}'), asynchronous=False
       )
-      ensemble.fit(ensemble.validate, checkpoints, writer)
+      shares = np.bincount(ensemble.features.labels).astype(float)
+      chance = metrics.chance(config.metric, shares / shares.sum())
+      ensemble.fit(ensemble.validate, checkpoints, writer, chance)
       writer.close()
     found = checkpoints.restore(ensemble.create_state())
   if found is None:
     raise UserError(f'{workdir} holds no checkpoint: train first')
   state, history = found[0], History(**found[1])
   scored = [member.scored for member in ensemble.members]
-  log_probabilities = ensemble.clip_log_probabilities(state.best, scored)
-  return log_probabilities, _report(config, ensemble, history), state.best
+  left = ensemble.left(history)
+  found = ensemble.clip_log_probabilities(state.best, scored)
+  return (
+    [ensemble.members[i] for i in left],
+    [found[i] for i in left],
+    _report(config, ensemble, history),
+    jax.tree.map(lambda x: np.asarray(x)[left], state.best),
+  )
 
 
 def _report(config, ensemble, history):
@@ -425,8 +447,9 @@ def _report(config, ensemble, history):
     'members': [
       {'name': m.name, f'validation {config.metric}': float(best),
        'best_step': int(at)}
-      for m, best, at in members
+      for m, best, at in members if m.name not in history.diverged
     ],
+    'diverged': history.diverged,
     'seconds': history.seconds,
   }  # fmt: skip
 
