@@ -88,7 +88,9 @@ class ClipExamples:
     """
     try:
       meta = json.loads((folder / 'clips.json').read_text(encoding='utf-8'))
-      examples = np.load(folder / 'examples.npy', mmap_mode='r')
+      examples = np.load(
+        folder / 'examples.npy', mmap_mode='r', allow_pickle=False
+      )
       arrays = {
         name: np.load(folder / f'{name}.npy', allow_pickle=False)
         for name in ('offsets', *_COLUMNS)

@@ -93,4 +93,4 @@ def _outputs(model, variables, clips, folder, cache_dir, name):
         rows.append(out[mask])
 
   folder = cache.stage(cache_dir, name, depends, build)
-  return np.load(folder / f'{name}.npy', mmap_mode='r')
+  return np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)

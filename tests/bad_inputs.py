@@ -35,7 +35,7 @@ from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
 from aec_jax.models import convert
 from configs import audioset_level3, dcase_l6
-from tests import dcase_data
+from tests import dcase_data, fuzz
 
 REFUSED, SKIPPED, READ = 'refused', 'skipped', 'read'
 LONGEST = 60  # seconds that one input may take
@@ -761,9 +761,9 @@ def main() -> int:
     f'tried: {sum(total.values()) + len(wrong)} · {total} · wrong: {len(wrong)}'
   )
   if options.fuzz_minutes:
-    import fuzz
-
-    fuzz.run(60 * options.fuzz_minutes)
+    with tempfile.TemporaryDirectory() as folder:
+      tried = fuzz.run(60 * options.fuzz_minutes, Path(folder))
+    print(f'fuzzed: {tried} · wrong: 0')
   return int(bool(wrong))
 
 

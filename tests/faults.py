@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aec_jax.console import table
@@ -113,18 +113,19 @@ class Experiment:
     return folder
 
 
-def experiments(folder: Path) -> list[Experiment]:
+def experiments(
+  folder: Path, tasks: Sequence[str] = ('audioset', 'dcase')
+) -> list[Experiment]:
   """The tiny experiments, with their data, each run unbroken once."""
   data = {'audioset': folder / 'audioset', 'dcase': folder / 'fsd'}
   synthetic_audioset.make(
     str(data['audioset']), classes=5, train=90, unbalanced=0, evaluation=70
   )
   dcase_data.write_fsd(data['dcase'])
+  shipped = {'audioset': ('demo', TINY), 'dcase': ('dcase_l6', TINY_DCASE)}
   found = []
-  for task, config, fields in (
-    ('audioset', 'demo', TINY),
-    ('dcase', 'dcase_l6', TINY_DCASE),
-  ):
+  for task in tasks:
+    config, fields = shipped[task]
     fields = {'data_dir': data[task], **fields}
     options = [f'--config=configs/{config}.py']
     options += [f'--config.{k}={v}' for k, v in fields.items()]
