@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -61,10 +62,12 @@ def _build(folder, depends, build) -> None:
 
 
 def _build_anew(folder, depends, build):
-  for stale in folder.parent.glob(f'.{folder.name}-*'):
-    shutil.rmtree(stale, ignore_errors=True)
+  here = f'.{folder.name}-{socket.gethostname()}-'
+  for stale in folder.parent.glob(f'{glob.escape(here)}*'):
+    if not _is_alive(int(stale.name.removeprefix(here).split('-')[0])):
+      shutil.rmtree(stale, ignore_errors=True)
   unfinished = Path(
-    tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent)
+    tempfile.mkdtemp(prefix=f'{here}{os.getpid()}-', dir=folder.parent)
   )
   try:
     build(unfinished)
@@ -77,6 +80,20 @@ def _build_anew(folder, depends, build):
         raise
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+  """Whether a process of this machine runs, whose files are not to be touched.
+
+  Of other machines nothing is known, and locks need not reach them.
+  """
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:  # somebody else's
+    pass
+  return True
 
 
 @contextlib.contextmanager

@@ -64,6 +64,11 @@ def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   folder.mkdir(parents=True, exist_ok=True)
   return ocp.CheckpointManager(
     folder,
+    # Named, so that it can tell what a checkpoint holds before it reads it.
+    item_handlers={
+      'state': ocp.StandardCheckpointHandler(),
+      'history': ocp.JsonCheckpointHandler(),
+    },
     options=ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       cleanup_tmp_directories=True,
@@ -113,6 +118,7 @@ def _read(manager, template):
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
+    _check_shapes(manager.item_metadata(step).state.tree, shapes)
     return manager.restore(
       step,
       args=ocp.args.Composite(
@@ -120,9 +126,30 @@ def _read(manager, template):
         history=ocp.args.JsonRestore(),
       ),
     )
-  except (ValueError, KeyError) as error:
+  except (AttributeError, ValueError, KeyError, OSError) as error:
     reason = str(error).strip().splitlines()[0]
     raise UserError(
       f'{manager.directory} does not hold a checkpoint of this model'
       f' ({reason}): use another --workdir'
     ) from error
+
+
+def _check_shapes(saved, wanted) -> None:
+  """Raises ValueError where they differ: orbax would cut and pad to fit."""
+  saved, wanted = _shapes(saved), _shapes(wanted)
+  for name in sorted(saved.keys() | wanted.keys()):
+    if saved.get(name) != wanted.get(name):
+      raise ValueError(
+        f'{name} is {saved.get(name)} there, {wanted.get(name)} in the model'
+      )
+
+
+def _shapes(tree) -> dict[str, str]:
+  """{'params/…/kernel': 'float32 (128, 600)'}."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): (
+      f'{x.dtype} {tuple(x.shape)}'
+    )
+    for path, x in leaves
+  }

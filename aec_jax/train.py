@@ -32,6 +32,9 @@ LOSSES = {
   'categorical': optax.softmax_cross_entropy,
 }
 
+# Where examples may rest.
+PLACES = ('device', 'host')
+
 # Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
   'sgd': lambda r, c: optax.sgd(r),
@@ -416,7 +419,7 @@ def check_shares(config) -> None:
 
 def on_device(config) -> bool:
   """Whether examples rest on the device, from `config.examples_on`."""
-  check_choice('config.examples_on', config.examples_on, ('device', 'host'))
+  check_choice('config.examples_on', config.examples_on, PLACES)
   return config.examples_on == 'device'
 
 

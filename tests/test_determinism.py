@@ -152,7 +152,7 @@ def test_each_field_changes_the_stages_that_depend_on_it(
   recordings, recorded, tmp_path
 ):
   def made(**fields):
-    return dcase_data.tiny_config('dcase_l6', recordings, **fields)
+    return dcase_data.tiny_config(**{'data_dir': recordings, **fields})
 
   weights, other = tmp_path / 'weights.npz', tmp_path / 'other'
   weights.write_bytes(b'weights')
@@ -271,7 +271,7 @@ def test_each_field_of_audioset_changes_what_depends_on_it(
     new = special.get(field, another(value))
     if new is None:
       continue
-    after = audioset_config(audioset_dir, **{field: new})
+    after = audioset_config(**{'data_dir': audioset_dir, field: new})
     found = changed(packs, packs_of(after, tmp_path / 'cache')[0])
     found |= claimed(before, after)
     assert found == expected(AUDIOSET, field), field
