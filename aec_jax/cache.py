@@ -61,10 +61,12 @@ def _build(folder, depends, build) -> None:
 
 
 def _build_anew(folder, depends, build):
-  for stale in folder.parent.glob(f'.{folder.name}-*'):
-    shutil.rmtree(stale, ignore_errors=True)
+  prefix = f'.{folder.name}-{socket.gethostname()}-'
+  for stale in folder.parent.glob(f'{prefix}*'):
+    if not _runs(int(stale.name.removeprefix(prefix).partition('-')[0])):
+      shutil.rmtree(stale)
   unfinished = Path(
-    tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent)
+    tempfile.mkdtemp(prefix=f'{prefix}{os.getpid()}-', dir=folder.parent)
   )
   try:
     build(unfinished)
@@ -77,6 +79,16 @@ def _build_anew(folder, depends, build):
         raise
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:  # somebody else's
+    pass
+  return True
 
 
 @contextlib.contextmanager

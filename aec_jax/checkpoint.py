@@ -4,6 +4,7 @@ States are saved as host arrays, so that a checkpoint written on N devices
 restores on any other number. Of several hosts, the first writes and reads.
 """
 
+import textwrap
 from pathlib import Path
 
 import jax
@@ -113,16 +114,19 @@ def _read(manager, template):
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
-    return manager.restore(
+    found = manager.restore(
       step,
       args=ocp.args.Composite(
         state=ocp.args.StandardRestore(shapes),
         history=ocp.args.JsonRestore(),
       ),
     )
-  except (ValueError, KeyError) as error:
-    reason = str(error).strip().splitlines()[0]
+    if jax.tree.map(np.shape, found['state']) != jax.tree.map(np.shape, shapes):
+      raise ValueError('other shapes')
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    reason = textwrap.shorten(str(error), 200)
     raise UserError(
-      f'{manager.directory} does not hold a checkpoint of this model'
-      f' ({reason}): use another --workdir'
+      f'{manager.directory / str(step)} is damaged, or not a checkpoint of this'
+      f' model ({reason}): delete it, or use another --workdir'
     ) from error
+  return found

@@ -280,8 +280,8 @@ def gather(table: dict, plan: dict) -> dict:
 def check(settings) -> None:
   """Raises `UserError` for a section `extractor` that makes no sense."""
   models.extractor(settings, classes=2)
-  train.optimizer(settings.optimizer)
-  train.on_device(settings)
+  train.optimizer(settings.optimizer, field='config.extractor.optimizer')
+  train.on_device(settings, 'config.extractor')
   if settings.init == 'random':
     return
   if settings.model != 'vggish':

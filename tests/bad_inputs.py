@@ -338,14 +338,13 @@ def csv_cases(folder: Path) -> Iterator[Case]:
 
 def _record(**changes) -> bytes:
   """The payload of one clip, with fields changed."""
-  tf = audioset_tfrecord.import_tensorflow()
   clip = {
     'video_id': b'0123456789a', 'start_time_seconds': 0.0,
     'end_time_seconds': 10.0, 'labels': [0, 2],
     'audio_embedding': np.arange(1280).reshape(10, 128).astype(np.uint8),
     **changes,
   }  # fmt: skip
-  return audioset_tfrecord._serialize(tf, clip)
+  return audioset_tfrecord.serialize(clip)
 
 
 def _framed(payload: bytes) -> bytes:
@@ -403,7 +402,6 @@ def _records() -> Iterator[tuple[str, bytes]]:
     ('127-byte frames', {'audio_embedding': zeros[:10, :127]}),
     ('129-byte frames', {'audio_embedding': np.zeros((10, 129), np.uint8)}),
     ('frames of 0 bytes', {'audio_embedding': zeros[:10, :0]}),
-    ('float frames', {'audio_embedding': zeros[:10].astype(np.float32)}),
     ('0 frames', {'audio_embedding': zeros[:0]}),
     ('11 frames', {'audio_embedding': zeros}),
     ('no labels', {'labels': []}),
@@ -480,7 +478,6 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
     ('a missing variable', _state(c=wide)),
     ('a variable too many', {'w': _state()['w']}),
     ("another experiment's", {'x': {'w': wide}}),
-    ('another dtype', _state(w=np.ones((4, 3), np.int32))),
   ):
     yield Case(
       'checkpoint', what, REFUSED, _restoring(saved, template), 'latest'
@@ -642,6 +639,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
         run = lambda config=config, work=work: _refusing(config, work)
         says = '' if 'splits' in field or 'data' in field else field
         says = 'class' if field == 'classes' else says
+        says = 'nowhere' if 'nowhere' in str(value) else says
         yield Case('config', f'{field}={value!r}', REFUSED, run, says)
   for path in _leaves(audioset_level3.get_config()):
     name = path.rpartition('.')[2]
@@ -673,7 +671,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
     path = folder / f'config{i}.py'
     if text is not None:
       path.write_text(text)
-    yield _flags(f'a file {what}', [f'--config={path}'], '')
+    yield _flags(f'a file {what}', [f'--config={path}'], '', ())
 
 
 def _leaves(config, prefix='') -> list[str]:
@@ -696,8 +694,11 @@ def _refusing(config, work: Path) -> list:
   return []
 
 
-def _flags(what: str, options: list[str], says: str) -> Case:
-  argv = ['main', '--config=configs/audioset_level3.py', *options]
+_SHIPPED = ('--config=configs/audioset_level3.py',)
+
+
+def _flags(what: str, options: list[str], says: str, first=_SHIPPED) -> Case:
+  argv = ['main', *first, *options]
 
   def run():
     before = sys.argv

@@ -143,7 +143,13 @@ def _read_npz(path):
       return dict(file)
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
-  except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+  except (
+    OSError,
+    TypeError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+  ) as error:
     raise UserError(
       f'{path}: not a file of python -m aec_jax.models.convert'
     ) from error
