@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -62,12 +61,12 @@ def _build(folder, depends, build) -> None:
 
 
 def _build_anew(folder, depends, build):
-  here = f'.{folder.name}-{socket.gethostname()}-'
-  for stale in folder.parent.glob(f'{glob.escape(here)}*'):
-    if not _is_alive(int(stale.name.removeprefix(here).split('-')[0])):
-      shutil.rmtree(stale, ignore_errors=True)
+  prefix = f'.{folder.name}-{socket.gethostname()}-'
+  for stale in folder.parent.glob(f'{prefix}*'):
+    if not _runs(int(stale.name.removeprefix(prefix).partition('-')[0])):
+      shutil.rmtree(stale)
   unfinished = Path(
-    tempfile.mkdtemp(prefix=f'{here}{os.getpid()}-', dir=folder.parent)
+    tempfile.mkdtemp(prefix=f'{prefix}{os.getpid()}-', dir=folder.parent)
   )
   try:
     build(unfinished)
@@ -82,11 +81,7 @@ def _build_anew(folder, depends, build):
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
-  """Whether a process of this machine runs, whose files are not to be touched.
-
-  Of other machines nothing is known, and locks need not reach them.
-  """
+def _runs(process: int) -> bool:
   try:
     os.kill(process, 0)
   except ProcessLookupError:

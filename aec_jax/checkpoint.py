@@ -4,6 +4,7 @@ States are saved as host arrays, so that a checkpoint written on N devices
 restores on any other number. Of several hosts, the first writes and reads.
 """
 
+import textwrap
 from pathlib import Path
 
 import jax
@@ -64,11 +65,6 @@ def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   folder.mkdir(parents=True, exist_ok=True)
   return ocp.CheckpointManager(
     folder,
-    # Named, so that it can tell what a checkpoint holds before it reads it.
-    item_handlers={
-      'state': ocp.StandardCheckpointHandler(),
-      'history': ocp.JsonCheckpointHandler(),
-    },
     options=ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       cleanup_tmp_directories=True,
@@ -118,38 +114,19 @@ def _read(manager, template):
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
-    _check_shapes(manager.item_metadata(step).state.tree, shapes)
-    return manager.restore(
+    found = manager.restore(
       step,
       args=ocp.args.Composite(
         state=ocp.args.StandardRestore(shapes),
         history=ocp.args.JsonRestore(),
       ),
     )
-  except (AttributeError, ValueError, KeyError, OSError) as error:
-    reason = str(error).strip().splitlines()[0]
+    if jax.tree.map(np.shape, found['state']) != jax.tree.map(np.shape, shapes):
+      raise ValueError('other shapes')
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    reason = textwrap.shorten(str(error), 200)
     raise UserError(
-      f'{manager.directory} does not hold a checkpoint of this model'
-      f' ({reason}): use another --workdir'
+      f'{manager.directory / str(step)} is damaged, or not a checkpoint of this'
+      f' model ({reason}): delete it, or use another --workdir'
     ) from error
-
-
-def _check_shapes(saved, wanted) -> None:
-  """Raises ValueError where they differ: orbax would cut and pad to fit."""
-  saved, wanted = _shapes(saved), _shapes(wanted)
-  for name in sorted(saved.keys() | wanted.keys()):
-    if saved.get(name) != wanted.get(name):
-      raise ValueError(
-        f'{name} is {saved.get(name)} there, {wanted.get(name)} in the model'
-      )
-
-
-def _shapes(tree) -> dict[str, str]:
-  """{'params/…/kernel': 'float32 (128, 600)'}."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): (
-      f'{x.dtype} {tuple(x.shape)}'
-    )
-    for path, x in leaves
-  }
+  return found

@@ -23,7 +23,7 @@ from aec_jax import cache, metrics, models, train
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
 from aec_jax.embed import blocks, save_variables
-from aec_jax.errors import UserError, check_choice
+from aec_jax.errors import UserError
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.models import convert
@@ -280,19 +280,13 @@ def gather(table: dict, plan: dict) -> dict:
 def check(settings) -> None:
   """Raises `UserError` for a section `extractor` that makes no sense."""
   models.extractor(settings, classes=2)
-  for name, value, choices in (
-    ('optimizer.name', settings.optimizer.name, train.OPTIMIZERS),
-    ('examples_on', settings.examples_on, train.PLACES),
-  ):
-    check_choice(f'config.extractor.{name}', value, choices)
+  train.optimizer(settings.optimizer, field='config.extractor.optimizer')
+  train.on_device(settings, 'config.extractor')
   if settings.init == 'random':
     return
   if settings.model != 'vggish':
     raise UserError("config.extractor.init must be 'random' for a baseline")
-  try:
-    convert.load(settings.init, settings.width)
-  except UserError as error:
-    raise UserError(f'config.extractor.init: {error}') from error
+  convert.load(settings.init, settings.width)
 
 
 def groups_of(labels: np.ndarray, rows: np.ndarray, sampling: str) -> Groups:

@@ -4,12 +4,12 @@ A stopped command ends with 128 and the signal's number: 143 after SIGTERM.
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
 
 import jax
-from absl import logging
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -46,8 +46,7 @@ def held() -> Iterator[list[int]]:
 
 
 def _exit(number, _frame):
-  logging.info(
-    'stopped by %s: the same command goes on from here',
-    signal.Signals(number).name,
-  )
+  name = signal.Signals(number).name
+  # Past the buffers, of which one may be in the middle of a write.
+  os.write(2, f'stopped by {name}: the same command goes on\n'.encode())
   sys.exit(128 + number)

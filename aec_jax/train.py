@@ -32,9 +32,6 @@ LOSSES = {
   'categorical': optax.softmax_cross_entropy,
 }
 
-# Where examples may rest.
-PLACES = ('device', 'host')
-
 # Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
   'sgd': lambda r, c: optax.sgd(r),
@@ -80,18 +77,21 @@ def update_average(average: dict, now: dict, step, decay: float) -> dict:
   return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
 
-def optimizer(config, cosine_steps: int = 0) -> optax.GradientTransformation:
+def optimizer(
+  config, cosine_steps: int = 0, field: str = 'config.optimizer'
+) -> optax.GradientTransformation:
   """The optimiser of a config's `optimizer` section.
 
   Args:
     config: the section.
     cosine_steps: steps in which the learning rate falls to 0 along half a
       cosine (Loshchilov and Hutter 2017, arXiv:1608.03983); 0: it is constant.
+    field: the section's name.
 
   Raises:
     UserError: its name is unknown.
   """
-  check_choice('config.optimizer.name', config.name, OPTIMIZERS)
+  check_choice(f'{field}.name', config.name, OPTIMIZERS)
   rate = config.learning_rate
   if cosine_steps:
     rate = optax.cosine_decay_schedule(rate, cosine_steps)
@@ -371,7 +371,8 @@ class Trainer:
     ids = self.ids[np.unique(np.concatenate(rows))].astype(str).tolist()
     path = checkpoints.folder / 'diverged.json'
     step = int(step) + 1
-    cache.write_json(path, {'what': what, 'step': step, 'examples': ids})
+    if hosts.is_first():
+      cache.write_json(path, {'what': what, 'step': step, 'examples': ids})
     return UserError(
       f'{what} at step {step:,}, in the batch of {", ".join(ids[:3])}'
       f' (all {len(ids)} in {path}): try a lower {self.rate_field}; the last'
@@ -417,9 +418,10 @@ def check_shares(config) -> None:
     )
 
 
-def on_device(config) -> bool:
-  """Whether examples rest on the device, from `config.examples_on`."""
-  check_choice('config.examples_on', config.examples_on, PLACES)
+def on_device(config, section: str = 'config') -> bool:
+  """Whether examples rest on the device, from `examples_on` of a section."""
+  field = f'{section}.examples_on'
+  check_choice(field, config.examples_on, ('device', 'host'))
   return config.examples_on == 'device'
 
 

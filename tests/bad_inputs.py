@@ -122,8 +122,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
   yield 'text.wav', 'a text file', b'not a sound\n' * 99, SKIPPED
   yield 'png.wav', 'a picture', b'\x89PNG\r\n\x1a\n' + bytes(99), SKIPPED
   yield 'zero.wav', 'zeros', bytes(4096), SKIPPED
-  # A folder without sounds is no recording, whatever its name.
-  yield 'folder.wav', 'a directory', 'folder', READ
+  yield 'folder.wav', 'a directory', 'folder', SKIPPED
   yield 'link.wav', 'a dangling link', 'dangling', SKIPPED
   yield 'loop.wav', 'a link to itself', 'loop', SKIPPED
   yield 'pipe.wav', 'a pipe', 'pipe', SKIPPED
@@ -403,7 +402,6 @@ def _records() -> Iterator[tuple[str, bytes]]:
     ('127-byte frames', {'audio_embedding': zeros[:10, :127]}),
     ('129-byte frames', {'audio_embedding': np.zeros((10, 129), np.uint8)}),
     ('frames of 0 bytes', {'audio_embedding': zeros[:10, :0]}),
-    ('float frames', {'audio_embedding': zeros[:10].repeat(4, 1)}),
     ('0 frames', {'audio_embedding': zeros[:0]}),
     ('11 frames', {'audio_embedding': zeros}),
     ('no labels', {'labels': []}),
@@ -480,7 +478,6 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
     ('a missing variable', _state(c=wide)),
     ('a variable too many', {'w': _state()['w']}),
     ("another experiment's", {'x': {'w': wide}}),
-    ('another dtype', _state(w=np.ones((4, 3), np.int32))),
   ):
     yield Case(
       'checkpoint', what, REFUSED, _restoring(saved, template), 'latest'
@@ -642,6 +639,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
         run = lambda config=config, work=work: _refusing(config, work)
         says = '' if 'splits' in field or 'data' in field else field
         says = 'class' if field == 'classes' else says
+        says = 'nowhere' if 'nowhere' in str(value) else says
         yield Case('config', f'{field}={value!r}', REFUSED, run, says)
   for path in _leaves(audioset_level3.get_config()):
     name = path.rpartition('.')[2]
@@ -665,7 +663,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
     yield _flags(option, [option], says)
   for i, (what, text) in enumerate((
     ('that is missing', None), ('that is no Python', 'def get_config(:'),
-    ('that fails', 'x = 1 / 0'),
+    ('without get_config', 'x = 1'), ('that fails', 'x = 1 / 0'),
     ('that gives a number', 'get_config = lambda: 3'),
     ('that imports what is not there', 'import nothing_of_the_kind'),
     ('without a task', 'from ml_collections import ConfigDict as get_config'),
@@ -673,7 +671,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
     path = folder / f'config{i}.py'
     if text is not None:
       path.write_text(text)
-    yield _flags(f'a file {what}', [f'--config={path}'], '')
+    yield _flags(f'a file {what}', [f'--config={path}'], '', ())
 
 
 def _leaves(config, prefix='') -> list[str]:
@@ -696,8 +694,11 @@ def _refusing(config, work: Path) -> list:
   return []
 
 
-def _flags(what: str, options: list[str], says: str) -> Case:
-  argv = ['main', '--config=configs/audioset_level3.py', *options]
+_SHIPPED = ('--config=configs/audioset_level3.py',)
+
+
+def _flags(what: str, options: list[str], says: str, first=_SHIPPED) -> Case:
+  argv = ['main', *first, *options]
 
   def run():
     before = sys.argv

@@ -308,7 +308,8 @@ def walk(
   Follows links to folders, each once, so that a loop of links ends.
 
   Returns:
-    The files by name, and what is left out: other audio, unreadable folders.
+    The files by name, and what is left out: other audio, unreadable folders,
+    folders that are called like audio.
   """
   files, skipped, seen = [], [], set()
 
@@ -322,6 +323,11 @@ def walk(
       continue
     seen.add(real)
     inner[:] = sorted(d for d in inner if d[0] != '.')
+    skipped += [
+      _bad(os.path.relpath(os.path.join(folder, d), root), 'not a file')
+      for d in inner
+      if d.lower().endswith(extensions)
+    ]
     for name in sorted(n for n in names if n[0] != '.'):
       path = os.path.relpath(os.path.join(folder, name), root)
       if name.lower().endswith(extensions):

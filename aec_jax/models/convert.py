@@ -144,10 +144,10 @@ def _read_npz(path):
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
   except (
-    EOFError,
     OSError,
     TypeError,
     ValueError,
+    EOFError,
     zipfile.BadZipFile,
   ) as error:
     raise UserError(

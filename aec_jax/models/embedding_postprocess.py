@@ -40,7 +40,7 @@ def load_pca(path: str) -> Pca:
       f'{path}: has no pca_eigen_vectors or no pca_means; is it'
       ' vggish_pca_params.npz?'
     ) from error
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise UserError(f'{path}: not a readable .npz file') from error
   if matrix.shape != (SIZE, SIZE) or means.shape not in ((SIZE, 1), (SIZE,)):
     raise UserError(

@@ -171,11 +171,12 @@ def _learning_curves(evaluations, metric, what):
   losses = [entry['loss'] for entry in evaluations]
   curves = {metric: (steps, scores)}
   if 'members' in evaluations[0]:
-    every = np.array([entry['members'][metric] for entry in evaluations])
+    # None, and then NaN, where a member has diverged.
+    every = np.array([entry['members'][metric] for entry in evaluations], float)
     curves = {
       f'mean of {every.shape[1]} members': (steps, scores),
-      'best member': (steps, every.max(1)),
-      'worst member': (steps, every.min(1)),
+      'best member': (steps, np.nanmax(every, 1)),
+      'worst member': (steps, np.nanmin(every, 1)),
     }
   where = 'validation clips' if 'members' in evaluations[0] else 'scored clips'
   rows = [

@@ -1,0 +1,114 @@
+"""A long training, watched: memory, threads and open files must stay flat.
+
+  python -m tests.long_run --hours=2 --workdir=DIR
+
+Trains a small attention model on a synthetic set, with an evaluation and a
+checkpoint every few seconds, and notes what the process holds after each. From
+the second evaluation on (the first compiles) nothing may grow: resident memory
+by 3 %, threads and open files at all.
+"""
+
+import argparse
+import csv
+import os
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from aec_jax import audioset, metrics, models
+from aec_jax.checkpoint import Checkpoints
+from aec_jax.datasets import synthetic_audioset
+from aec_jax.datasets.examples import Examples
+from aec_jax.evaluate import Predictor
+from aec_jax.train import AXIS
+from configs import demo
+
+COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')
+GROWTH = 0.03
+
+
+class Enough(Exception):
+  """The time is up."""
+
+
+def held() -> tuple[float, int, int]:
+  """Resident memory in MB, threads and open files of this process (Linux)."""
+  status = Path('/proc/self/status').read_text()
+  fields = dict(line.split(':', 1) for line in status.splitlines())
+  files = len(os.listdir('/proc/self/fd'))
+  return int(fields['VmRSS'].split()[0]) / 1024, int(fields['Threads']), files
+
+
+def run(seconds: float, workdir: Path) -> list[tuple]:
+  """Trains for so long; a row of `COLUMNS` for each evaluation."""
+  synthetic_audioset.make(str(workdir / 'data'), unbalanced=0)
+  config = demo.get_config()
+  config.data_dir = str(workdir / 'data')
+  config.model.hidden = (64, 64, 64)
+  config.max_steps = config.patience = 2**31 - 1
+  config.eval_every = config.checkpoint_every = 20
+  (training,) = audioset.load_splits(config, ('bal_train',), workdir)
+  scored = Examples.concatenate(
+    audioset.load_splits(config, ('eval',), workdir)
+  )
+  model = models.classifier(config.model, len(scored.classes), AXIS)
+  predict, targets = Predictor(config, model, scored), scored.multi_hot()
+  start, rows = time.monotonic(), []
+
+  def evaluate(state):
+    found = metrics.summary(targets, predict(state))
+    passed = time.monotonic() - start
+    rows.append((passed / 3600, len(rows) + 1, *held()))
+    if passed > seconds:
+      raise Enough
+    return found
+
+  try:
+    audioset.train(
+      config, model, training, evaluate,
+      Checkpoints(workdir / 'checkpoints'), workdir, chance=None,
+    )  # fmt: skip
+  except Enough:
+    return rows
+
+
+def grown(rows: list[tuple]) -> list[str]:
+  """What is higher at the end than after the first evaluations.
+
+  The end is the median of the last tenth; memory starts from the median of the
+  first tenth after the first evaluation.
+  """
+  table = np.array(rows[1:], float)
+  share = max(1, len(table) // 10)
+  first = np.median(table[:share], axis=0)
+  last = np.median(table[-share:], axis=0)
+  memory = last[2] / first[2] - 1
+  found = [f'memory by {memory:.1%}'] if abs(memory) > GROWTH else []
+  for i, name in ((3, 'threads'), (4, 'files')):
+    if last[i] > first[i]:
+      found.append(f'{name} from {first[i]:.0f} to {last[i]:.0f}')
+  return found
+
+
+def main() -> int:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--hours', type=float, default=2)
+  parser.add_argument('--workdir', type=Path, required=True)
+  options = parser.parse_args()
+  options.workdir.mkdir(parents=True)
+  jax.config.update('jax_platforms', 'cpu')
+  rows = run(3600 * options.hours, options.workdir)
+  with open(options.workdir / 'held.csv', 'w', newline='') as file:
+    csv.writer(file).writerows([COLUMNS, *rows])
+  for name, row in (('first', rows[1]), ('last', rows[-1])):
+    print(name, *(f'{n} {x:,.4g}' for n, x in zip(COLUMNS, row, strict=True)))
+  found = grown(rows)
+  print(f'grown: {", ".join(found) or "nothing"}')
+  return int(bool(found))
+
+
+if __name__ == '__main__':
+  sys.exit(main())
