@@ -25,13 +25,22 @@ from aec_jax import (
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
+from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.tagger import Ensemble
-from aec_jax.train import AXIS, History, Trainer, create_state, optimizer
+from aec_jax.train import (
+  AXIS,
+  History,
+  Trainer,
+  create_state,
+  on_device,
+  optimizer,
+)
 
 # Raised when packed examples change their form.
 _PACK_VERSION = 1
+_METRICS = ('mAP', 'AUC', 'd_prime')
 
 
 def run(config, workdir: Path, cache_dir, mode: str) -> dict:
@@ -73,6 +82,7 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       lambda state: metrics.summary(targets, predict(state)),
       checkpoints,
       workdir,
+      metrics.chance(config.metric, targets.mean(0)),
     )
   results, variables = score(
     config, model, evaluation, predict, checkpoints, workdir
@@ -98,6 +108,13 @@ def _write_bundle(workdir, config, results, examples, variables):
   bundle.write(workdir, config, results, examples.classes, {}, [member])
 
 
+def check_config(config) -> None:
+  """Raises `UserError` for a field whose value makes no sense."""
+  check_choice('config.metric', config.metric, _METRICS)
+  check_choice('config.damaged', config.damaged, ('error', 'skip'))
+  on_device(config)
+
+
 def load_splits(
   config, splits: Sequence[str], cache_dir: str | Path
 ) -> list[Examples]:
@@ -115,12 +132,18 @@ def load_splits(
 
 def _names(splits):
   """A flag gives 'bal_train,unbal_train' as one name."""
-  return [name.strip() for item in splits for name in item.split(',')]
+  names = [name.strip() for item in splits for name in str(item).split(',')]
+  if not names or len(set(names)) < len(names):
+    raise UserError(
+      f'the splits ({", ".join(names)}) are none, or one twice; there are'
+      f' {", ".join(audioset_tfrecord.SPLITS)}'
+    )
+  return names
 
 
 def distribution(config, parts: Sequence[Examples]) -> dict:
   """The clips of each class, of the training and the evaluation splits."""
-  names = _names((*config.train_splits, *config.eval_splits))
+  names = _names(config.train_splits) + _names(config.eval_splits)
   return {
     'clips': {
       name: dict(
@@ -185,7 +208,9 @@ def _pack(config, data_dir, split, cache_dir):
   return cache.stage(cache_dir, f'audioset-{split}', depends, build)
 
 
-def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
+def train(
+  config, model, examples, evaluate, checkpoints, workdir, chance
+) -> History:
   """Trains from the latest checkpoint to the end; see `Trainer.fit`."""
   # clu imports TensorFlow, which scoring does without.
   from clu import metric_writers
@@ -204,7 +229,7 @@ def train(config, model, examples, evaluate, checkpoints, workdir) -> History:
   writer = metric_writers.create_default_writer(
     str(workdir), just_logging=not hosts.is_first(), asynchronous=False
   )
-  history = trainer.fit(evaluate, checkpoints, writer)
+  history = trainer.fit(evaluate, checkpoints, writer, chance)
   writer.close()
   return history
 

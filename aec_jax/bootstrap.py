@@ -18,13 +18,13 @@ RESAMPLES = 400
 _HALF_WIDTH = 1.959964  # of a normal distribution's central 95 %, in deviations
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
+def mean_interval(values: np.ndarray) -> list[float]:
   """Of the mean of values (clip,), such as reciprocal ranks: low, high."""
   resampled = values @ weights(len(values)) / len(values)
   return _interval(float(np.mean(values)), resampled)
 
 
-def map_interval(targets, scores) -> tuple[float, float]:
+def map_interval(targets, scores) -> list[float]:
   """Of `metrics.summary`'s mAP, whose arguments it takes: low, high.
 
   The mAP of each resample is exact, as `metrics` would score its clips.
@@ -49,7 +49,7 @@ def weights(clips: int, resamples: int = RESAMPLES, seed: int = 0):
 
 def _interval(score, resampled):
   half = _HALF_WIDTH * float(np.std(resampled, ddof=1))
-  return max(score - half, 0.0), min(score + half, 1.0)
+  return [max(score - half, 0.0), min(score + half, 1.0)]
 
 
 def resampled_map(targets, scores, drawn: np.ndarray) -> np.ndarray:

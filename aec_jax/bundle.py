@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,19 +103,21 @@ def write(
     'config': _without_paths(config),
   }  # fmt: skip
   target = workdir / 'bundle'
-  folder = Path(tempfile.mkdtemp(prefix='.bundle-', dir=workdir))
+  folder, old = workdir / '.bundle', workdir / '.bundle.old'
+  for rest in (folder, old):
+    shutil.rmtree(rest, ignore_errors=True)
   try:
-    os.chmod(folder, 0o755)  # temporary folders are private
+    folder.mkdir()
     np.savez(folder / _WEIGHTS, **weights)
     (folder / _CARD).write_text(card(info), encoding='utf-8')
     info['files'] = {n: _sha256(folder / n) for n in (_WEIGHTS, _CARD)}
     text = json.dumps(info, indent=1, ensure_ascii=False)
     (folder / _INFO).write_text(text + '\n', encoding='utf-8')
     if target.exists():
-      os.rename(target, folder.with_name(f'{folder.name}.old'))
+      os.rename(target, old)
     os.rename(folder, target)
   finally:
-    for rest in (folder, folder.with_name(f'{folder.name}.old')):
+    for rest in (folder, old):
       shutil.rmtree(rest, ignore_errors=True)
 
 

@@ -33,9 +33,9 @@ def stage(
 
   The folder is named by a hash of `depends`, which it also holds as
   `depends.json`. It appears whole or not at all: it is built under another
-  name and renamed. Of several runs that need it, one builds and the others
-  wait; of the hosts of one run the first builds, and those that do not see
-  its disk build their own.
+  name and renamed, and what a killed run has left of it is removed. Of several
+  runs that need it, one builds and the others wait; of the hosts of one run the
+  first builds, and those that do not see its disk build their own.
 
   Args:
     cache_dir: where the stages of all experiments lie.
@@ -61,6 +61,8 @@ def _build(folder, depends, build) -> None:
 
 
 def _build_anew(folder, depends, build):
+  for stale in folder.parent.glob(f'.{folder.name}-*'):
+    shutil.rmtree(stale, ignore_errors=True)
   unfinished = Path(
     tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent)
   )
@@ -128,11 +130,44 @@ def only_user(workdir: str | Path) -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+  """Another path to write to, so that a file appears whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  unfinished = path.with_name(f'.{path.name}')
+  try:
+    yield unfinished
+    os.replace(unfinished, path)
+  finally:
+    unfinished.unlink(missing_ok=True)
+
+
 def write_json(path: str | Path, value) -> None:
   """Writes a JSON file that appears whole or not at all."""
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
   text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-  unfinished.write_text(text + '\n', encoding='utf-8')
-  os.replace(unfinished, path)
+  with whole(Path(path)) as unfinished:
+    unfinished.write_text(text + '\n', encoding='utf-8')
+
+
+def read_json(path: str | Path, *needed: str) -> dict:
+  """Reads an object that `write_json` has written.
+
+  Args:
+    path: of the file.
+    needed: keys that it must have.
+
+  Raises:
+    UserError: it is not there, or not whole.
+  """
+  try:
+    value = json.loads(Path(path).read_text(encoding='utf-8'))
+    for key in needed:
+      value[key]
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror}') from error
+  except (ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f'{path} is damaged: it is no JSON object with'
+      f' {", ".join(needed) or "anything"}'
+    ) from error
+  return value

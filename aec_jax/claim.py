@@ -22,8 +22,10 @@ _HOW_FIELDS = frozenset(
   {'examples_on', 'checkpoint_every', 'steps_per_dispatch'}
 )
 _FREE_FIELDS = _HOW_FIELDS | {
-    'data_dir', 'damaged', 'on_bad', 'expected', 'max_steps', 'patience',
+    'data_dir', 'damaged', 'on_bad', 'on_diverged', 'expected', 'max_steps',
+    'patience',
 }  # fmt: skip
+_NEEDED = ('config', 'dataset_fingerprint')
 
 _PACKAGES = (
     'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy',
@@ -66,7 +68,7 @@ def make_claim(
   }
   path = workdir / 'experiment.json'
   if path.exists():
-    before = json.loads(path.read_text(encoding='utf-8'))
+    before = cache.read_json(path, *_NEEDED)
     changed = _changes(before['config'], claim['config'])
     if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
       changed.append('the data set')
@@ -76,7 +78,7 @@ def make_claim(
         f' ({"; ".join(changed)}): use another --workdir'
       )
   cache.write_json(path, claim)
-  return json.loads(path.read_text(encoding='utf-8'))
+  return cache.read_json(path)
 
 
 def read_claim(config, workdir: Path) -> dict:
@@ -84,7 +86,7 @@ def read_claim(config, workdir: Path) -> dict:
   path = workdir / 'experiment.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no experiment: train first')
-  claim = json.loads(path.read_text(encoding='utf-8'))
+  claim = cache.read_json(path, *_NEEDED)
   changed = _changes(claim['config'], config.to_dict())
   if changed:
     raise UserError(
@@ -114,7 +116,7 @@ def finished_results(config, workdir: Path) -> dict | None:
   path = workdir / 'results.json'
   if not path.exists():
     return None
-  results = json.loads(path.read_text(encoding='utf-8'))
+  results = cache.read_json(path, 'config')
   same = results['config'] == json.loads(json.dumps(config.to_dict()))
   if not same:
     return None

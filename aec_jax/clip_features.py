@@ -88,19 +88,21 @@ class ClipExamples:
     """
     try:
       meta = json.loads((folder / 'clips.json').read_text(encoding='utf-8'))
-      examples = np.load(folder / 'examples.npy', mmap_mode='r')
+      examples = np.load(
+        folder / 'examples.npy', mmap_mode='r', allow_pickle=False
+      )
       arrays = {
         name: np.load(folder / f'{name}.npy', allow_pickle=False)
         for name in ('offsets', *_COLUMNS)
       }
-    except (OSError, ValueError) as error:
+      meta['classes'] = tuple(meta['classes'])
+      meta['ids'] = np.array(meta['ids'], str)
+      return cls(examples, **arrays, **meta, folder=folder)
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
       raise UserError(
         f'{folder} holds no whole set of clips ({error}): delete it and run'
         ' again'
       ) from error
-    meta['classes'] = tuple(meta['classes'])
-    meta['ids'] = np.array(meta['ids'], str)
-    return cls(examples, **arrays, **meta, folder=folder)
 
 
 def list_clips(config, cache_dir: str | Path) -> clips_lib.Clips:
@@ -122,7 +124,7 @@ def list_clips(config, cache_dir: str | Path) -> clips_lib.Clips:
   else:
     clips = clips_lib.from_fsdkaggle2018(_synthetic(config, cache_dir))
   if config.classes:
-    names = [n.strip() for item in config.classes for n in item.split(',')]
+    names = [n.strip() for item in config.classes for n in str(item).split(',')]
     clips = clips.with_classes(names)
   logging.info('%s', clips.describe())
   return clips.select(clips.labels >= 0)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from absl import flags
 from absl import logging as absl_logging
 
 from aec_jax.errors import UserError
@@ -54,6 +55,36 @@ def score_table(results: Mapping) -> str:
       theirs = f'{expected[name]:.3f}' if name in expected else ''
       rows.append((name, f'{value:.4f}', theirs))
   return table(rows)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses absl's flags, of which `config` is ml_collections'.
+
+  Raises:
+    UserError: a flag or a field of the config is unknown, with the nearest
+      name, or of another type; or the config's file cannot be used.
+  """
+  # The config file is to be known before its fields are set, and ml_collections
+  # looks for it in sys.argv.
+  options = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
+  sys.argv = [argv[0], *options]
+  try:
+    rest = flags.FLAGS(sys.argv)
+    config = flags.FLAGS['config'].value
+    if config is not None and not config.task:
+      raise UserError('config.task is empty')
+  except Exception as error:  # a config's file may raise anything
+    raise UserError(_flag_error(error)) from error
+  return rest
+
+
+def _flag_error(error):
+  text = ' '.join(str(error.args[0] if error.args else error).split())
+  if isinstance(error, flags.Error | UserError):
+    return text
+  if text.startswith("'"):  # ml_collections adds the nearest name
+    return f'the config has no field {text}'
+  return f'--config: {type(error).__name__}: {text}'
 
 
 class BundleParser(argparse.ArgumentParser):

@@ -38,9 +38,10 @@ from aec_jax import (
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
+from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets.clips import Clips
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
 from aec_jax.report import charts
@@ -48,6 +49,15 @@ from aec_jax.train import History
 
 _SAMPLINGS = ('balanced', 'unbalanced')
 _HEARD = 10  # seconds of a clip that the report plays
+# Segments of a piece: 16 minutes.
+_LONGEST = 1000
+_CHOICES = {
+  'dataset': clip_features.DATASETS,
+  'on_bad': clips_lib.POLICIES,
+  'on_diverged': ('error', 'skip'),
+  'loss': ('categorical',),
+  'metric': METRICS,
+}
 EXTRACTORS = (
   'original',
   *(f'{s}_{part}' for s in _SAMPLINGS for part in pieces.PARTS),
@@ -59,7 +69,6 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
 
   `config` is as `resolve` returns it.
   """
-  check_config(config)
   if jax.process_count() > 1:
     raise UserError(
       f'{config.name} trains on the devices of one host; its models are small'
@@ -132,6 +141,10 @@ def resolve(config):
         section = section[parent]
       if section[name] is None:
         section[name] = value
+  # A flag gives 'balanced_first,balanced_last' as one name.
+  config.extractors = tuple(
+    name.strip() for item in config.extractors for name in item.split(',')
+  )
   return config
 
 
@@ -142,18 +155,19 @@ def check_config(config) -> None:
       raise UserError(
         f'config.extractors has {name!r}; it takes {", ".join(EXTRACTORS)}'
       )
-  if config.metric not in METRICS:
+  for name, choices in _CHOICES.items():
+    check_choice(f'config.{name}', config[name], choices)
+  if not config.extractors:
     raise UserError(
-      f'config.metric is {config.metric!r}; it must be one of'
-      f' {", ".join(METRICS)}'
+      f'config.extractors is empty; it takes {", ".join(EXTRACTORS)}'
     )
-  if not config.segments or min(config.segments) < 0:
+  lengths = config.segments
+  if not lengths or not all(n in range(_LONGEST + 1) for n in lengths):
     raise UserError(
-      f'config.segments is {config.segments}; it takes lengths of pieces, 0'
-      ' for whole clips'
+      f'config.segments is {lengths}; it takes lengths of pieces, 1 to'
+      f' {_LONGEST}, and 0 for whole clips'
     )
-  if config.folds < 2:
-    raise UserError(f'config.folds is {config.folds}; it must be 2 or more')
+  finetune.check(config.extractor)
 
 
 class Clock:
@@ -194,29 +208,31 @@ def _claim(config, workdir, clips, prepared, mode):
 
 
 def distribution(clips: Clips, prepared: ClipExamples) -> dict:
-  """Figures 33 and 34: by class, the clips of each split; of the training
-  clips the share that a person has verified, and the least, the quartiles and
-  the most of their seconds.
+  """What Figures 33 and 34 show, by class.
+
+  Returns:
+    'clips' of each split; of the training clips the share that a person has
+    'verified', and the least, the quartiles and the most of their 'seconds'.
   """
-  training = ~scored_apart(prepared)
+  classes, training = prepared.classes, ~scored_apart(prepared)
   paths = clips.paths[prepared.source[training]]
   # Threads, as headers may come over a network.
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     seconds = np.array(list(pool.map(_seconds, paths)))
   labels, verified = prepared.labels[training], prepared.verified[training]
-  clips_of, verified_of, seconds_of = {}, {}, {}
-  for split in np.unique(prepared.split)[::-1]:  # train, test
+  out = {'clips': {}, 'verified': {}, 'seconds': {}}
+  for split in ('train', 'test'):
     found = prepared.labels[prepared.split == split]
-    counts = np.bincount(found, minlength=len(prepared.classes))
-    clips_of[str(split)] = dict(
-      zip(prepared.classes, counts.tolist(), strict=True)
-    )
-  for k, name in enumerate(prepared.classes):
+    if found.size:
+      counts = np.bincount(found, minlength=len(classes)).tolist()
+      out['clips'][split] = dict(zip(classes, counts, strict=True))
+  for k, name in enumerate(classes):
     mine = labels == k
-    verified_of[name] = float(verified[mine].mean()) if mine.any() else 0.0
-    quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
-    seconds_of[name] = quartiles.round(2).tolist() if mine.any() else []
-  return {'clips': clips_of, 'verified': verified_of, 'seconds': seconds_of}
+    if mine.any():
+      quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
+      out['verified'][name] = float(verified[mine].mean())
+      out['seconds'][name] = quartiles.round(2).tolist()
+  return out
 
 
 def _seconds(path):
@@ -351,20 +367,24 @@ def _ensembles(
   total, reports, kept = 0.0, {}, []
   for length in config.segments:
     features = Features(
-      embeddings, pieces.cut(offsets, length), labels, len(prepared.classes)
+      embeddings,
+      pieces.cut(offsets, length),
+      np.concatenate([s.ids for s in sets]),
+      labels,
+      len(prepared.classes),
     )
     ensemble = Ensemble(config, features, members)
-    found, reports[str(length)], best = _train(
+    left, found, reports[str(length)], best = _train(
       config, workdir, length, ensemble, mode
     )
-    total = total + _combine(len(prepared), members, found)
+    total = total + _combine(len(prepared), left, found)
     # Of clips that are left whole, the longest says how long a sound may be.
     kept.append(
       tagger.Ensemble(
         length=ensemble.example_shape[0],
         wrap=length > 0,
-        extractors=np.array([m.extractor for m in members], np.int32),
-        variables=jax.tree.map(np.asarray, best),
+        extractors=np.array([m.extractor for m in left], np.int32),
+        variables=best,
       )
     )
   seconds = sum(report.pop('seconds') for report in reports.values())
@@ -383,8 +403,8 @@ def _train(config, workdir, length, ensemble, mode):
   """Trains an ensemble to its end and predicts what its members score.
 
   Returns:
-    Log-probabilities (clip, class) of each member, what results.json says of
-    the training, and the members' best variables.
+    The members that have not diverged, log-probabilities (clip, class) of each,
+    what results.json says of the training, and their best variables.
   """
   from clu import metric_writers  # imports TensorFlow
 
@@ -399,15 +419,23 @@ def _train(config, workdir, length, ensemble, mode):
       writer = metric_writers.create_default_writer(
         str(workdir / f'segments_{length}'), asynchronous=False
       )
-      ensemble.fit(ensemble.validate, checkpoints, writer)
+      shares = np.bincount(ensemble.features.labels).astype(float)
+      chance = metrics.chance(config.metric, shares / shares.sum())
+      ensemble.fit(ensemble.validate, checkpoints, writer, chance)
       writer.close()
     found = checkpoints.restore(ensemble.create_state())
   if found is None:
     raise UserError(f'{workdir} holds no checkpoint: train first')
   state, history = found[0], History(**found[1])
   scored = [member.scored for member in ensemble.members]
-  log_probabilities = ensemble.clip_log_probabilities(state.best, scored)
-  return log_probabilities, _report(config, ensemble, history), state.best
+  left = ensemble.left(history)
+  found = ensemble.clip_log_probabilities(state.best, scored)
+  return (
+    [ensemble.members[i] for i in left],
+    [found[i] for i in left],
+    _report(config, ensemble, history),
+    jax.tree.map(lambda x: np.asarray(x)[left], state.best),
+  )
 
 
 def _report(config, ensemble, history):
@@ -419,8 +447,9 @@ def _report(config, ensemble, history):
     'members': [
       {'name': m.name, f'validation {config.metric}': float(best),
        'best_step': int(at)}
-      for m, best, at in members
+      for m, best, at in members if m.name not in history.diverged
     ],
+    'diverged': history.diverged,
     'seconds': history.seconds,
   }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import flax
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 
 from aec_jax import cache, models, train
 from aec_jax.clip_features import ClipExamples, Rows, progress
+from aec_jax.errors import UserError
 from aec_jax.models import vggish
 from aec_jax.train import AXIS
 
@@ -34,9 +36,18 @@ def save_variables(path: Path, variables: dict) -> None:
 
 
 def load_variables(folder: Path) -> dict:
-  """What `save_variables` wrote as a stage's `variables.npz`."""
-  with np.load(folder / 'variables.npz', allow_pickle=False) as file:
-    return flax.traverse_util.unflatten_dict(dict(file), sep='/')
+  """What `save_variables` wrote as a stage's `variables.npz`.
+
+  Raises:
+    UserError: it is damaged.
+  """
+  try:
+    with np.load(folder / 'variables.npz', allow_pickle=False) as file:
+      return flax.traverse_util.unflatten_dict(dict(file), sep='/')
+  except (OSError, ValueError, EOFError, BadZipFile) as error:
+    raise UserError(
+      f'{folder} holds no whole extractor ({error}): delete it and run again'
+    ) from error
 
 
 def embed(config, clips: ClipExamples, folder: Path, cache_dir) -> np.ndarray:
@@ -82,4 +93,4 @@ def _outputs(model, variables, clips, folder, cache_dir, name):
         rows.append(out[mask])
 
   folder = cache.stage(cache_dir, name, depends, build)
-  return np.load(folder / f'{name}.npy', mmap_mode='r')
+  return np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)

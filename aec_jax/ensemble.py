@@ -12,6 +12,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax import lax
 
 from aec_jax import metrics, models, train
@@ -20,6 +21,8 @@ from aec_jax.input import batches
 from aec_jax.input.pieces import Pieces
 from aec_jax.input.plan import Plan
 from aec_jax.train import AXIS, Trainer, TrainState
+
+METRICS = ('MAP@3', 'accuracy', 'log_likelihood')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,12 +50,14 @@ class Features:
   Attributes:
     embeddings: (extractor, segment, 128) float32.
     pieces: how the segments make up what a classifier takes.
+    ids: (clip,) names.
     labels: (clip,) int16.
     classes: number of classes.
   """
 
   embeddings: np.ndarray
   pieces: Pieces
+  ids: np.ndarray
   labels: np.ndarray
   classes: int
 
@@ -93,7 +98,8 @@ def standing(evaluations: Sequence[dict], config, members: int) -> Standing:
   """Replays the members' early stops, each by its own scores.
 
   Args:
-    evaluations: of a `History`; their 'members' holds {metric: (member,)}.
+    evaluations: of a `History`; their 'members' holds {metric: (member,)},
+      None for a member that has diverged.
     config: `metric` and `patience`.
     members: how many.
   """
@@ -101,7 +107,7 @@ def standing(evaluations: Sequence[dict], config, members: int) -> Standing:
   at, waited = np.zeros(members, int), np.zeros(members, int)
   stopped = np.zeros(members, bool)
   for entry in evaluations:
-    scores = np.array(entry['members'][config.metric])
+    scores = np.array(entry['members'][config.metric], float)
     better = (scores > best) & ~stopped
     best[better], at[better] = scores[better], entry['step']
     waited = np.where(better, 0, waited + 1)
@@ -124,6 +130,7 @@ class Ensemble(Trainer):
     self.devices = jax.local_device_count()
     self.model = models.classifier(config.model, features.classes, AXIS)
     self.tx = train.optimizer(config.optimizer)
+    self.ids = features.ids[features.pieces.clips]  # (piece,)
     size = features.pieces.segments.shape[1]
     self.example_shape = (size, features.embeddings.shape[-1])
     self.seeds = config.seed + np.arange(len(members), dtype=np.int32)
@@ -149,7 +156,8 @@ class Ensemble(Trainer):
     create = lambda seed: train.create_state(
       self.model, self.tx, self.config, self.example_shape, seed
     )
-    members = jax.jit(jax.vmap(create))(self.seeds)
+    # Not vmapped: see the orthogonal matrices of `classifiers.LSTM`.
+    members = jax.jit(lambda seeds: lax.map(create, seeds))(self.seeds)
     best = jax.tree.map(jnp.copy, members.variables())
     return EnsembleState(members, best)
 
@@ -159,6 +167,40 @@ class Ensemble(Trainer):
   def finished(self, step, history) -> bool:
     stopped = self.standing(history).stopped
     return step >= self.config.max_steps or bool(stopped.all())
+
+  def _finite(self, losses, start, history, checkpoints) -> np.ndarray:
+    """(step, member) -> (step,): means over the members that are left."""
+    for member in np.flatnonzero(~np.isfinite(losses).all(0)):
+      step = np.flatnonzero(~np.isfinite(losses[:, member]))[0]
+      what = (
+        f'the loss of {self.members[member].name} is {losses[step, member]}'
+      )
+      self._lose(member, what, start + step, history, checkpoints)
+    return losses[:, self.left(history)].mean(1)
+
+  def _check_state(self, step, state, history, checkpoints) -> None:
+    finite = jax.vmap(train.all_finite)(state.members.variables())
+    for member in np.flatnonzero(~np.asarray(finite)):
+      name = self.members[member].name
+      what = f'the parameters of {name} are not finite'
+      self._lose(member, what, step - 1, history, checkpoints)
+
+  def _lose(self, member, what, step, history, checkpoints) -> None:
+    """Leaves a member out, or stops, as `config.on_diverged` says."""
+    name = self.members[member].name
+    if name in history.diverged:
+      return
+    error = self._diverged(what, step, self.plans[member], checkpoints)
+    last = len(history.diverged) == len(self.members) - 1
+    if self.config.on_diverged == 'error' or last:
+      raise error
+    logging.warning('left out: %s', error)
+    history.diverged.append(name)
+
+  def left(self, history) -> np.ndarray:
+    """The indices of the members that have not diverged."""
+    names = [member.name for member in self.members]
+    return np.flatnonzero(~np.isin(names, history.diverged))
 
   def validate(self, state: EnsembleState) -> dict[str, np.ndarray]:
     """Each member's scores on its validation clips: {metric: (member,)}."""
@@ -210,11 +252,15 @@ class Ensemble(Trainer):
   def _evaluate(self, step, state, evaluate, history, writer, checkpoints):
     scores = evaluate(state)
     before = self.standing(history)
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    left = self.left(history)
+    means = {name: float(np.mean(x[left])) for name, x in scores.items()}
     loss = history.loss_sum / history.loss_steps
     entry = {'step': step, 'loss': loss, **means}
     writer.write_scalars(step, {k: v for k, v in entry.items() if k != 'step'})
-    entry['members'] = {k: v.tolist() for k, v in scores.items()}
+    entry['members'] = {
+      k: [None if np.isnan(x) else x for x in v.tolist()]
+      for k, v in scores.items()
+    }
     history.evaluations.append(entry)
     history.loss_sum, history.loss_steps = 0.0, 0
     better = scores[self.config.metric] > before.best
@@ -244,16 +290,16 @@ def score(labels: np.ndarray, log_probabilities: np.ndarray) -> dict:
     log_probabilities: (clip, class).
 
   Returns:
-    'MAP@3', 'accuracy' and 'log_likelihood', a mean over the clips each.
+    'MAP@3', 'accuracy' and 'log_likelihood', a mean over the clips each; NaN
+    where a guess is.
   """
+  if np.isnan(log_probabilities).any():
+    return dict.fromkeys(METRICS, np.nan)
   rows = np.arange(len(labels))
   return {
     **metrics.single_label_summary(labels, log_probabilities),
     'log_likelihood': float(np.mean(log_probabilities[rows, labels])),
   }
-
-
-METRICS = ('MAP@3', 'accuracy', 'log_likelihood')
 
 
 def _table(features: Features) -> dict[str, np.ndarray]:
@@ -283,8 +329,7 @@ def _gather(table, start, indices):
 def make_steps(model, tx, config, starts, seeds) -> Callable:
   """As `train.make_train_steps`, for all members at once.
 
-  The plan's leaves are (device, step, member, example); losses are means over
-  the members.
+  The plan's leaves are (device, step, member, example), losses (step, member).
   """
 
   def member_step(state, table, start, seed, plan):
@@ -299,8 +344,7 @@ def make_steps(model, tx, config, starts, seeds) -> Callable:
 
   def steps(state, table, plan):
     def body(members, now):
-      members, losses = every(members, table, starts, seeds, now)
-      return members, jnp.mean(losses)
+      return every(members, table, starts, seeds, now)
 
     members, losses = lax.scan(body, state.members, plan)
     return state.replace(members=members), losses

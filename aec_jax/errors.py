@@ -1,6 +1,17 @@
 """The one exception for what a user can mend."""
 
+import errno
+import os
 from collections.abc import Iterable
+
+# Why a system refuses to write.
+_REFUSALS = tuple(
+  os.strerror(number)
+  for number in (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
+    errno.EPERM,
+  )
+)  # fmt: skip
 
 
 class UserError(Exception):
@@ -16,3 +27,11 @@ def check_choice(field: str, value: str, choices: Iterable[str]) -> None:
     raise UserError(
       f'{field} is {value!r}; it must be one of {", ".join(sorted(choices))}'
     )
+
+
+def refusal(error: Exception) -> str | None:
+  """Why the system refused to write, None where an error is another.
+
+  Orbax and TensorFlow put it in words only.
+  """
+  return next((text for text in _REFUSALS if text in str(error)), None)

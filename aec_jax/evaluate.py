@@ -6,16 +6,16 @@ prints a table of finished experiments on the same examples, and of the mean of
 their probabilities.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import jax
 import numpy as np
 from jax import lax
 
-from aec_jax import bootstrap, console, metrics
+from aec_jax import bootstrap, cache, console, metrics
 from aec_jax.errors import UserError
 from aec_jax.input import batches
 from aec_jax.train import AXIS, on_device, replicate
@@ -78,8 +78,7 @@ class Predictor:
 
 def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
   """Writes what ensembles and comparisons need of a scored experiment."""
-  unfinished = path.with_name(f'.{path.name}')
-  with open(unfinished, 'wb') as file:
+  with cache.whole(path) as unfinished, open(unfinished, 'wb') as file:
     np.savez(
       file,
       probabilities=probabilities,
@@ -87,7 +86,9 @@ def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
       label_ids=examples.label_ids,
       label_offsets=examples.label_offsets,
     )
-  unfinished.replace(path)
+
+
+_PREDICTIONS = ('probabilities', 'ids', 'label_ids', 'label_offsets')
 
 
 def load_predictions(folder: str | Path) -> dict[str, np.ndarray]:
@@ -99,8 +100,8 @@ def load_predictions(folder: str | Path) -> dict[str, np.ndarray]:
   path = Path(folder) / 'predictions.npz'
   try:
     with np.load(path, allow_pickle=False) as file:
-      return dict(file)
-  except (OSError, ValueError) as error:
+      return {name: file[name] for name in _PREDICTIONS}
+  except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
     raise UserError(
       f'{folder} holds no finished experiment (cannot read {path.name}): run'
       ' it first'
@@ -157,8 +158,8 @@ def compare(folders: Sequence[str]) -> str:
   found = []
   for folder in folders:
     load_predictions(folder)
-    text = (Path(folder) / 'results.json').read_text(encoding='utf-8')
-    found.append(json.loads(text))
+    path = Path(folder) / 'results.json'
+    found.append(cache.read_json(path, 'experiment', 'metrics', 'seconds'))
   names = [n for n in _COLUMNS if all(n in r['metrics'] for r in found)]
   rows = [
     ('experiment', *(_COLUMNS[name] for name in names), 'best step', 'seconds')

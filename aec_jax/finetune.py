@@ -19,7 +19,7 @@ import optax
 from absl import logging
 from jax import lax
 
-from aec_jax import cache, models, train
+from aec_jax import cache, metrics, models, train
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.clip_features import ClipExamples
 from aec_jax.embed import blocks, save_variables
@@ -83,14 +83,17 @@ def extractor(
   if not folder.exists() and not may_train:
     raise UserError(f'{folder} is gone: run again with --mode=train')
 
+  work = folder.with_name(f'.{folder.name}.training')
+
   def build(unfinished):
-    work = folder.with_name(f'.{folder.name}.training')
     with cache.only_user(work):
       variables = _train(config, clips, job, work)
       save_variables(unfinished / 'variables.npz', variables)
-    shutil.rmtree(work)
 
-  return cache.stage(cache_dir, name, depends, build)
+  cache.stage(cache_dir, name, depends, build)
+  # Not before: killed in between, the run would have to train again.
+  shutil.rmtree(work, ignore_errors=True)
+  return folder
 
 
 def weights_digest(path: str) -> str:
@@ -124,7 +127,7 @@ def _train(config, clips, job, work) -> dict:
   )  # fmt: skip
   checkpoints = Checkpoints(work / 'checkpoints')
   with contextlib.closing(checkpoints):
-    history = tuner.fit(tuner.validate, checkpoints, _Quiet())
+    history = tuner.fit(tuner.validate, checkpoints, _Quiet(), tuner.chance())
     state, _ = checkpoints.restore_best(tuner.create_state())
   best = history.best('log_likelihood')
   logging.info(
@@ -144,12 +147,14 @@ class _Quiet:
 class FineTuner(Trainer):
   """Trains a classifier of examples on batches of whole clips."""
 
+  rate_field = 'config.extractor.optimizer.learning_rate'
+
   def __init__(self, config, clips: ClipExamples, job: Job):
     settings = config.extractor.copy_and_resolve_references()
     with settings.unlocked():
       settings.seed, settings.metric = config.seed, 'log_likelihood'
-    check(settings)
     self.config, self.clips, self.job = settings, clips, job
+    self.ids = clips.ids
     self.devices = jax.local_device_count()
     self.model = models.extractor(settings, len(clips.classes), AXIS)
     self.tx = train.optimizer(settings.optimizer, settings.cosine_steps)
@@ -183,8 +188,6 @@ class FineTuner(Trainer):
 
     params, batch_stats = create(jax.random.key(config.seed))
     if config.init != 'random':
-      if config.model != 'vggish':
-        raise UserError("config.extractor.init must be 'random' for a baseline")
       loaded = convert.load(config.init, config.width)
       params['vggish'] = {**params['vggish'], **loaded}
     return TrainState(
@@ -194,6 +197,11 @@ class FineTuner(Trainer):
       opt_state=self.tx.init(params),
       average={},
     )
+
+  def chance(self) -> float:
+    """The log-likelihood of a guess by the shares of the classes."""
+    counts = np.bincount(self.clips.labels[self.job.validation])
+    return metrics.chance('log_likelihood', counts / counts.sum())
 
   def validate(self, state) -> dict[str, float]:
     """Log-likelihood and accuracy of an example of the validation clips."""
@@ -270,12 +278,15 @@ def gather(table: dict, plan: dict) -> dict:
 
 
 def check(settings) -> None:
-  """Raises `UserError` for a field of `extractor` that makes no sense."""
-  for name in ('batch_size', 'max_steps', 'eval_every', 'patience'):
-    if settings[name] < 1:
-      raise UserError(
-        f'config.extractor.{name} is {settings[name]}; it must be 1 or more'
-      )
+  """Raises `UserError` for a section `extractor` that makes no sense."""
+  models.extractor(settings, classes=2)
+  train.optimizer(settings.optimizer)
+  train.on_device(settings)
+  if settings.init == 'random':
+    return
+  if settings.model != 'vggish':
+    raise UserError("config.extractor.init must be 'random' for a baseline")
+  convert.load(settings.init, settings.width)
 
 
 def groups_of(labels: np.ndarray, rows: np.ndarray, sampling: str) -> Groups:

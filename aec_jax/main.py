@@ -13,7 +13,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from aec_jax import console, experiment, hosts
+from aec_jax import console, experiment, hosts, termination
 from aec_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -47,22 +47,10 @@ def main(argv):
 def run():
   """Runs `main`; what the user can mend is one line and exit status 2."""
   console.configure_logging()
-  try:
-    app.run(main, flags_parser=_parse)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
-
-
-def _parse(argv):
-  # The config file is to be known before its fields are set, and ml_collections
-  # looks for it in sys.argv.
-  argv[1:] = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
-  sys.argv = argv
-  try:
-    return flags.FLAGS(argv)
-  except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
-    raise UserError(str(error).replace('\n', ' ')) from error
+  termination.handle()
+  sys.exit(
+    console.run_command(lambda: app.run(main, flags_parser=console.parse_flags))
+  )
 
 
 if __name__ == '__main__':

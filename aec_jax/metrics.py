@@ -106,6 +106,26 @@ def summary(targets, scores) -> dict[str, float]:
   return macro(*ap_and_auc(targets, scores))
 
 
+def chance(metric: str, shares) -> float:
+  """The mean score of a guess that does not listen.
+
+  Args:
+    metric: one of those that `summary` and `single_label_summary` return, or
+      'log_likelihood'.
+    shares: (class,), the share of the examples that have each class. The guess
+      knows them.
+  """
+  shares = np.sort(np.asarray(shares, float))[::-1]
+  if metric in ('AUC', 'd_prime'):
+    return {'AUC': 0.5, 'd_prime': 0.0}[metric]
+  if metric == 'mAP':
+    return float(shares.mean())
+  if metric == 'log_likelihood':
+    return float(np.sum(shares * np.log(np.maximum(shares, 1e-30))))
+  ranks = {'MAP@3': 3, 'accuracy': 1}[metric]
+  return float(np.sum(shares[:ranks] / (1 + np.arange(len(shares[:ranks])))))
+
+
 def reciprocal_rank(targets, scores, k: int = 3) -> np.ndarray:
   """1/rank of each clip's true class if among its first k guesses, else 0.
 

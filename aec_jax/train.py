@@ -17,7 +17,7 @@ import optax
 from absl import logging
 from jax import lax
 
-from aec_jax import cache, hosts
+from aec_jax import cache, hosts, termination
 from aec_jax.checkpoint import Checkpoints
 from aec_jax.errors import UserError, check_choice
 from aec_jax.input import batches
@@ -222,12 +222,14 @@ class History:
       mean training loss since the one before.
     loss_sum, loss_steps: the training loss since the last evaluation.
     seconds: spent in training and evaluation, over all runs.
+    diverged: names of an ensemble's members that were left out.
   """
 
   evaluations: list[dict] = dataclasses.field(default_factory=list)
   loss_sum: float = 0.0
   loss_steps: int = 0
   seconds: float = 0.0
+  diverged: list[str] = dataclasses.field(default_factory=list)
 
   def best(self, metric: str) -> dict | None:
     """The evaluation with the highest metric, the first of equals."""
@@ -264,6 +266,9 @@ class Trainer:
     plan: which of them make up each step.
   """
 
+  # What to lower when training diverges.
+  rate_field = 'config.optimizer.learning_rate'
+
   def __init__(self, config, model, examples, plan):
     self.devices = jax.local_device_count()
     check_shares(config)
@@ -274,22 +279,32 @@ class Trainer:
     self.table = {} if self.resident else table  # AudioSet fits once, not twice
     self.steps = make_train_steps(model, self.tx, config)
     self.example_shape = examples.embeddings.shape[1:]
+    self.ids = examples.ids
 
   def create_state(self) -> TrainState:
     return create_state(self.model, self.tx, self.config, self.example_shape)
 
   def fit(
-    self, evaluate: Callable, checkpoints: Checkpoints, writer
+    self,
+    evaluate: Callable,
+    checkpoints: Checkpoints,
+    writer,
+    chance: float | None = None,
   ) -> History:
     """Trains from the latest checkpoint until patience or max_steps ends.
+
+    When SIGTERM comes, the dispatch or evaluation that is under way is done,
+    and saved, before the process exits; see `termination`.
 
     Args:
       evaluate: TrainState -> dict of metrics.
       checkpoints: where to go on from and to save to.
       writer: a clu MetricWriter.
+      chance: of `config.metric`, for `warn_at_chance`.
 
     Raises:
-      UserError: the loss is not finite.
+      UserError: the loss or a parameter is not finite. Such a state is never
+        saved.
     """
     config, history, state = self.config, History(), self.create_state()
     found = checkpoints.restore(state)
@@ -299,30 +314,66 @@ class Trainer:
     state = replicate(state)
     progress = Progress(config, step, history, checkpoints.folder)
     todo = [] if self.finished(step, history) else list(spans(step, config))
-    for (start, step), plan in zip(todo, self._plans(todo), strict=True):
-      state, losses = self.steps(state, self.resident, plan)
-      losses = np.asarray(losses)
-      _check_finite(losses, start, checkpoints)
-      history.loss_sum += float(np.sum(losses, dtype=np.float64))
-      history.loss_steps += step - start
-      progress.step(step, losses)
-      at_eval = step % config.eval_every == 0 or step == config.max_steps
-      if at_eval:
-        state = self._evaluate(
-          step, state, evaluate, history, writer, checkpoints
-        )
-        progress.evaluated()
-      if at_eval or step % config.checkpoint_every == 0:
-        history.seconds += progress.lap()
-        checkpoints.save(step, state, dataclasses.asdict(history))
-      if self.finished(step, history):
-        break
+    with termination.held() as signals:
+      for (start, step), plan in zip(todo, self._plans(todo), strict=True):
+        state, losses = self.steps(state, self.resident, plan)
+        losses = self._finite(np.asarray(losses), start, history, checkpoints)
+        history.loss_sum += float(np.sum(losses, dtype=np.float64))
+        history.loss_steps += step - start
+        progress.step(step, losses)
+        stopping = bool(signals)
+        at_eval = step % config.eval_every == 0 or step == config.max_steps
+        saving = at_eval or stopping or step % config.checkpoint_every == 0
+        if saving:
+          self._check_state(step, state, history, checkpoints)
+        if at_eval:
+          state = self._evaluate(
+            step, state, evaluate, history, writer, checkpoints
+          )
+          progress.evaluated()
+          warn_at_chance(config, history, chance)
+        if saving:
+          history.seconds += progress.lap()
+          checkpoints.save(step, state, dataclasses.asdict(history))
+        if stopping or self.finished(step, history):
+          break
     return history
 
   def finished(self, step: int, history: History) -> bool:
     config = self.config
     patient = history.since_best(config.metric) < config.patience
     return step >= config.max_steps or not patient
+
+  def _finite(self, losses, start, history, checkpoints) -> np.ndarray:
+    """The losses (step,) of the dispatch from step `start`, all finite."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if bad.size:
+      what = f'the loss is {losses[bad[0]]}'
+      raise self._diverged(what, start + bad[0], self.plan, checkpoints)
+    return losses
+
+  def _check_state(self, step, state, history, checkpoints) -> None:
+    """Raises `UserError` unless all variables after `step` are finite."""
+    if not all_finite((state.params, state.batch_stats, state.average)):
+      what = 'the parameters are not finite'
+      raise self._diverged(what, step - 1, self.plan, checkpoints)
+
+  def _diverged(self, what, step, plan, checkpoints) -> UserError:
+    """The error that names a step, counted from 0, and what it trained on.
+
+    All ids of its batch go to `diverged.json` beside the checkpoints.
+    """
+    (batch,) = plan.dataset([(step, step + 1)]).as_numpy_iterator()
+    rows = [v.ravel() for k, v in batch.items() if k != 'weight']
+    ids = self.ids[np.unique(np.concatenate(rows))].astype(str).tolist()
+    path = checkpoints.folder / 'diverged.json'
+    step = int(step) + 1
+    cache.write_json(path, {'what': what, 'step': step, 'examples': ids})
+    return UserError(
+      f'{what} at step {step:,}, in the batch of {", ".join(ids[:3])}'
+      f' (all {len(ids)} in {path}): try a lower {self.rate_field}; the last'
+      f' good checkpoint is in {checkpoints.folder}'
+    )
 
   def _evaluate(self, step, state, evaluate, history, writer, checkpoints):
     metrics = evaluate(state)
@@ -369,14 +420,43 @@ def on_device(config) -> bool:
   return config.examples_on == 'device'
 
 
-def _check_finite(losses, start, checkpoints):
-  bad = np.flatnonzero(~np.isfinite(losses))
-  if bad.size:
-    raise UserError(
-      f'the loss is {losses[bad[0]]} at step {start + bad[0] + 1}: try a lower'
-      ' config.optimizer.learning_rate; the last good checkpoint is in'
-      f' {checkpoints.folder}'
-    )
+@jax.jit
+def all_finite(tree) -> jax.Array:
+  """Whether a tree of arrays has no NaN and no infinity."""
+  leaves = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
+  return jnp.all(jnp.stack(leaves))
+
+
+# At chance: no further above what a guess gets that does not listen, where the
+# best possible is 1 (or, of a log-likelihood, 0).
+_AT_CHANCE = 0.02
+
+
+def warn_at_chance(config, history: History, chance: float | None) -> None:
+  """Logs a warning of a metric that has stayed at chance.
+
+  It is due once: at the first evaluation past a fifth of `max_steps`, or at
+  the one that makes them half as many as `patience`, whichever comes first.
+
+  Args:
+    config: `metric`, `max_steps` and `patience`.
+    history: up to now.
+    chance: see `metrics.chance`; None warns of nothing.
+  """
+  due = [
+    5 * entry['step'] >= config.max_steps or 2 * count >= config.patience
+    for count, entry in enumerate(history.evaluations, 1)
+  ]
+  if chance is None or not due[-1] or any(due[:-1]):
+    return
+  best = history.best(config.metric)[config.metric]
+  if best < chance + _AT_CHANCE:
+    logging.warning(
+      'after %s of at most %s steps the best %s is %.4f, and a guess gets %.4f:'
+      ' look at the labels, the learning rate and the loss',
+      f'{history.evaluations[-1]["step"]:,}', f'{config.max_steps:,}',
+      config.metric, best, chance,
+    )  # fmt: skip
 
 
 class Progress:

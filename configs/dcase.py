@@ -19,6 +19,9 @@ def get_config() -> ConfigDict:
   # What a file does that is missing, unlisted, unreadable, silent or of
   # another scale: 'skip' counts and lists it, 'error' stops.
   config.on_bad = 'skip'
+  # What a member does whose training diverges: 'error' stops, 'skip' leaves it
+  # out and names it.
+  config.on_diverged = 'error'
   # Names of some classes to use, all when empty.
   config.classes = ()
   config.seed = 0

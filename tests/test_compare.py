@@ -150,35 +150,46 @@ def test_two_runs_of_a_row_have_a_line_each(tmp_path):
 def test_what_cannot_be_compared_is_refused(tmp_path):
   finished_runs.audioset_run(tmp_path / 'run')
   finished_runs.audioset_run(tmp_path / 'fewer', 'audioset_level1', clips=50)
-  with pytest.raises(UserError, match='fewer was scored on other clips'):
+  with pytest.raises(
+    UserError, match='run was scored on other clips than .*fewer'
+  ):
     compare.compare(tmp_path / 'p.html', [tmp_path / 'run', tmp_path / 'fewer'])
   with pytest.raises(UserError, match='must end in .html'):
     compare.compare(tmp_path / 'p', [tmp_path / 'run'])
-  (tmp_path / 'run/results.json').write_text('{')
-  with pytest.raises(UserError, match=r'cannot read results\.json'):
-    compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
+  for text in ('{', '{}', '[]'):
+    (tmp_path / 'run/results.json').write_text(text)
+    with pytest.raises(UserError, match=r'cannot read results\.json'):
+      compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
   assert not list(tmp_path.glob('p*'))
 
 
 def test_the_command(tmp_path):
   finished_runs.audioset_run(tmp_path / 'run')
-
-  def run(*arguments):
-    command = [sys.executable, '-m', 'aec_jax.compare', *map(str, arguments)]
-    return subprocess.run(
-      command, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-  done = run(f'--out={tmp_path}/page.html', tmp_path / 'run')
+  done = subprocess.run(
+    [sys.executable, '-m', 'aec_jax.compare', f'--out={tmp_path}/page.html',
+     str(tmp_path / 'run')],
+    cwd=ROOT, capture_output=True, text=True, check=False,
+  )  # fmt: skip
   assert (done.returncode, done.stderr) == (0, '')
   assert (tmp_path / 'page.html').exists()
-  for arguments in (
-    [f'--out={tmp_path}/page.html', tmp_path / 'absent'],
-    [f'--out={tmp_path}/page.html'],
-    [tmp_path / 'run'],
-    [f'--out={tmp_path}/run/results.json/p.html', tmp_path / 'run'],
-  ):
-    done = run(*arguments)
-    assert done.returncode == 2 and done.stdout == ''
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith('error: ')
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [
+    ['--out={}/page.html', '{}/absent'],
+    ['--out={}/page.html'],
+    ['{}/run'],
+    ['--out={}/page.html', '--in=a', '{}/run'],
+    ['--out={}/run/results.json/page.html', '{}/run'],
+  ],
+)
+def test_what_a_user_can_mend_is_one_line_and_status_2(
+  tmp_path, capsys, arguments
+):
+  finished_runs.audioset_run(tmp_path / 'run')
+  assert compare.main([a.format(tmp_path) for a in arguments]) == 2
+  out, err = capsys.readouterr()
+  assert out == '' and err.startswith('error: ')
+  assert len(err.splitlines()) == 1
+  assert not list(tmp_path.rglob('page.*'))

@@ -12,6 +12,7 @@ from aec_jax.input import pieces
 
 LABELS = np.arange(12) % 3
 COUNTS = 1 + np.arange(12) % 4
+IDS = np.array([f'{i}.wav' for i in range(12)])
 
 
 def features(length, extractors=2):
@@ -20,7 +21,9 @@ def features(length, extractors=2):
   offsets = np.concatenate([[0], np.cumsum(COUNTS)])
   of = np.repeat(LABELS, COUNTS)
   x = rng.standard_normal((extractors, len(of), 16)) + of[:, None]
-  return Features(x.astype(np.float32), pieces.cut(offsets, length), LABELS, 3)
+  return Features(
+    x.astype(np.float32), pieces.cut(offsets, length), IDS, LABELS, 3
+  )
 
 
 def members():
@@ -148,7 +151,7 @@ def test_an_lstm_does_not_hear_what_follows_a_clip():
   after = np.arange(segments.shape[1]) >= whole.pieces.n_segments[:, None]
   segments[after] = x.shape[1] - 1
   cut = pieces.Pieces(segments, whole.pieces.n_segments, whole.pieces.clips)
-  spoilt = Features(x.astype(np.float32), cut, LABELS, 3)
+  spoilt = Features(x.astype(np.float32), cut, IDS, LABELS, 3)
   found = Ensemble(config, spoilt, members()).clip_log_probabilities(
     variables, clips
   )

@@ -12,7 +12,12 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from aec_jax.datasets import audioset_tfrecord, synthetic_audioset, tfrecord
+from aec_jax.datasets import (
+  audioset_tfrecord,
+  embedded_recordings,
+  synthetic_audioset,
+  tfrecord,
+)
 
 
 class AudiosetEmbeddings(tfds.core.DatasetBuilder):
@@ -144,3 +149,42 @@ class SyntheticAudioset(AudiosetEmbeddings):
     if not os.path.exists(self._folder):
       synthetic_audioset.make(self._folder, **self._options)
       self._scan()
+
+
+class EmbeddedRecordings(AudiosetEmbeddings):
+  """Recordings in the same form; preparing them embeds them.
+
+      recordings, classes = embedded_recordings.of_folder('recordings/')
+      builder = EmbeddedRecordings(
+        data_dir='~/embedded', recordings=recordings, classes=classes, …
+      )
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(beam_runner='FlinkRunner')
+      )
+
+  Without a `download_config` the files are written one after another.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+
+  def __init__(self, *, data_dir: str, **options):
+    """Takes the arguments of `embedded_recordings.shards`."""
+    self._options = {'out': os.path.expanduser(data_dir), **options}
+    super().__init__(data_dir=data_dir)
+
+  def _scan(self):
+    if not embedded_recordings.shards(**self._options):
+      super()._scan()
+
+  def download_and_prepare(self, *, download_config=None, **kwargs):
+    """Writes the files that are missing."""
+    del kwargs
+    todo = embedded_recordings.shards(**self._options)
+    if download_config:
+      embedded_recordings.run_beam(
+        todo, download_config.beam_options or (), download_config.beam_runner
+      )
+    else:
+      for shard in todo:
+        embedded_recordings.write(shard)
+    self._scan()

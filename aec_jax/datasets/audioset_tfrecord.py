@@ -93,7 +93,7 @@ def read_classes(data_dir: str) -> tuple[str, ...]:
       ' from the AudioSet site'
     )
   try:
-    with open(path, encoding='utf-8', newline='') as file:
+    with open(path, encoding='utf-8-sig', newline='') as file:
       rows = list(csv.DictReader(file))
     names = {int(row['index']): row['display_name'] for row in rows}
     return tuple(names[index] for index in range(len(rows) or 1))

@@ -202,14 +202,16 @@ def write(shard: Shard) -> dict[str, int]:
   }
 
 
-def run_beam(todo: Sequence[Shard], arguments: Sequence[str]) -> None:
+def run_beam(todo: Sequence[Shard], options=(), runner=None) -> None:
   """Writes the shards on a Beam runner.
 
   Args:
     todo: of `shards`.
-    arguments: the runner's own, as '--runner=FlinkRunner'; without a runner
-      Beam's in-process one, which takes '--direct_num_workers=2' and
-      '--direct_running_mode=multi_processing'.
+    options: Beam's PipelineOptions, or arguments for them, such as
+      '--runner=FlinkRunner', or for the in-process runner
+      '--direct_num_workers=2' and '--direct_running_mode=multi_processing'.
+    runner: its name or the runner itself; None is that of the options, or
+      Beam's in-process one.
 
   Raises:
     UserError: Beam is not installed.
@@ -221,10 +223,12 @@ def run_beam(todo: Sequence[Shard], arguments: Sequence[str]) -> None:
     raise UserError(
       'Beam is not installed: pip install "aec_jax[beam]"'
     ) from error
-  options = pipeline_options.PipelineOptions(list(arguments))
+  if not isinstance(options, pipeline_options.PipelineOptions):
+    options = pipeline_options.PipelineOptions(list(options))
+  chosen = options.view_as(pipeline_options.StandardOptions).runner
   # Beam's own default looks for a program in Go first.
-  runner = options.view_as(pipeline_options.StandardOptions).runner
-  with beam.Pipeline(runner or 'FnApiRunner', options) as pipeline:
+  runner = runner or chosen or 'FnApiRunner'
+  with beam.Pipeline(runner, options) as pipeline:
     _ = (
       pipeline
       | beam.Create(list(todo))

@@ -47,6 +47,11 @@ def classifier(config, classes: int, axis_name: str | None = None):
 def _check_layers(name, fields):
   hidden = fields.get('hidden', ())
   levels = fields.get('levels', (1,))
+  if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
+    raise UserError(
+      f'config.model.hidden is {hidden}; it takes the units of each layer, such'
+      ' as (600, 600)'
+    )
   if name == 'lstm' and len(hidden) != 1:
     raise UserError(
       f'config.model.hidden is {hidden}; an LSTM has one layer: (600,)'
@@ -80,7 +85,13 @@ def extractor(config, classes: int, axis_name: str | None = None):
   """The example classifier of a config's `extractor` section.
 
   Raises:
-    UserError: its model is unknown.
+    UserError: its model is unknown, or a value is none it may have.
   """
   check_choice('config.extractor.model', config.model, EXTRACTORS)
+  check_choice('config.extractor.dtype', config.dtype, _CHOICES['dtype'])
+  check_choice(
+    'config.extractor.embedding_activation',
+    config.embedding_activation,
+    vggish.ACTIVATIONS,
+  )
   return EXTRACTORS[config.model](config, classes, axis_name)

@@ -126,7 +126,7 @@ def write(path: Path, title: str, sections: Sequence[Section]) -> None:
 
 
 def _replace(path, text):
-  unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
+  unfinished = path.with_name(f'.{path.name}')
   unfinished.write_text(text, encoding='utf-8')
   os.replace(unfinished, path)
 

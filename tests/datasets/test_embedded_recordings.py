@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from aec_jax.audio import log_mel, waveform
-from aec_jax.datasets import audioset_tfrecord, tfrecord
+from aec_jax.datasets import (
+  audioset_embeddings_dataset_builder,
+  audioset_tfrecord,
+  tfrecord,
+)
 from aec_jax.datasets import embedded_recordings as recordings
 from aec_jax.errors import UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
@@ -145,6 +150,42 @@ def test_beam_is_given_the_shards_and_writes_the_same(
   monkeypatch.setattr(recordings, 'run_beam', in_process)
   run(sources, tmp_path, '--beam', '--runner=FlinkRunner', '--parallelism=4')
   assert hashes(tmp_path) == hashes(written)
+
+
+def test_a_tfds_builder_embeds_and_reads(
+  sources, written, tmp_path, monkeypatch
+):
+  found, classes = recordings.of_segments(
+    f'{sources}/segments.csv',
+    f'{sources}/{{id}}_{{start}}.wav',
+    f'{sources}/classes.csv',
+  )
+  builder = audioset_embeddings_dataset_builder.EmbeddedRecordings(
+    data_dir=str(tmp_path / 'out'),
+    recordings=found,
+    classes=classes,
+    split='bal_train',
+    files=2,
+    weights=f'{sources}/vggish.npz',
+    pca=f'{sources}/pca.npz',
+    width=WIDTH,
+  )
+  on_beam = []
+
+  def run_beam(todo, options, runner):
+    on_beam.append(runner)
+    for shard in todo:
+      recordings.write(shard)
+
+  monkeypatch.setattr(recordings, 'run_beam', run_beam)
+  config = tfds.download.DownloadConfig(beam_runner='FlinkRunner')
+  builder.download_and_prepare(download_config=config)
+  assert on_beam == ['FlinkRunner']
+  assert hashes(tmp_path / 'out') == hashes(written)
+  clips = list(tfds.as_numpy(builder.as_dataset(split='bal_train')))
+  assert len(clips) == builder.info.splits['bal_train'].num_examples == 4
+  builder.download_and_prepare()  # nothing is left to do
+  assert on_beam == ['FlinkRunner']
 
 
 def test_remote_files_are_read_too(sources, monkeypatch):

@@ -1,0 +1,366 @@
+"""Breaks experiments on purpose, and counts what was lost.
+
+  python -m tests.faults --kills=30 --workdir=DIR
+
+Tiny experiments of both tasks are run unbroken once, then killed by SIGKILL or
+SIGTERM at moments drawn from a seed, in every stage and in the middle of
+checkpoints, and started again until they end. Their results must be those of
+the unbroken run to the last bit, with no finished stage done again and nothing
+left lying about. Then the disk is full, or read-only, or two run at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from aec_jax.console import table
+from aec_jax.datasets import synthetic_audioset
+from tests import dcase_data
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    'batch_size': 8, 'max_steps': 12, 'eval_every': 4, 'checkpoint_every': 2,
+    'steps_per_dispatch': 2, 'model.hidden': '(8,8,8)',
+    'model.dtype': 'float32',
+}  # fmt: skip
+TINY_DCASE = {
+    **TINY, 'folds': 2, 'segments': '(2,)', 'pitch_to': 8,
+    'extractors': '("balanced_first","unbalanced_last")',
+    'patience': 5, 'extractor.width': 0.03, 'extractor.batch_norm': 'True',
+    'extractor.batch_size': 4, 'extractor.max_steps': 4,
+    'extractor.eval_every': 2, 'extractor.patience': 5,
+    'extractor.checkpoint_every': 1, 'extractor.optimizer.learning_rate': 1e-3,
+}  # fmt: skip
+
+# Where an experiment stands, by what lies in its cache and its work folder.
+# The folders of unfinished checkpoints are orbax's.
+_HALF_SAVED = '{work}/checkpoints/**/*.orbax-checkpoint-tmp*'
+MOMENTS = {
+  'audioset': {
+    'preparation': '{cache}/.audioset-*',
+    'training': '{work}/checkpoints/latest/[0-9]*',
+    'checkpoint': _HALF_SAVED,
+    'results': '{work}/.predictions.npz',
+    'report': '{work}/results.json',
+  },
+  'dcase': {
+    'preparation': '{cache}/.clips-*',
+    'fine-tuning': '{cache}/.extractor-*.training/checkpoints/latest/[0-9]*',
+    'its checkpoint': '{cache}/.extractor-*.training/'
+    'checkpoints/**/*.orbax-checkpoint-tmp*',
+    'pitch shifts': '{cache}/.shifted-*',
+    'embedding': '{cache}/.embeddings-*',
+    'training': '{work}/checkpoints/*/latest/[0-9]*',
+    'checkpoint': _HALF_SAVED,
+    'results': '{work}/.predictions.npz',
+    'report': '{work}/results.json',
+  },
+}
+ANY = 'any'  # a moment drawn from the whole duration
+
+
+@dataclasses.dataclass
+class Experiment:
+  """How one tiny experiment is started, and what an unbroken run gave.
+
+  Attributes:
+    task: 'audioset' or 'dcase'.
+    options: of the command.
+    programs: folder of compiled programs, which every run may use.
+    whole: the results of the unbroken run.
+    seconds: what it took.
+  """
+
+  task: str
+  options: list[str]
+  programs: Path
+  whole: dict = dataclasses.field(default_factory=dict)
+  seconds: float = 0.0
+
+  def start(self, folder: Path, *options: str) -> subprocess.Popen:
+    """Starts the command on `folder/work` and `folder/cache`."""
+    return subprocess.Popen(
+      [
+        *(sys.executable, '-m', 'aec_jax.main', *self.options),
+        f'--workdir={folder / "work"}',
+        f'--cache_dir={folder / "cache"}',
+        *options,
+      ],
+      cwd=ROOT,
+      env=dict(os.environ, JAX_PLATFORMS='cpu'),
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+
+  def fresh(self, folder: Path) -> Path:
+    """An empty folder for runs, but for the compiled programs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / 'cache').mkdir(parents=True)
+    if self.programs.exists():
+      shutil.copytree(self.programs, folder / 'cache' / 'xla')
+    return folder
+
+
+def experiments(
+  folder: Path, tasks: Sequence[str] = ('audioset', 'dcase')
+) -> list[Experiment]:
+  """The tiny experiments, with their data, each run unbroken once."""
+  data = {'audioset': folder / 'audioset', 'dcase': folder / 'fsd'}
+  synthetic_audioset.make(
+    str(data['audioset']), classes=5, train=90, unbalanced=0, evaluation=70
+  )
+  dcase_data.write_fsd(data['dcase'])
+  shipped = {'audioset': ('demo', TINY), 'dcase': ('dcase_l6', TINY_DCASE)}
+  found = []
+  for task in tasks:
+    config, fields = shipped[task]
+    fields = {'data_dir': data[task], **fields}
+    options = [f'--config=configs/{config}.py']
+    options += [f'--config.{k}={v}' for k, v in fields.items()]
+    one = Experiment(task, options, folder / f'xla-{task}')
+    run = one.fresh(folder / f'whole-{task}')
+    for _ in range(2):  # the first one compiles, the second is timed
+      started = time.monotonic()
+      ok(one.start(run))
+      one.seconds = time.monotonic() - started
+      one.whole = results(run)
+      if not one.programs.exists():
+        shutil.copytree(run / 'cache' / 'xla', one.programs)
+        one.fresh(run)
+    found.append(one)
+  return found
+
+
+def ok(process: subprocess.Popen) -> None:
+  """Waits for a run that must succeed."""
+  _, err = process.communicate()
+  assert process.returncode == 0, err
+
+
+def results(folder: Path) -> dict:
+  """What must not depend on interruptions."""
+  found = json.loads((folder / 'work' / 'results.json').read_text())
+  keys = ('metrics', 'per_class', 'evaluations', 'ensembles', 'skipped',
+          'best_step', 'n_examples', 'dataset_fingerprint')  # fmt: skip
+  return {key: found[key] for key in keys if key in found}
+
+
+def finished_stages(folder: Path) -> dict[str, tuple[int, int]]:
+  """The cache's whole stages: {name: (inode, time of the last change)}."""
+  return {
+    path.name: (path.stat().st_ino, path.stat().st_mtime_ns)
+    for path in (folder / 'cache').glob('[!.]*-*')
+  }
+
+
+def leftovers(folder: Path) -> list[str]:
+  """Unfinished files and folders."""
+  found = [*folder.glob('cache/.*'), *folder.glob('work/.*')]
+  found += folder.glob('work/**/*tmp*')
+  # A lock is held by a process, and means nothing without one.
+  return [str(p.relative_to(folder)) for p in found if p.suffix != '.lock'
+          and p.name != '.lock']  # fmt: skip
+
+
+def kill_at(
+  experiment: Experiment, folder: Path, moment: str, number: int, draw
+) -> str | None:
+  """Starts a run and kills it a little after a moment has come.
+
+  Returns:
+    What went wrong, '' if nothing, None if it ended before the moment.
+  """
+  before = finished_stages(folder)
+  process = experiment.start(folder)
+  pattern = MOMENTS[experiment.task].get(moment)
+  if moment == ANY:
+    time.sleep(draw.uniform(0, 1.2 * experiment.seconds))
+  else:
+    place = pattern.format(work='work', cache='cache')
+    while process.poll() is None and not any(folder.glob(place)):
+      time.sleep(0.002)
+    # In the middle of a checkpoint there is no time to lose.
+    if 'checkpoint' not in moment:
+      time.sleep(draw.uniform(0, 0.05 * experiment.seconds))
+  process.send_signal(number)
+  _, err = process.communicate()
+  if process.returncode == 0:
+    return None
+  expected = -9 if number == signal.SIGKILL else 128 + number
+  # Python itself dies of a signal that comes before ours is set up.
+  if process.returncode not in (expected, -number):
+    return f'exit status {process.returncode}: {err[-300:]}'
+  after = finished_stages(folder)
+  redone = [name for name in before if after.get(name) != before[name]]
+  return f'done again: {redone}' if redone else ''
+
+
+def killed(
+  found: list[Experiment], folder: Path, kills: int, seed: int
+) -> Iterator[tuple[str, str, str, str]]:
+  """Kills experiments again and again; yields (task, moment, signal, loss).
+
+  One experiment is killed at each of its moments in turn, twice at random, and
+  then finishes; after it the other task's, until all kills are done.
+  """
+  draw = random.Random(seed)
+  turn = 0
+  while kills:
+    experiment = found[turn % len(found)]
+    run = experiment.fresh(folder / f'killed-{turn}')
+    moments = [*MOMENTS[experiment.task]]
+    for _ in range(2):
+      moments.insert(draw.randrange(len(moments) + 1), ANY)
+    if kills < len(moments):
+      moments = [
+        moments[i] for i in sorted(draw.sample(range(len(moments)), kills))
+      ]
+    for moment in moments:
+      number = draw.choice((signal.SIGKILL, signal.SIGTERM))
+      loss = kill_at(experiment, run, moment, number, draw)
+      if loss is not None:
+        kills -= 1
+        yield experiment.task, moment, number.name, loss
+    yield experiment.task, 'the end', '', compare(experiment, run)
+    turn += 1
+
+
+def compare(experiment: Experiment, run: Path) -> str:
+  """Finishes a run; what differs from the unbroken one, or was done again."""
+  before = finished_stages(run)
+  process = experiment.start(run)
+  _, err = process.communicate()
+  if process.returncode:
+    return f'exit status {process.returncode}: {err[-300:]}'
+  found, after = results(run), finished_stages(run)
+  loss = [f'{k} differ' for k, v in experiment.whole.items() if found[k] != v]
+  loss += [f'{k} done again' for k in before if after[k] != before[k]]
+  return '; '.join(loss + [f'{name} is left' for name in leftovers(run)])
+
+
+# What a machine may do besides.
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
+  """A disk of its own for a folder, in memory; needs root.
+
+  Yields:
+    A function that gives it another size, in kB.
+  """
+  mount = ['mount', '-t', 'tmpfs', '-o', f'size={kilobytes}k', 'tmpfs']
+  folder.mkdir()
+  subprocess.run([*mount, folder], check=True)
+  try:
+    yield lambda size: subprocess.run(
+      ['mount', '-o', f'remount,size={size}k', folder], check=True
+    )
+  finally:
+    subprocess.run(['umount', '-l', folder], check=True)
+
+
+def complaint(process: subprocess.Popen) -> str:
+  """The one line of a run that must end with exit status 2."""
+  _, err = process.communicate()
+  lines = [x for x in err.splitlines() if not re.match(r'\d\d:\d\d:\d\d ', x)]
+  assert process.returncode == 2 and len(lines) == 1, err
+  assert lines[0].startswith('error: '), err
+  return lines[0]
+
+
+def disk_full(experiment: Experiment, folder: Path) -> str:
+  """Fills the disk before, during and after training; then there is room.
+
+  The work folder needs about 600 kB and the cache, unless it is whole, more.
+  """
+  run = experiment.fresh(folder / 'full')
+  shutil.rmtree(run)
+  said = []
+  with small_disk(run, 64) as resize:
+    (run / 'cache').mkdir()
+    for size in (64, 256, 400, 600, 800):
+      resize(size)
+      process = experiment.start(run)
+      line = complaint(process)
+      assert 'No space left' in line, line
+      said.append(f'{size} kB')
+    resize(1_000_000)
+    loss = compare(experiment, run)
+  assert not loss, loss
+  return f'full at {", ".join(said)}'
+
+
+def read_only(experiment: Experiment, folder: Path) -> str:
+  """A finished work folder and its cache, read-only; needs root."""
+  run = folder / f'whole-{experiment.task}'
+  subprocess.run(['mount', '--bind', run, run], check=True)
+  try:
+    subprocess.run(['mount', '-o', 'remount,ro,bind', run], check=True)
+    line = complaint(experiment.start(run))
+  finally:
+    subprocess.run(['umount', '-l', run], check=True)
+  assert 'Read-only file system' in line, line
+  assert results(run) == experiment.whole
+  return line
+
+
+def two_at_once(experiment: Experiment, folder: Path) -> str:
+  """A second run on a work folder names the first, which goes on."""
+  run = experiment.fresh(folder / 'twice')
+  first = experiment.start(run)
+  while not (run / 'work' / '.lock').exists():
+    time.sleep(0.01)
+  line = complaint(experiment.start(run))
+  assert f'in use by process {first.pid} on ' in line, line
+  loss = compare(experiment, run) if first.wait() else ''
+  assert not loss and results(run) == experiment.whole, loss
+  return line
+
+
+def torn_programs(experiment: Experiment, folder: Path) -> str:
+  """Compiled programs that were cut off in the middle are compiled again."""
+  run = experiment.fresh(folder / 'torn')
+  torn = [p for p in (run / 'cache' / 'xla').glob('*') if p.is_file()]
+  for path in torn:
+    os.truncate(path, path.stat().st_size // 2)
+  loss = compare(experiment, run)
+  assert not loss, loss
+  return f'{len(torn)} files cut'
+
+
+def main() -> int:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--kills', type=int, default=30)
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--workdir', type=Path, required=True)
+  options = parser.parse_args()
+  options.workdir.mkdir(parents=True)
+  found = experiments(options.workdir)
+  rows, lost = [('task', 'moment', 'signal', 'survived')], 0
+  for task, moment, number, loss in killed(
+    found, options.workdir, options.kills, options.seed
+  ):
+    lost += bool(loss)
+    rows.append((task, moment, number, loss or 'yes'))
+    print(*rows[-1], flush=True)
+  print(table(rows))
+  for check in (disk_full, read_only, two_at_once, torn_programs):
+    print(f'{check.__name__}: {check(found[0], options.workdir)}')
+  print(f'kills: {options.kills} · lost: {lost}')
+  return int(bool(lost))
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,51 @@
+"""Every bad input of `tests.bad_inputs`, and some damage by hypothesis."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import bad_inputs, fuzz
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize('kind', bad_inputs.KINDS, ids=lambda k: k.__name__)
+def test_bad_inputs_are_refused_or_skipped(kind, tmp_path):
+  counts, wrong = bad_inputs.try_all(kind(tmp_path))
+  assert wrong == []
+  assert sum(counts.values()) >= 20
+
+
+@pytest.mark.parametrize('options', [
+  ('--config=configs/nothing.py',),
+  ('--config=configs/audioset_level3.py', '--config.modle.dropout=0.1'),
+  ('--config=configs/dcase_l6.py', '--config.extractor.wdith=1'),
+  ('--config=configs/audioset_level3.py', '--config.batch_size=many'),
+  ('--config=configs/audioset_level3.py', '--config.model.dropout=1.5'),
+])  # fmt: skip
+def test_the_command_says_one_line_and_ends_with_2(tmp_path, options):
+  command = [sys.executable, '-m', 'aec_jax.main', *options]
+  found = subprocess.run(
+    [*command, f'--workdir={tmp_path / "run"}'],
+    cwd=ROOT, capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert found.returncode == 2 and found.stdout == ''
+  assert re.fullmatch(r'error: [^\n]+\n', found.stderr)
+  assert list(tmp_path.iterdir()) == []
+  if 'modle' in options[-1]:
+    assert '"model"' in found.stderr
+
+
+def test_fuzzed_files(tmp_path):
+  for check, good in fuzz.good_files(tmp_path).values():
+    fuzz.try_one(check, good, tmp_path / 'fuzzed', 20, seed=0)
+
+
+def test_a_fuzzed_bundle(tmp_path, audioset_run):
+  folder = tmp_path / 'bundle'
+  shutil.copytree(audioset_run[2] / 'bundle', folder)
+  fuzz.try_one(*fuzz.with_bundle(folder), tmp_path / 'fuzzed', 30, seed=0)

@@ -1,0 +1,331 @@
+"""What a result is a function of, and what it is not."""
+
+import csv
+import os
+import shutil
+
+import dcase_data
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from aec_jax import (
+  audioset,
+  cache,
+  claim,
+  clip_features,
+  dcase,
+  embed,
+  experiment,
+  finetune,
+)
+from aec_jax.datasets import audioset_tfrecord
+from aec_jax.input.plan import Groups, Plan
+from configs import audioset_level13
+
+# Which stages depend on a field, or on all of a section; 'claim' is the
+# training and its scores, in a work folder that another value is refused in.
+_CLAIM = {'claim'}
+_TUNED = {'extractor', 'embeddings', 'claim'}
+_NOTHING = set()
+DCASE = {
+    'name': _CLAIM, 'data_dir': _NOTHING, 'dataset': _TUNED,
+    'on_bad': {'clips', 'shifted', 'extractor', 'embeddings'},
+    'on_diverged': _NOTHING,
+    'classes': {'clips', 'shifted', 'extractor', 'embeddings', 'claim'},
+    'seed': {'shifted', 'extractor', 'embeddings', 'claim'},
+    'synthetic': _CLAIM, 'extractors': _TUNED, 'extractor': _TUNED,
+    'extractor.examples_on': _NOTHING, 'extractor.checkpoint_every': _NOTHING,
+    'extractor.steps_per_dispatch': _NOTHING, 'segments': _CLAIM,
+    'pitch_to': {'shifted', 'embeddings', 'claim'}, 'mixup_alpha': _CLAIM,
+    'folds': _CLAIM, 'model': _CLAIM, 'loss': _CLAIM, 'metric': _CLAIM,
+    'sampling': _CLAIM, 'batch_size': _CLAIM, 'max_steps': _NOTHING,
+    'eval_every': _CLAIM, 'patience': _NOTHING, 'average': _CLAIM,
+    'optimizer': _CLAIM, 'steps_per_dispatch': _NOTHING,
+    'checkpoint_every': _NOTHING, 'expected': _NOTHING,
+}  # fmt: skip
+AUDIOSET = {
+    'name': _CLAIM, 'data_dir': _NOTHING, 'train_splits': {'pack', 'claim'},
+    'eval_splits': {'pack', 'claim'}, 'damaged': {'pack'}, 'seed': _CLAIM,
+    'model': _CLAIM, 'loss': _CLAIM, 'metric': _CLAIM, 'batch_size': _CLAIM,
+    'sampling': _CLAIM, 'mixup_alpha': _CLAIM, 'max_steps': _NOTHING,
+    'eval_every': _CLAIM, 'patience': _NOTHING, 'optimizer': _CLAIM,
+    'average': _CLAIM, 'examples_on': _NOTHING, 'checkpoint_every': _NOTHING,
+    'steps_per_dispatch': _NOTHING, 'expected': _NOTHING,
+}  # fmt: skip
+
+
+def leaves(config, prefix=''):
+  """{'model.dropout': 0.4, …}."""
+  found = {}
+  for name, value in config.items():
+    if isinstance(value, ConfigDict):
+      found |= leaves(value, f'{prefix}{name}.')
+    else:
+      found[prefix + name] = value
+  return found
+
+
+def expected(table, field):
+  """The entry of the field, or of the section that it is in."""
+  while field not in table:
+    field = field.rpartition('.')[0]
+    assert field, 'a field that the table does not have'
+  return table[field]
+
+
+def another(value):
+  """A value of the same type."""
+  if isinstance(value, bool):
+    return not value
+  if isinstance(value, tuple):
+    return value + value[-1:]
+  return value + ('x' if isinstance(value, str) else 1)
+
+
+def claimed(before, after):
+  """{'claim'} where a work folder of the one config refuses the other."""
+  return _CLAIM if claim._changes(before.to_dict(), after.to_dict()) else set()
+
+
+# The clips' stages. What is slow is not built: only names count here.
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+  """{kind: folders of the stages that were asked for}."""
+  found, real = {}, cache.stage
+
+  def stage(cache_dir, name, depends, build):
+    kind = name.split('-')[0]
+    if kind in ('clips', 'shifted'):
+      folder = real(cache_dir, name, depends, build)
+    else:
+      folder = cache_dir / f'{name}-{cache.digest(depends)}'
+      folder.mkdir(exist_ok=True)
+      np.save(folder / 'embeddings.npy', np.zeros((1, 128), np.float32))
+    found.setdefault(kind, set()).add(folder.name)
+    return folder
+
+  monkeypatch.setattr(cache, 'stage', stage)
+  monkeypatch.setattr(embed, 'load_variables', lambda folder: {})
+  monkeypatch.setitem(
+    clip_features.DATASETS, 'other', clip_features.DATASETS['fsdkaggle2018']
+  )
+  return found
+
+
+def stages_of(config, cache_dir, found):
+  """{kind: names of the stages} that an experiment would build."""
+  found.clear()
+  clips = clip_features.list_clips(config, cache_dir)
+  prepared = clip_features.prepare(config, clips, cache_dir)
+  shifted = clip_features.pitch_shifted(
+    config, clips, prepared, config.pitch_to, cache_dir
+  )
+  for job, _ in dcase.extractor_jobs(config, prepared):
+    folder = finetune.extractor(config, prepared, job, cache_dir)
+    for some in (prepared, shifted):
+      embed.embed(config, some, folder, cache_dir)
+  return dict(found)
+
+
+def changed(before, after):
+  return {kind for kind in before if before[kind] != after[kind]}
+
+
+@pytest.fixture
+def recordings(tmp_path):
+  """A data set without the bad files of `write_fsd`."""
+  root = dcase_data.write_fsd(tmp_path / 'fsd', train=9, test=3)
+  (root / 'audio_train' / 'void.wav').unlink()
+  for part in ('train', 'test'):
+    folder = root / f'audio_{part}'
+    shutil.copy(folder / f'{part}000.wav', folder / f'{part}003.wav')
+  path = root / 'train.csv'
+  path.write_text(path.read_text().replace('void.wav,low,0\r\n', ''))
+  os.remove(root / 'audio_test' / 'test003.wav')
+  return root
+
+
+def test_each_field_changes_the_stages_that_depend_on_it(
+  recordings, recorded, tmp_path
+):
+  def made(**fields):
+    return dcase_data.tiny_config('dcase_l6', recordings, **fields)
+
+  weights, other = tmp_path / 'weights.npz', tmp_path / 'other'
+  weights.write_bytes(b'weights')
+  shutil.copytree(recordings, other)  # with the files' times
+  special = {
+    'task': None,
+    'data_dir': str(other),
+    'dataset': 'other',
+    'on_bad': 'error',
+    'classes': ('mid', 'low', 'high'),
+    'extractors': ('balanced_last', 'original'),
+    'extractor.init': str(weights),
+    'sampling': 'unbalanced',
+  }
+  before = made()
+  folder = tmp_path / 'cache'
+  stages = stages_of(before, folder, recorded)
+  assert set(stages) == {'clips', 'shifted', 'extractor', 'embeddings'}
+  fields = leaves(before)
+  assert len(fields) > 50
+  for field, value in fields.items():
+    new = special.get(field, another(value))
+    if new is None:
+      continue
+    after = made(**{field: new})
+    found = changed(stages, stages_of(after, folder, recorded))
+    found |= claimed(before, after)
+    assert found == expected(DCASE, field), field
+
+
+def test_each_changed_file_changes_the_stages_that_depend_on_it(
+  recordings, recorded, tmp_path
+):
+  weights = tmp_path / 'weights.npz'
+  weights.write_bytes(b'weights')
+  fields = {'extractor.init': str(weights)}
+  config = dcase_data.tiny_config('dcase_l6', recordings, **fields)
+  folder = tmp_path / 'cache'
+
+  def stages_after(change):
+    change()
+    return stages_of(config, folder, recorded)
+
+  before = stages_after(lambda: None)
+  assert changed(before, stages_after(lambda: None)) == set()
+  new = stages_after(lambda: weights.write_bytes(b'Weights'))
+  assert changed(before, new) == {'extractor', 'embeddings'}
+  all_of_them = {'clips', 'shifted', 'extractor', 'embeddings'}
+  path = recordings / 'audio_train' / 'train004.wav'
+  last = stages_after(lambda: path.write_bytes(path.read_bytes() + bytes(2)))
+  assert changed(new, last) == all_of_them
+  listing = recordings / 'train.csv'
+  with open(listing, newline='') as file:
+    rows = list(csv.reader(file))
+  rows[1][2] = str(1 - int(rows[1][2]))
+  with open(listing, 'w', newline='') as file:
+    csv.writer(file).writerows(rows)
+  assert changed(last, stages_after(lambda: None)) == all_of_them
+  (recordings / 'README').write_text('not an input')
+  again = stages_after(lambda: None)
+  assert changed(again, stages_after(lambda: None)) == set()
+
+
+# AudioSet's.
+
+
+def audioset_config(data_dir, **fields):
+  config = audioset_level13.get_config()
+  config.update_from_flattened_dict(
+    {
+      'data_dir': str(data_dir),
+      'train_splits': ('bal_train',),
+      'batch_size': 8,
+      'max_steps': 6,
+      'eval_every': 3,
+      'checkpoint_every': 3,
+      'model.hidden': (8, 8, 8),
+      'model.dtype': 'float32',
+      **fields,
+    }
+  )
+  return config
+
+
+def packs_of(config, folder):
+  """{'pack': names of the packed splits}, and their fingerprints."""
+  found = set()
+
+  def stage(cache_dir, name, depends, build, real=cache.stage):
+    packed = real(cache_dir, name, depends, build)
+    found.add(packed.name)
+    return packed
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(cache, 'stage', stage)
+    parts = audioset.load_splits(config, config.train_splits, folder)
+    parts += audioset.load_splits(config, config.eval_splits, folder)
+  return {'pack': found}, [part.fingerprint() for part in parts]
+
+
+def test_each_field_of_audioset_changes_what_depends_on_it(
+  audioset_dir, tmp_path
+):
+  shutil.copytree(audioset_dir, tmp_path / 'other')
+  special = {
+    'task': None,
+    'data_dir': str(tmp_path / 'other'),
+    'train_splits': ('unbal_train',),
+    'eval_splits': ('unbal_train',),
+    'damaged': 'skip',
+    'sampling': 'unbalanced',
+  }
+  before = audioset_config(audioset_dir)
+  packs, _ = packs_of(before, tmp_path / 'cache')
+  for field, value in leaves(before).items():
+    new = special.get(field, another(value))
+    if new is None:
+      continue
+    after = audioset_config(audioset_dir, **{field: new})
+    found = changed(packs, packs_of(after, tmp_path / 'cache')[0])
+    found |= claimed(before, after)
+    assert found == expected(AUDIOSET, field), field
+
+
+def test_a_changed_record_file_changes_its_split_alone(audioset_dir, tmp_path):
+  shutil.copytree(audioset_dir, tmp_path / 'data')
+  config = audioset_config(tmp_path / 'data')
+  packs, before = packs_of(config, tmp_path / 'cache')
+  paths = audioset_tfrecord.list_files(str(tmp_path / 'data'), 'bal_train')
+  os.utime(paths[0])  # looked at again, and found to be the same
+  touched, after = packs_of(config, tmp_path / 'cache')
+  assert len(packs['pack'] & touched['pack']) == 1
+  assert after == before
+  shutil.copy(paths[1], paths[0])
+  other, after = packs_of(config, tmp_path / 'cache')
+  assert len(touched['pack'] & other['pack']) == 1
+  assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_the_cache_cold_or_warm_gives_the_same_bits(audioset_dir, tmp_path):
+  config = audioset_config(audioset_dir)
+  found = []
+  for run, folder in (('a', 'one'), ('b', 'one'), ('c', 'two')):
+    results = experiment.run(config, tmp_path / run, tmp_path / folder)
+    with np.load(tmp_path / run / 'predictions.npz') as file:
+      found.append((results['evaluations'], file['probabilities'].tobytes()))
+  assert found[0] == found[1] == found[2]
+
+
+def test_the_number_of_data_threads_changes_no_bit(
+  recordings, audioset_dir, tmp_path, monkeypatch
+):
+  def found_with(count):
+    # Readers take a thread a core.
+    monkeypatch.setattr(os, 'cpu_count', lambda: count)
+    folder = tmp_path / f'{count}'
+    config = dcase_data.tiny_config('dcase_l6', recordings)
+    clips = clip_features.list_clips(config, folder)
+    prepared = clip_features.prepare(config, clips, folder)
+    shifted = clip_features.pitch_shifted(config, clips, prepared, 5, folder)
+    (packed,) = audioset.load_splits(
+      audioset_config(audioset_dir), ('unbal_train',), folder
+    )
+    plan = Plan(Groups.of_all(50), 16, seed=3, mixup_alpha=0.3)
+    dataset = plan.dataset([(0, 3), (3, 5), (5, 9)])
+    options = type(dataset.options())()
+    options.threading.private_threadpool_size = count
+    plans = list(dataset.with_options(options).as_numpy_iterator())
+    return [
+      prepared.fingerprint,
+      shifted.fingerprint,
+      packed.fingerprint(),
+      [{k: v.tolist() for k, v in plan.items()} for plan in plans],
+    ]
+
+  assert found_with(1) == found_with(2)
