@@ -28,7 +28,8 @@ def dcase_run(tmp_path_factory):
   Its members take pieces of one and of two segments.
   """
   root = tmp_path_factory.mktemp('dcase')
-  config, results = bundle_data.dcase_run(root, segments=(1, 2))
+  fields = {'segments': (1, 2), 'model.levels': (1,)}
+  config, results = bundle_data.dcase_run(root, **fields)
   return config, results, root / 'dcase_l6'
 
 
