@@ -44,7 +44,7 @@ def dcase_run(root, name='dcase_l6', data_dir=None, **fields):
     'extractors': ('balanced_first', 'unbalanced_last'),
     'pitch_to': 0,
     'max_steps': 2,
-    'model.hidden': (8,),
+    'model.hidden': (8, 8, 8),
     **fields,
   }
   config = dcase_data.tiny_config(name, data_dir, **tiny)

@@ -28,8 +28,7 @@ def dcase_run(tmp_path_factory):
   Its members take pieces of one and of two segments.
   """
   root = tmp_path_factory.mktemp('dcase')
-  fields = {'segments': (1, 2), 'model.levels': (1,)}
-  config, results = bundle_data.dcase_run(root, **fields)
+  config, results = bundle_data.dcase_run(root, segments=(1, 2))
   return config, results, root / 'dcase_l6'
 
 

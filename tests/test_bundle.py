@@ -50,7 +50,7 @@ def test_it_predicts_what_the_experiment_scored(dcase_run):
 @pytest.mark.parametrize(
   ('name', 'fields'),
   [
-    ('dcase_lstm', {'segments': (0,)}),
+    ('dcase_lstm', {'model.hidden': (8,), 'segments': (0,)}),
     ('dcase_baseline', {'extractors': ('original',)}),
   ],
 )
