@@ -1,0 +1,226 @@
+"""Training steps of 3-level attention and the LSTM beside Keras and PyTorch.
+
+  KERAS_BACKEND=tensorflow python -m launch.benchmarks.classifiers
+
+Needs `pip install torch keras`; about five minutes on two cores. Steps of 500
+examples (10, 128), 527 classes, hidden layers of 600, Adam. Ours takes its
+batches from the balanced plan over 22,160 packed examples, planning, gathering
+and decoding included. The peers are given one batch of floats that is there
+already, and no masks.
+
+First the limit: the floating-point operations of a step's matrix products over
+the rate of large products, of the same precision, measured in the same run.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import flax
+import jax
+import numpy as np
+import torch
+
+from aec_jax import models
+from aec_jax.console import table
+from aec_jax.datasets.examples import Examples
+from aec_jax.input.plan import Groups, Plan
+from aec_jax.train import AXIS, Trainer
+from configs import audioset, audioset_level123, audioset_lstm
+from launch.benchmarks import timing
+
+CONFIGS = {
+  'attention': audioset_level123.get_config(),
+  'lstm': audioset_lstm.get_config(),
+}
+BATCH, SEGMENTS, CLASSES = 500, 10, 527
+UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
+# Steps of one turn. Ours are those of one dispatch.
+OURS, THEIRS = audioset.get_config().steps_per_dispatch, 3
+
+
+def synthetic_examples(count: int = 22_160, seed: int = 0) -> Examples:
+  """Packed examples of the balanced set's size, two labels each."""
+  rng = np.random.default_rng(seed)
+  embeddings = rng.integers(0, 256, (count, SEGMENTS, 128), np.uint8)
+  labels = np.arange(2 * count, dtype=np.int16).reshape(-1, 2) % CLASSES
+  return Examples(
+    embeddings=embeddings,
+    n_segments=np.full(count, SEGMENTS, np.uint8),
+    label_ids=np.sort(labels).ravel(),
+    label_offsets=2 * np.arange(count + 1),
+    ids=np.arange(count).astype('S'),
+    classes=tuple(map(str, range(CLASSES))),
+  )
+
+
+def ours(config, examples: Examples):
+  """(a turn's steps, the parameters) of an experiment as its config says."""
+  plan = Plan(
+    Groups.of_classes(*examples.class_members()), BATCH, config.seed
+  )
+  model = models.classifier(config.model, CLASSES, AXIS)
+  trainer = Trainer(config, model, examples, plan)
+  state = trainer.create_state()
+  params = state.params
+
+  def turn():
+    nonlocal state
+    start = int(state.step)
+    for steps in plan.dataset([(start, start + OURS)]).as_numpy_iterator():
+      steps = jax.tree.map(lambda x: x[None], steps)  # one device
+      state, losses = trainer.steps(state, trainer.resident, steps)
+      losses.block_until_ready()
+
+  return turn, jax.tree.map(np.shape, params)
+
+
+def gflop(shapes: dict) -> float:
+  """Of the matrix products of one example's step.
+
+  Forward, gradient of the kernel and, past the first layer, of the input.
+  """
+  total = 0
+  for path, shape in flax.traverse_util.flatten_dict(shapes).items():
+    if len(shape) == 2:
+      rows = 1 if path[0] == 'output' else SEGMENTS
+      products = 2 if path[0] in ('hidden1', 'input') else 3
+      total += products * rows * 2 * np.prod(shape)
+  return total * 1e-9
+
+
+def torch_peer(name: str, precision: str, compiled: bool):
+  """PyTorch's layers, statement for statement what `name` is here."""
+  from torch import nn
+
+  class Hidden(nn.Module):
+    def __init__(self, size):
+      super().__init__()
+      self.dense, self.norm = nn.Linear(size, UNITS), nn.BatchNorm1d(UNITS)
+      self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, x):  # (row, unit)
+      return self.dropout(torch.relu(self.norm(self.dense(x))))
+
+  class Attention(nn.Module):
+    def __init__(self):
+      super().__init__()
+      sizes = (128, UNITS, UNITS)
+      self.hidden = nn.ModuleList(Hidden(size) for size in sizes)
+      self.fv = nn.ModuleList(nn.Linear(UNITS, 2 * CLASSES) for _ in sizes)
+      self.output = nn.Linear(len(sizes) * CLASSES, CLASSES)
+
+    def forward(self, x):  # (example, segment, feature)
+      pooled, shape = [], x.shape[:2]
+      x = x.flatten(0, 1)
+      for hidden, dense in zip(self.hidden, self.fv, strict=True):
+        x = hidden(x)
+        f, v = dense(x).unflatten(0, shape).chunk(2, -1)
+        pooled.append((v.softmax(1) * f.relu()).sum(1))
+      return self.output(torch.cat(pooled, -1))
+
+  class LSTM(nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.lstm = nn.LSTM(128, UNITS, batch_first=True)
+      self.norm, self.dropout = nn.BatchNorm1d(UNITS), nn.Dropout(DROPOUT)
+      self.output = nn.Linear(UNITS, CLASSES)
+
+    def forward(self, x):
+      x = self.lstm(x)[0][:, -1]
+      return self.output(self.dropout(self.norm(x)))
+
+  module = {'attention': Attention, 'lstm': LSTM}[name]()
+  apply = torch.compile(module) if compiled else module
+  optimizer = torch.optim.Adam(module.parameters(), RATE)
+  x, targets = map(torch.from_numpy, batch())
+
+  def turn():
+    for _ in range(THEIRS):
+      optimizer.zero_grad()
+      with torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16'):
+        logits = apply(x)
+      loss = nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), targets
+      )
+      loss.backward()
+      optimizer.step()
+
+  return turn
+
+
+def keras_peer(name: str, compiled: bool):
+  """Keras's layers, compiled by XLA or run as a TensorFlow graph."""
+  import keras
+  from keras import layers, ops
+
+  x = start = keras.Input((SEGMENTS, 128))
+  if name == 'lstm':
+    x = layers.LSTM(UNITS, unroll=True)(x)
+    x = layers.Dropout(DROPOUT)(layers.BatchNormalization()(x))
+  else:
+    pooled = []
+    for _ in range(3):
+      x = layers.BatchNormalization()(layers.Dense(UNITS)(x))
+      x = layers.Dropout(DROPOUT)(layers.ReLU()(x))
+      f, v = ops.split(layers.Dense(2 * CLASSES)(x), 2, -1)
+      pooled.append(ops.sum(ops.softmax(v, 1) * ops.relu(f), 1))
+    x = layers.Concatenate()(pooled)
+  model = keras.Model(start, layers.Dense(CLASSES)(x))
+  model.compile(
+    keras.optimizers.Adam(RATE),
+    keras.losses.BinaryCrossentropy(from_logits=True),
+    jit_compile=compiled,
+  )
+  x, targets = map(keras.ops.convert_to_tensor, batch())
+
+  def turn():
+    for _ in range(THEIRS):
+      model.train_on_batch(x, targets)
+
+  return turn
+
+
+def batch() -> tuple[np.ndarray, np.ndarray]:
+  """Embeddings (500, 10, 128) and targets (500, 527), float32."""
+  rng = np.random.default_rng(0)
+  x = rng.uniform(-2, 2, (BATCH, SEGMENTS, 128)).astype(np.float32)
+  return x, (rng.random((BATCH, CLASSES)) < 0.004).astype(np.float32)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--runs', type=int, default=5)
+  args = parser.parse_args()
+  rates = timing.matrix_rates(args.runs)
+  print(f'Medians of {args.runs} interleaved runs on {timing.hardware()}.')
+  print('GFLOP/s of large products:', rates)
+  examples = synthetic_examples()
+  for name, config in CONFIGS.items():
+    turns = {}
+    for precision in ('bfloat16', 'float32'):
+      config.model.dtype = precision
+      turns[f'aec_jax {precision}'], shapes = ours(config, examples)
+    for compiled in (False, True):
+      kind = 'XLA' if compiled else 'graph'
+      turns[f'Keras float32, {kind}'] = keras_peer(name, compiled)
+      kind = 'compiled' if compiled else 'eager'
+      for precision in ('float32', 'bfloat16'):
+        turns[f'PyTorch {precision}, {kind}'] = torch_peer(
+          name, precision, compiled
+        )
+    taken = timing.interleaved(turns, args.runs)
+    rows = [(name, 'examples/s', 'limit', 'of it')]
+    for row, seconds in taken.items():
+      steps = OURS if row.startswith('aec_jax') else THEIRS
+      speed = steps * BATCH / seconds.wall
+      precision = 'bfloat16' if 'bfloat16' in row else 'float32'
+      limit = rates[precision] / gflop(shapes)
+      rows.append((row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}'))
+    print('\n' + table(rows), flush=True)
+
+
+if __name__ == '__main__':
+  main()
