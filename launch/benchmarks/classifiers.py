@@ -8,6 +8,9 @@ batches from the balanced plan over 22,160 packed examples, planning, gathering
 and decoding included. The peers are given one batch of floats that is there
 already, and no masks.
 
+Then the 20 members of `dcase_l6`, trained as one program, beside 20 runs one
+after another: one member's steps, twenty times.
+
 First the limit: the floating-point operations of a step's matrix products over
 the rate of large products, of the same precision, measured in the same run.
 """
@@ -23,12 +26,14 @@ import jax
 import numpy as np
 import torch
 
-from aec_jax import models
+from aec_jax import dcase, models
 from aec_jax.console import table
 from aec_jax.datasets.examples import Examples
+from aec_jax.ensemble import Ensemble, Features, Member
+from aec_jax.input import pieces
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.train import AXIS, Trainer
-from configs import audioset, audioset_level123, audioset_lstm
+from aec_jax.train import AXIS, Trainer, replicate
+from configs import audioset, audioset_level123, audioset_lstm, dcase_l6
 from launch.benchmarks import timing
 
 CONFIGS = {
@@ -37,6 +42,7 @@ CONFIGS = {
 }
 BATCH, SEGMENTS, CLASSES = 500, 10, 527
 UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
+MEMBERS = 20  # 4 extractors × 5 folds
 # Steps of one turn. Ours are those of one dispatch.
 OURS, THEIRS = audioset.get_config().steps_per_dispatch, 3
 
@@ -58,13 +64,11 @@ def synthetic_examples(count: int = 22_160, seed: int = 0) -> Examples:
 
 def ours(config, examples: Examples):
   """(a turn's steps, the parameters) of an experiment as its config says."""
-  plan = Plan(
-    Groups.of_classes(*examples.class_members()), BATCH, config.seed
-  )
+  plan = Plan(Groups.of_classes(*examples.class_members()), BATCH, config.seed)
   model = models.classifier(config.model, CLASSES, AXIS)
   trainer = Trainer(config, model, examples, plan)
-  state = trainer.create_state()
-  params = state.params
+  state = replicate(trainer.create_state())
+  shapes = jax.tree.map(np.shape, state.params)
 
   def turn():
     nonlocal state
@@ -74,7 +78,7 @@ def ours(config, examples: Examples):
       state, losses = trainer.steps(state, trainer.resident, steps)
       losses.block_until_ready()
 
-  return turn, jax.tree.map(np.shape, params)
+  return turn, shapes
 
 
 def gflop(shapes: dict) -> float:
@@ -183,6 +187,61 @@ def keras_peer(name: str, compiled: bool):
   return turn
 
 
+def ensemble(config, members: int):
+  """A turn's steps of so many members, on 2,000 clips of random embeddings."""
+  rng = np.random.default_rng(0)
+  clips, classes, extractors = 2_000, 41, 4
+  cut = pieces.cut(np.cumsum([0, *rng.integers(1, 15, clips)]), 6)
+  everything = np.arange(clips)
+  features = Features(
+    rng.standard_normal((extractors, cut.segments.max() + 1, 128), np.float32),
+    cut,
+    everything.astype('S'),
+    (everything % classes).astype(np.int16),
+    classes,
+  )
+  trainer = Ensemble(
+    config,
+    features,
+    [
+      Member(str(m), m % extractors, everything, everything, everything)
+      for m in range(members)
+    ],
+  )
+  state = replicate(trainer.create_state())
+  shape = 1, THEIRS, members, config.batch_size  # one device
+  plan = {'first': rng.integers(0, len(cut), shape, np.int32)}
+
+  def turn():
+    nonlocal state
+    state, losses = trainer.steps(state, trainer.resident, plan)
+    losses.block_until_ready()
+
+  return turn
+
+
+def time_ensembles(runs: int) -> str:
+  """Both sizes of `dcase_l6`: FSDKaggle2018's, and of the synthetic set."""
+  rows = [(f'{MEMBERS} members, s a step', 'one program', 'in turn', 'ratio')]
+  for data_dir in ('FSDKaggle2018', ''):
+    config = dcase_l6.get_config()
+    config.data_dir = data_dir
+    config = dcase.resolve(config)
+    taken = timing.interleaved(
+      {count: ensemble(config, count) for count in (MEMBERS, 1)}, runs
+    )
+    together, one = (taken[count].wall / THEIRS for count in (MEMBERS, 1))
+    rows.append(
+      (
+        f'hidden {config.model.hidden}, batch {config.batch_size}',
+        f'{together:.3f}',
+        f'{MEMBERS * one:.3f}',
+        f'{MEMBERS * one / together:.2f}',
+      )
+    )
+  return table(rows)
+
+
 def batch() -> tuple[np.ndarray, np.ndarray]:
   """Embeddings (500, 10, 128) and targets (500, 527), float32."""
   rng = np.random.default_rng(0)
@@ -218,8 +277,11 @@ def main():
       speed = steps * BATCH / seconds.wall
       precision = 'bfloat16' if 'bfloat16' in row else 'float32'
       limit = rates[precision] / gflop(shapes)
-      rows.append((row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}'))
+      rows.append(
+        (row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}')
+      )
     print('\n' + table(rows), flush=True)
+  print('\n' + time_ensembles(args.runs))
 
 
 if __name__ == '__main__':

@@ -104,9 +104,7 @@ def time_preparation(data: str, folder: Path, runs: int) -> str:
   order = np.random.default_rng(0).permutation(training)
   listed = listed.select(np.sort(order[:TAKEN]))
   prepared = clip_features.prepare(config, listed, folder)
-  of, semitones = pieces.shifts(
-    prepared.labels, COPIES_OF_A_CLASS, config.seed
-  )
+  of, semitones = pieces.shifts(prepared.labels, COPIES_OF_A_CLASS, config.seed)
   jobs = {'prepare': [(p, 0) for p in listed.paths]}
   jobs['pitch-shift'] = list(zip(listed.paths[of], semitones, strict=True))
   fresh = (folder / str(i) for i in itertools.count())
