@@ -17,6 +17,7 @@ the rate of large products, of the same precision, measured in the same run.
 
 import argparse
 import os
+from functools import partial
 
 os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -44,7 +45,7 @@ BATCH, SEGMENTS, CLASSES = 500, 10, 527
 UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
 MEMBERS = 20  # 4 extractors × 5 folds
 # Steps of one turn. Ours are those of one dispatch.
-OURS, THEIRS = audioset.get_config().steps_per_dispatch, 3
+OURS, THEIRS = audioset.get_config().steps_per_dispatch, 2
 
 
 def synthetic_examples(count: int = 22_160, seed: int = 0) -> Examples:
@@ -249,39 +250,54 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
   return x, (rng.random((BATCH, CLASSES)) < 0.004).astype(np.float32)
 
 
+def peers(name: str) -> dict:
+  """{row: a turn's steps} of the peers."""
+  turns = {}
+  for compiled in (False, True):
+    kind = 'XLA' if compiled else 'graph'
+    turns[f'Keras float32, {kind}'] = keras_peer(name, compiled)
+    kind = 'compiled' if compiled else 'eager'
+    for precision in ('float32', 'bfloat16'):
+      turns[f'PyTorch {precision}, {kind}'] = torch_peer(
+        name, precision, compiled
+      )
+  return turns
+
+
+def time_steps(name: str, runs: int) -> str:
+  """The table of a model of `CONFIGS`."""
+  config, examples, turns = CONFIGS[name], synthetic_examples(), {}
+  for precision in ('bfloat16', 'float32'):
+    config.model.dtype = precision
+    turns[f'aec_jax {precision}'], shapes = ours(config, examples)
+  taken = timing.interleaved(turns | peers(name), runs)
+  rates = timing.matrix_rates(runs)
+  print('\nGFLOP/s of large products:', rates)
+  rows = [(name, 'examples/s', 'limit', 'of it')]
+  for row, seconds in taken.items():
+    steps = OURS if row.startswith('aec_jax') else THEIRS
+    speed = steps * BATCH / seconds.wall
+    limit = rates['bfloat16' if 'bfloat16' in row else 'float32']
+    limit /= gflop(shapes)
+    rows.append((row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}'))
+  return table(rows)
+
+
+TABLES = {
+  'attention': partial(time_steps, 'attention'),
+  'lstm': partial(time_steps, 'lstm'),
+  'ensemble': time_ensembles,
+}
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--tables', default=','.join(TABLES))
   parser.add_argument('--runs', type=int, default=5)
   args = parser.parse_args()
-  rates = timing.matrix_rates(args.runs)
   print(f'Medians of {args.runs} interleaved runs on {timing.hardware()}.')
-  print('GFLOP/s of large products:', rates)
-  examples = synthetic_examples()
-  for name, config in CONFIGS.items():
-    turns = {}
-    for precision in ('bfloat16', 'float32'):
-      config.model.dtype = precision
-      turns[f'aec_jax {precision}'], shapes = ours(config, examples)
-    for compiled in (False, True):
-      kind = 'XLA' if compiled else 'graph'
-      turns[f'Keras float32, {kind}'] = keras_peer(name, compiled)
-      kind = 'compiled' if compiled else 'eager'
-      for precision in ('float32', 'bfloat16'):
-        turns[f'PyTorch {precision}, {kind}'] = torch_peer(
-          name, precision, compiled
-        )
-    taken = timing.interleaved(turns, args.runs)
-    rows = [(name, 'examples/s', 'limit', 'of it')]
-    for row, seconds in taken.items():
-      steps = OURS if row.startswith('aec_jax') else THEIRS
-      speed = steps * BATCH / seconds.wall
-      precision = 'bfloat16' if 'bfloat16' in row else 'float32'
-      limit = rates[precision] / gflop(shapes)
-      rows.append(
-        (row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}')
-      )
-    print('\n' + table(rows), flush=True)
-  print('\n' + time_ensembles(args.runs))
+  for name in args.tables.split(','):
+    print(TABLES[name](args.runs), flush=True)
 
 
 if __name__ == '__main__':

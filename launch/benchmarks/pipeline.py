@@ -33,7 +33,7 @@ from aec_jax.models import convert
 from configs import dcase_l6
 from launch.benchmarks import audio, timing, torch_vggish
 
-FILES, SECONDS, RATE = 32, 10, 44_100
+FILES, SECONDS, RATE = 16, 10, 44_100
 # Of FSDKaggle2018: its training clips, and the copies that make 600 a class.
 CLIPS, COPIES = 9_473, 15_127
 TAKEN, COPIES_OF_A_CLASS = 64, 16

@@ -37,7 +37,7 @@ def interleaved(
   }
 
 
-def matrix_rates(runs: int = 5, size: int = 2048) -> dict[str, float]:
+def matrix_rates(runs: int = 5, size: int = 2048) -> dict[str, int]:
   """What large products with float32 sums reach, in GFLOP/s by precision."""
   import jax
   import jax.numpy as jnp
@@ -50,7 +50,7 @@ def matrix_rates(runs: int = 5, size: int = 2048) -> dict[str, float]:
 
   dtypes = ('float32', 'bfloat16')
   taken = interleaved({dtype: multiply(dtype) for dtype in dtypes}, runs)
-  return {d: 2e-9 * size**3 / s.wall for d, s in taken.items()}
+  return {d: round(2e-9 * size**3 / s.wall) for d, s in taken.items()}
 
 
 def hardware() -> str:
