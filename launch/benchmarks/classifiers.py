@@ -1,18 +1,17 @@
 """Training steps of 3-level attention and the LSTM beside Keras and PyTorch.
 
-  KERAS_BACKEND=tensorflow python -m launch.benchmarks.classifiers
+  python -m launch.benchmarks.classifiers [--tables=attention,lstm,ensemble]
 
-Needs `pip install torch keras`; about five minutes on two cores. Steps of 500
-examples (10, 128), 527 classes, hidden layers of 600, Adam. Ours takes its
-batches from the balanced plan over 22,160 packed examples, planning, gathering
-and decoding included. The peers are given one batch of floats that is there
-already, and no masks.
+Needs `pip install torch keras`, PyTorch without Triton, which crashes beside
+TensorFlow; about six minutes on two cores. Steps of 500 examples (10, 128), 527
+classes, hidden layers of 600, Adam. Ours takes its batches from the balanced
+plan over 22,160 packed examples, planning, gathering and decoding included. The
+peers are given one batch of floats that is there already, and no masks. The
+limit: the operations of a step's matrix products over the rate of large
+products of the same precision, measured in the same run.
 
 Then the 20 members of `dcase_l6`, trained as one program, beside 20 runs one
 after another: one member's steps, twenty times.
-
-First the limit: the floating-point operations of a step's matrix products over
-the rate of large products, of the same precision, measured in the same run.
 """
 
 import argparse
