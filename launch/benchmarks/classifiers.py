@@ -25,6 +25,7 @@ import flax
 import jax
 import numpy as np
 import torch
+from torch import nn
 
 from aec_jax import dcase, models
 from aec_jax.console import table
@@ -63,7 +64,7 @@ def synthetic_examples(count: int = 22_160, seed: int = 0) -> Examples:
 
 
 def ours(config, examples: Examples):
-  """(a turn's steps, the parameters) of an experiment as its config says."""
+  """(a turn's steps, the parameters' shapes) of an experiment."""
   plan = Plan(Groups.of_classes(*examples.class_members()), BATCH, config.seed)
   model = models.classifier(config.model, CLASSES, AXIS)
   trainer = Trainer(config, model, examples, plan)
@@ -97,7 +98,6 @@ def gflop(shapes: dict) -> float:
 
 def torch_peer(name: str, precision: str, compiled: bool):
   """PyTorch's layers, statement for statement what `name` is here."""
-  from torch import nn
 
   class Hidden(nn.Module):
     def __init__(self, size):
