@@ -37,6 +37,22 @@ def interleaved(
   }
 
 
+def matrix_rates(runs: int = 5, size: int = 2048) -> dict[str, int]:
+  """What large products with float32 sums reach, in GFLOP/s by precision."""
+  import jax
+  import jax.numpy as jnp
+
+  dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
+
+  def multiply(dtype):
+    a = jnp.ones((size, size), dtype)
+    return lambda: dot(a).block_until_ready()
+
+  dtypes = ('float32', 'bfloat16')
+  taken = interleaved({dtype: multiply(dtype) for dtype in dtypes}, runs)
+  return {d: round(2e-9 * size**3 / s.wall) for d, s in taken.items()}
+
+
 def hardware() -> str:
   """One line: processor model and number of cores."""
   model = platform.processor() or platform.machine()

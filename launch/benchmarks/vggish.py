@@ -139,21 +139,6 @@ def peers():
   return table
 
 
-def matrix_rates(runs: int) -> str:
-  """What large matrix products reach here, in GFLOP/s."""
-  size = 2048
-  dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
-
-  def multiply(dtype):
-    a = jnp.ones((size, size), dtype)
-    return lambda: dot(a).block_until_ready()
-
-  dtypes = ('float32', 'bfloat16')
-  taken = timing.interleaved({d: multiply(d) for d in dtypes}, runs)
-  rates = [f'{d} {2e-9 * size**3 / s.wall:.0f}' for d, s in taken.items()]
-  return 'matrix product, GFLOP/s: ' + ', '.join(rates)
-
-
 def report(title, functions, batch, flop, runs) -> str:
   """A table of one measurement, ratios to the last row."""
   taken = timing.interleaved(functions, runs)
@@ -180,7 +165,8 @@ def main():
   parser.add_argument('--runs', type=int, default=5)
   args = parser.parse_args()
   print(timing.hardware())
-  print(matrix_rates(args.runs), flush=True)
+  rates = timing.matrix_rates(args.runs)
+  print('GFLOP/s of large products:', rates, flush=True)
   functions = peers()
   rng = np.random.default_rng(0)
   for kind, batches in enumerate((args.batches, args.step_batches)):
