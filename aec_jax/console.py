@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 
 from absl import flags
@@ -30,6 +31,8 @@ def configure_logging() -> None:
     )
   )
   absl_logging.use_absl_handler()
+  # A program that cannot be kept, or read again, is compiled again.
+  warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent comp')
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

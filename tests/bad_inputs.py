@@ -703,6 +703,7 @@ def _flags(what: str, options: list[str], says: str, first=_SHIPPED) -> Case:
   def run():
     before = sys.argv
     flags.FLAGS.unparse_flags()
+    sys.modules.pop('config_config', None)  # the file before
     try:
       console.parse_flags(argv)
     finally:

@@ -28,6 +28,8 @@ from aec_jax.console import table
 from aec_jax.datasets import synthetic_audioset
 from tests import dcase_data
 
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
 ROOT = Path(__file__).parents[1]
 TINY = {
     'batch_size': 8, 'max_steps': 12, 'eval_every': 4, 'checkpoint_every': 2,
@@ -190,7 +192,7 @@ def kill_at(
   else:
     place = pattern.format(work='work', cache='cache')
     while process.poll() is None and not any(folder.glob(place)):
-      time.sleep(0.002)
+      time.sleep(0.004)
     # In the middle of a checkpoint there is no time to lose.
     if 'checkpoint' not in moment:
       time.sleep(draw.uniform(0, 0.05 * experiment.seconds))
@@ -281,25 +283,27 @@ def complaint(process: subprocess.Popen) -> str:
 
 
 def disk_full(experiment: Experiment, folder: Path) -> str:
-  """Fills the disk before, during and after training; then there is room.
-
-  The work folder needs about 600 kB and the cache, unless it is whole, more.
-  """
+  """A disk that is full again and again, until it is large enough."""
   run = experiment.fresh(folder / 'full')
   shutil.rmtree(run)
-  said = []
-  with small_disk(run, 64) as resize:
+  size, full, saved = 64, [], []
+  with small_disk(run, size) as resize:
     (run / 'cache').mkdir()
-    for size in (64, 256, 400, 600, 800):
-      resize(size)
-      process = experiment.start(run)
-      line = complaint(process)
+    while not (run / 'work' / 'results.json').exists():
+      line = complaint(experiment.start(run))
       assert 'No space left' in line, line
-      said.append(f'{size} kB')
-    resize(1_000_000)
+      full.append(f'{size} kB')
+      names = [p.name for p in run.glob('work/checkpoints/latest/*')]
+      saved.append(max(map(int, filter(str.isdecimal, names)), default=0))
+      size = size * 3 // 2
+      resize(size)
+      if len(full) > 12 or saved[-1] == TINY['max_steps']:
+        resize(1_000_000)
+        break
+    assert saved == sorted(saved), saved
     loss = compare(experiment, run)
   assert not loss, loss
-  return f'full at {", ".join(said)}'
+  return f'full at {", ".join(full)}, with steps {saved} saved'
 
 
 def read_only(experiment: Experiment, folder: Path) -> str:
