@@ -289,17 +289,15 @@ def disk_full(experiment: Experiment, folder: Path) -> str:
   size, full, saved = 64, [], []
   with small_disk(run, size) as resize:
     (run / 'cache').mkdir()
-    while not (run / 'work' / 'results.json').exists():
-      line = complaint(experiment.start(run))
+    while (process := experiment.start(run)).wait():
+      line = complaint(process)
       assert 'No space left' in line, line
       full.append(f'{size} kB')
       names = [p.name for p in run.glob('work/checkpoints/latest/*')]
       saved.append(max(map(int, filter(str.isdecimal, names)), default=0))
-      size = size * 3 // 2
+      size = size * 5 // 4
       resize(size)
-      if len(full) > 12 or saved[-1] == TINY['max_steps']:
-        resize(1_000_000)
-        break
+    resize(1_000_000)
     assert saved == sorted(saved), saved
     loss = compare(experiment, run)
   assert not loss, loss
