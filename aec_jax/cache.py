@@ -74,7 +74,7 @@ def _build_anew(folder, depends, build):
     try:
       os.rename(unfinished, folder)
     except OSError:
-      # Where locks do not reach and another was faster, its folder stays.
+      # On a network disk it may have been there, and be seen only now.
       if not folder.exists():
         raise
   finally:

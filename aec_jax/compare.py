@@ -71,12 +71,12 @@ def load(folder: str) -> Run:
   path = Path(folder) / 'results.json'
   try:
     results = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
+    intervals = evaluate.intervals(results, predictions)
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
       f'{folder} holds no finished experiment (cannot read {path.name}): run'
       ' it first'
     ) from error
-  intervals = evaluate.intervals(results, predictions)
   return Run(str(folder), results, intervals, predictions['ids'])
 
 
@@ -130,7 +130,7 @@ def _section(table, runs) -> Section | None:
     figure = {'Table 14': 39, 'Table 15': 40}[table]
     blocks += [*_t_tests(table, first), *_figure_39_40(figure, first)]
   title = 'Tables 10 and 11' if table == 'Table 10' else table
-  return Section(title, [block for block in blocks if block is not None])
+  return Section(title, blocks)
 
 
 def _check_same_clips(runs):
@@ -247,11 +247,10 @@ def _figures_36_37(models) -> list:
     ' thesis names come first; the others are drawn anew.'
   )
   half = -(-len(chosen) // 2)
-  return [
-    Text(about),
-    *_by_class('Figure 36', 'AP', chosen[:half], present),
-    *_by_class('Figure 37', 'AP', chosen[half:], present),
-  ]
+  one = _by_class('Figure 36', 'AP', chosen[:half], present)
+  other = _by_class('Figure 37', 'AP', chosen[half:], present)
+  # The figures side by side, then their numbers.
+  return [Text(about), *one[:1], *other[:1], *one[1:], *other[1:]]
 
 
 def _figure_39_40(number, models) -> list:

@@ -208,29 +208,31 @@ def _claim(config, workdir, clips, prepared, mode):
 
 
 def distribution(clips: Clips, prepared: ClipExamples) -> dict:
-  """Figures 33 and 34: by class, the clips of each split; of the training
-  clips the share that a person has verified, and the least, the quartiles and
-  the most of their seconds.
+  """What Figures 33 and 34 show, by class.
+
+  Returns:
+    'clips' of each split; of the training clips the share that a person has
+    'verified', and the least, the quartiles and the most of their 'seconds'.
   """
-  training = ~scored_apart(prepared)
+  classes, training = prepared.classes, ~scored_apart(prepared)
   paths = clips.paths[prepared.source[training]]
   # Threads, as headers may come over a network.
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     seconds = np.array(list(pool.map(_seconds, paths)))
   labels, verified = prepared.labels[training], prepared.verified[training]
-  clips_of, verified_of, seconds_of = {}, {}, {}
-  for split in np.unique(prepared.split)[::-1]:  # train, test
+  out = {'clips': {}, 'verified': {}, 'seconds': {}}
+  for split in ('train', 'test'):
     found = prepared.labels[prepared.split == split]
-    counts = np.bincount(found, minlength=len(prepared.classes))
-    clips_of[str(split)] = dict(
-      zip(prepared.classes, counts.tolist(), strict=True)
-    )
-  for k, name in enumerate(prepared.classes):
+    if found.size:
+      counts = np.bincount(found, minlength=len(classes)).tolist()
+      out['clips'][split] = dict(zip(classes, counts, strict=True))
+  for k, name in enumerate(classes):
     mine = labels == k
-    verified_of[name] = float(verified[mine].mean()) if mine.any() else 0.0
-    quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
-    seconds_of[name] = quartiles.round(2).tolist() if mine.any() else []
-  return {'clips': clips_of, 'verified': verified_of, 'seconds': seconds_of}
+    if mine.any():
+      quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
+      out['verified'][name] = float(verified[mine].mean())
+      out['seconds'][name] = quartiles.round(2).tolist()
+  return out
 
 
 def _seconds(path):

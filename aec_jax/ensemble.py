@@ -156,7 +156,8 @@ class Ensemble(Trainer):
     create = lambda seed: train.create_state(
       self.model, self.tx, self.config, self.example_shape, seed
     )
-    members = jax.jit(jax.vmap(create))(self.seeds)
+    # Not vmapped: see the orthogonal matrices of `classifiers.LSTM`.
+    members = jax.jit(lambda seeds: lax.map(create, seeds))(self.seeds)
     best = jax.tree.map(jnp.copy, members.variables())
     return EnsembleState(members, best)
 

@@ -4,9 +4,10 @@
       --config.data_dir=ESC10 --workdir=runs/esc10_augmented
 
 Beside batch norm: mixup, time shift and SpecAugment on the extractors'
-examples, and a learning rate that falls along a cosine. On fold 1 that took the
-accuracy of an extractor alone from 0.76 to 0.80; moving the bands by up to 6,
-or training it on pitch-shifted copies as well, added nothing to it.
+examples, and a learning rate that falls along a cosine. On fold 1 the accuracy
+of an extractor alone rose from 0.76 to 0.80 in 300 steps; moving the bands by
+up to 6, or training it on pitch-shifted copies as well, added nothing to that.
+Accuracy, folds 1 to 4: 0.841, of `esc10` 0.803; 27 and 33 minutes on 2 cores.
 """
 
 from configs import esc10
@@ -15,8 +16,8 @@ from configs import esc10
 def get_config():
   config = esc10.get_config()
   config.name = 'esc10_augmented'
-  # Two are as good as four, and are trained for longer in the same time.
-  config.extractors = ('balanced_first', 'balanced_last')
+  # One, trained for longer, in a fraction of the time of four.
+  config.extractors = ('balanced_first',)
   extractor = config.extractor
   extractor.max_steps = 400
   extractor.cosine_steps = 400

@@ -104,10 +104,10 @@ class _Slots:
     return [self._start(run) for run in runs]
 
   def _start(self, run):
-    for slot, job in enumerate(self.slots):
-      if slot not in self.held or self.held[slot].poll() is not None:
-        self.held[slot] = Processes(self.commands(run, job))
-        return self.held[slot]
+    for i, slot in enumerate(self.slots):
+      if i not in self.held or self.held[i].poll() is not None:
+        self.held[i] = Processes(self.commands(run, slot))
+        return self.held[i]
     raise ValueError('more runs than places')
 
   def describe(self, runs: Sequence[Run]) -> list[str]:

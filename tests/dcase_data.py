@@ -50,7 +50,7 @@ def _write(path, heading, rows):
     csv.writer(file).writerows([heading, *rows])
 
 
-def tiny_config(name='dcase_l6', data_dir='somewhere', **fields):
+def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
   """A shipped config made tiny, as `dcase.resolve` returns it."""
   config = importlib.import_module(f'configs.{name}').get_config()
   config.data_dir = str(data_dir)

@@ -49,10 +49,10 @@ def test_the_interval_of_a_map_is_around_it_and_always_the_same():
   m_ap = metrics.summary(targets, scores)['mAP']
   assert (low + high) / 2 == pytest.approx(m_ap)
   assert 0.02 < high - low < 0.4
-  assert bootstrap.map_interval(targets, scores) == (low, high)
+  assert bootstrap.map_interval(targets, scores) == [low, high]
 
 
 def test_an_interval_stays_between_0_and_1():
   low, high = bootstrap.mean_interval(np.array([1.0, 1.0, 1.0, 0.5]))
   assert 0 < low < 0.875 and high == 1
-  assert bootstrap.mean_interval(np.ones(5)) == (1, 1)
+  assert bootstrap.mean_interval(np.ones(5)) == [1, 1]

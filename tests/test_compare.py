@@ -156,9 +156,10 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     compare.compare(tmp_path / 'p.html', [tmp_path / 'run', tmp_path / 'fewer'])
   with pytest.raises(UserError, match='must end in .html'):
     compare.compare(tmp_path / 'p', [tmp_path / 'run'])
-  (tmp_path / 'run/results.json').write_text('{')
-  with pytest.raises(UserError, match=r'cannot read results\.json'):
-    compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
+  for text in ('{', '{}', '[]'):
+    (tmp_path / 'run/results.json').write_text(text)
+    with pytest.raises(UserError, match=r'cannot read results\.json'):
+      compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
   assert not list(tmp_path.glob('p*'))
 
 

@@ -94,6 +94,30 @@ def test_evaluate_scores_to_the_same_digits(finished):
   assert again['metrics'] == results['metrics']
 
 
+def test_the_report_is_there_and_comes_back_when_missing(finished):
+  config, root, results = finished
+  page = root / 'l6/report/index.html'
+  text = page.read_text()
+  # All 6 clips are among the hardest and the surest, with their sound.
+  assert text.count('data:audio/mpeg') == text.count('data:image/png') == 6
+  for clip in ('test000.wav', 'audio_train/void.wav', 'train003.wav'):
+    assert clip in text
+  data = results['data']
+  assert data['clips'] == {
+    'train': {'high': 6, 'low': 6, 'mid': 6},
+    'test': {'high': 2, 'low': 2, 'mid': 2},
+  }
+  assert data['verified'] == {'high': 1, 'low': 1, 'mid': 1}
+  for seconds in data['seconds'].values():
+    assert seconds[0] >= 0.2 and seconds[-1] <= 0.9
+    assert seconds == sorted(seconds)
+  low, high = results['intervals']['MAP@3_public']
+  assert low <= results['metrics']['MAP@3_public'] <= high
+  page.unlink()
+  experiment.run(config, root / 'l6', root / 'cache')
+  assert page.read_text() == text
+
+
 def test_a_second_experiment_prepares_and_tunes_nothing(finished, monkeypatch):
   config, root, _ = finished
 

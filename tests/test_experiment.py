@@ -131,6 +131,29 @@ def test_run_again_it_does_nothing(finished, audioset_dir):
     experiment.run(config, workdir, workdir.parent / 'cache')
 
 
+def test_the_report_is_there_and_comes_back_when_missing(
+  finished, audioset_dir
+):
+  workdir, _, _ = finished
+  page = workdir / 'report/index.html'
+  text = page.read_text()
+  results = results_of(workdir)
+  low, high = results['intervals']['mAP']
+  assert low < results['metrics']['mAP'] < high
+  assert f'{low:.3f}–{high:.3f}' in text
+  assert text.count('data:image/png') == 12
+  counts = results['data']['clips']
+  assert list(counts) == ['bal_train', 'unbal_train', 'eval']
+  targets, _ = evaluate.mean_probabilities([workdir])
+  assert list(counts['eval'].values()) == targets.sum(0).tolist()
+  before = (workdir / 'results.json').stat().st_mtime_ns
+  page.unlink()
+  status, _, err = finish(start(workdir, audioset_dir))
+  assert status == 0, err
+  assert page.read_text() == text
+  assert (workdir / 'results.json').stat().st_mtime_ns == before
+
+
 def test_evaluate_restores_and_scores_to_the_same_digits(
   finished, audioset_dir
 ):
@@ -143,6 +166,9 @@ def test_evaluate_restores_and_scores_to_the_same_digits(
   after = results_of(workdir)
   for name in ('metrics', 'per_class', 'evaluations', 'best_step', 'skipped'):
     assert after[name] == before[name]
+  for name in ('data', 'intervals'):
+    assert after[name] == before[name]
+  assert (workdir / 'report/index.html').exists()
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bits(

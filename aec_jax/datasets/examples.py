@@ -131,9 +131,12 @@ class Examples:
   def concatenate(cls, parts: Iterable['Examples']) -> 'Examples':
     """Puts examples of the same classes one after another.
 
-    Parts loaded with mmap=True are held in memory once, by the result.
+    Several parts loaded with mmap=True are held in memory once, by the
+    result; one part stays as it is, on disk.
     """
     parts = list(parts)
+    if len(parts) == 1:
+      return parts[0]
     if len({part.classes for part in parts}) != 1:
       raise ValueError('the parts must share their classes')
     counts = [np.diff(part.label_offsets) for part in parts]

@@ -148,7 +148,10 @@ def _orthogonal_blocks(key, shape, dtype=jnp.float32):
   keys = jax.random.split(key, 4)
   square = (shape[0], shape[1] // 4)
   init = nn.initializers.orthogonal()
-  return jnp.concatenate([init(k, square, dtype) for k in keys], 1)
+  # One after another: side by side, jaxlib's QR factorisations wait for each
+  # other for ever where the processor has no more cores than there are of them.
+  blocks = lax.map(lambda key: init(key, square, dtype), keys)
+  return jnp.concatenate(blocks, 1)
 
 
 class Attention(nn.Module):

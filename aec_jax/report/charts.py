@@ -20,6 +20,8 @@ _LANE = 7  # between the spots of a group
 COLOURS = 8  # .s0 to .s7 of page.css
 # More points than a chart has pixels across show nothing.
 _POINTS = 240
+# Nor do more columns of a picture.
+_COLUMNS = 640
 
 # viridis (S. van der Walt and N. Smith, 2015) at eighths: even in lightness,
 # and so for the colour-blind too.
@@ -79,7 +81,7 @@ def dots(
     series: (row,) values by name, at most `COLOURS`; NaN leaves a spot out.
     x_label: what the values are.
   """
-  step = 22 + _LANE * len(series)  # the name, and a lane for each spot
+  step = 26 + _LANE * len(series)  # the name, and a lane for each spot
   bottom = step * len(rows)
   ticks = _ticks(0, np.nanmax([*series.values(), np.zeros(len(rows))]))
   x_at = _scale(ticks, 12, _WIDTH - 12)
@@ -95,7 +97,7 @@ def dots(
     parts.append(f'<text x="14" y="{y + 14}">{html.escape(name)}</text>')
     parts += [
       f'<path class="spot s{i}" d="{_SHAPES[i]}" transform="translate('
-      f'{x_at(values[r]):.1f} {y + 22 + _LANE * i})"/>'
+      f'{x_at(values[r]):.1f} {y + 25 + _LANE * i})"/>'
       for i, values in enumerate(series.values())
       if not math.isnan(values[r])
     ]
@@ -190,32 +192,38 @@ def png(values: np.ndarray) -> str:
 
   Args:
     values: (row, column), the first row at the bottom; least and greatest get
-      the ends of the colours.
+      the ends of the colours. Neighbours among very many columns are averaged.
   """
   values = np.asarray(values, np.float32)[::-1]
-  span = np.ptp(values) or 1.0
-  level = (values - values.min()) / span * (len(_VIRIDIS) - 1)
-  grid = np.arange(len(_VIRIDIS))
-  rgb = np.stack([np.interp(level, grid, c) for c in _VIRIDIS.T], -1)
-  rgb = np.round(rgb).astype(np.uint8)
-  height, width = values.shape
-  # Each row begins with its filter, 0: none.
-  rows = np.concatenate(
-    [np.zeros((height, 1), np.uint8), rgb.reshape(height, -1)], 1
-  )
-  header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-  data = b'\x89PNG\r\n\x1a\n' + b''.join(
-    struct.pack('>I', len(body))
-    + name
-    + body
-    + struct.pack('>I', zlib.crc32(name + body))
-    for name, body in (
-      (b'IHDR', header),
-      (b'IDAT', zlib.compress(rows.tobytes(), 9)),
-      (b'IEND', b''),
+  if values.shape[1] > _COLUMNS:
+    starts = np.linspace(0, values.shape[1], _COLUMNS, endpoint=False).astype(
+      int
     )
+    widths = np.diff(starts, append=values.shape[1])
+    values = np.add.reduceat(values, starts, 1) / widths
+  height, width = values.shape
+  level = (values - values.min()) / (np.ptp(values) or 1.0)
+  # Each row begins with its filter, 0: none.
+  rows = np.zeros((height, 1 + width), np.uint8)
+  rows[:, 1:] = np.round(255 * level)
+  grid = np.linspace(0, 255, len(_VIRIDIS))
+  palette = [np.interp(np.arange(256), grid, colour) for colour in _VIRIDIS.T]
+  palette = np.round(np.stack(palette, 1)).astype(np.uint8)
+  data = b'\x89PNG\r\n\x1a\n' + b''.join(
+    [
+      # 8 bits a pixel, of a palette; no interlace.
+      _chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 3, 0, 0, 0)),
+      _chunk(b'PLTE', palette.tobytes()),
+      _chunk(b'IDAT', zlib.compress(rows.tobytes(), 9)),
+      _chunk(b'IEND', b''),
+    ]
   )
   return f'data:image/png;base64,{base64.b64encode(data).decode()}'
+
+
+def _chunk(name, body):
+  crc = struct.pack('>I', zlib.crc32(name + body))
+  return struct.pack('>I', len(body)) + name + body + crc
 
 
 def mp3(samples: np.ndarray, rate: int) -> str:

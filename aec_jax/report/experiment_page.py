@@ -418,31 +418,25 @@ def _frequent(split, clips) -> Table:
 
 def _lengths(data) -> Table:
   """Figures 33 and 34."""
-  splits, verified = data['clips'], data['verified']
-  most = max(splits['train'].values()) or 1
-  longest = max(s[-1] for s in data['seconds'].values() if s)
+  splits, verified, seconds = data['clips'], data['verified'], data['seconds']
+  counts = splits['train']
+  others = {f'{s} clips': n for s, n in splits.items() if s != 'train'}
+  most, longest = max(counts.values()), max(s[-1] for s in seconds.values())
   rows = []
-  for name in sorted(splits['train'], key=splits['train'].get, reverse=True):
-    n, seconds = splits['train'][name], data['seconds'][name]
+  for name in sorted(counts, key=counts.get, reverse=True):
+    row = [name, Cell(f'{counts[name]:,}', bar=counts[name] / most), '—']
+    row += [f'{clips[name]:,}' for clips in others.values()]
     box = Cell('—')
-    if seconds:
-      text = ' · '.join(f'{s:.1f}' for s in seconds)
-      box = Cell(text, box=[s / longest for s in seconds])
-    rows.append(
-      [
-        name,
-        Cell(f'{n:,}', bar=n / most),
-        f'{verified[name]:.0%}' if n else '—',
-        *(f'{splits[s][name]:,}' for s in splits if s != 'train'),
-        box,
-      ]
-    )
-  others = [f'{s} clips' for s in splits if s != 'train']
-  seconds = 'seconds: least · quartile · median · quartile · most'
+    if counts[name]:
+      row[2] = f'{verified[name]:.0%}'
+      text = ' · '.join(f'{s:.1f}' for s in seconds[name])
+      box = Cell(text, box=[s / longest for s in seconds[name]])
+    rows.append([*row, box])
+  lengths = 'seconds: least · quartile · median · quartile · most'
   return Table(
     'Training clips of each class, how many of them are verified by a person,'
     ' and how long they are (Figures 33 and 34).',
-    ['class', 'training clips', 'verified', *others, seconds],
+    ['class', 'training clips', 'verified', *others, lengths],
     rows,
   )
 
@@ -455,6 +449,8 @@ def _clips(scored, single, show) -> Section:
   labelled = np.flatnonzero(counts)
   order = labelled[np.argsort(given[labelled], kind='stable')]
   n = min(_CLIPS, len(order) // 2)
+  if not n:
+    return Section('Hardest and surest clips', [])
   rule = (
     'the probability of its label'
     if single
@@ -463,8 +459,6 @@ def _clips(scored, single, show) -> Section:
   about = f'How sure the model is of a clip: {rule}.'
   hardest = [_clip(scored, i, given[i], show) for i in order[:n]]
   surest = [_clip(scored, i, given[i], show) for i in order[::-1][:n]]
-  if not n:
-    return Section('Clips', [])
   if any(clip.sound for clip in hardest + surest):
     about += ' Players have the first seconds, as the models hear them.'
   return Section(

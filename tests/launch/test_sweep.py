@@ -26,6 +26,8 @@ first = (workdir / f'starts{process}').stat().st_size == 1
 path = workdir.parent / 'behaviour'
 behaviour = path.read_text() if path.exists() else ''
 if behaviour == 'killed' and first:
+  while not (workdir / 'starts0').exists():
+    time.sleep(0.01)
   if process == '1' or not more:
     os.kill(os.getpid(), signal.SIGKILL)
   time.sleep(100)

@@ -9,6 +9,7 @@ from playwright.sync_api import sync_playwright
 from aec_jax import compare, report
 
 WIDTHS = (400, 1280)
+_PATIENCE = 180_000  # milliseconds, for a machine that is busy
 # The contrast of each text with what is behind it (WCAG 2.2); colours are read
 # off a canvas, which knows all their notations.
 CONTRASTS = """() => {
@@ -56,7 +57,9 @@ def browser():
   options = ['--no-sandbox', '--disable-background-networking']
   with (
     sync_playwright() as playwright,
-    playwright.chromium.launch(executable_path=found, args=options) as browser,
+    playwright.chromium.launch(
+      executable_path=found, args=options, timeout=_PATIENCE
+    ) as browser,
   ):
     yield browser
 
@@ -82,6 +85,7 @@ def opened(browser, path, width=400, scheme='light'):
   """The page in a tab, the requests that it made and what it complained of."""
   size = {'width': width, 'height': 800}
   tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+  tab.set_default_timeout(_PATIENCE)
   requests, complaints = [], []
   tab.on('request', lambda request: requests.append(request.url))
   tab.on('console', lambda message: complaints.append(message.text))
@@ -150,7 +154,6 @@ def test_pictures_and_sounds_can_be_decoded(browser, pages):
   tab.wait_for_function(
     """Array.from(document.querySelectorAll('audio')).every(
     sound => sound.duration > 0.4 && sound.duration < 0.8)""",
-    timeout=20_000,
   )
   assert tab.locator('audio').count() == 12
   tab.context.close()

@@ -47,20 +47,40 @@ def test_a_spot_for_each_value_but_nan():
   assert 'translate(348.0' in text  # 1.0 is at the right end
 
 
+def chunks(uri):
+  """The chunks of a PNG, by name."""
+  data, out = base64.b64decode(uri.partition(',')[2])[8:], {}
+  while data:
+    (size,) = struct.unpack('>I', data[:4])
+    body = data[4 : 8 + size]
+    assert struct.unpack('>I', data[8 + size : 12 + size]) == (
+      zlib.crc32(body),
+    )
+    out[body[:4]], data = body[4:], data[12 + size :]
+  return out
+
+
 def test_a_picture_keeps_its_values():
   values = np.array([[0.0, 1.0], [0.5, 0.25], [0.0, 0.0]])
-  data = base64.b64decode(charts.png(values).partition(',')[2])
-  assert struct.unpack('>II', data[16:24]) == (2, 3)
-  length = data.index(b'IDAT')
-  (size,) = struct.unpack('>I', data[length - 4 : length])
-  rows = np.frombuffer(
-    zlib.decompress(data[length + 4 : length + 4 + size]), np.uint8
-  ).reshape(3, 7)
-  pixels = rows[:, 1:].reshape(3, 2, 3)
+  found = chunks(charts.png(values))
+  assert struct.unpack('>II', found[b'IHDR'][:8]) == (2, 3)
+  palette = np.frombuffer(found[b'PLTE'], np.uint8).reshape(256, 3)
+  rows = np.frombuffer(zlib.decompress(found[b'IDAT']), np.uint8).reshape(3, 3)
   # The first row is at the bottom; the ends of the colours are viridis's.
+  pixels = palette[rows[:, 1:]]
   assert pixels[2, 0].tolist() == [68, 1, 84]
   assert pixels[2, 1].tolist() == [253, 231, 37]
-  assert pixels[1, 0].tolist() == [33, 144, 141]
+  np.testing.assert_allclose(pixels[1, 0], [33, 144, 141], atol=1)
+
+
+def test_a_wide_picture_is_averaged():
+  values = np.zeros((2, 1280))
+  values[:, 1::2] = np.arange(640) / 640
+  found = chunks(charts.png(values))
+  assert struct.unpack('>II', found[b'IHDR'][:8]) == (640, 2)
+  rows = np.frombuffer(zlib.decompress(found[b'IDAT']), np.uint8)
+  expected = np.round(255 * np.arange(640) / 639)
+  np.testing.assert_allclose(rows.reshape(2, 641)[0, 1:], expected, atol=1)
 
 
 def test_sound_decodes_to_its_length():
