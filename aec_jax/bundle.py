@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import textwrap
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ import jax
 import numpy as np
 
 from aec_jax.audio import FRONT_END
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 from aec_jax.models import convert, embedding_postprocess
 from aec_jax.tagger import Ensemble, Tagger
 
@@ -159,11 +160,21 @@ def load(
   try:
     extractors, ensembles = _variables(folder / _WEIGHTS, info)
     released, pca = _released(info, vggish_path, pca_path)
-    return Tagger(info, extractors + released, ensembles, pca)
-  except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    tagger = Tagger(info, extractors + released, ensembles, pca)
+    tagger.check()
+  except _MISFITS as error:
+    reason = textwrap.shorten(f'{type(error).__name__}: {error}', 200)
     raise UserError(
-      f'{folder}: not a bundle that this version reads ({error!r})'
+      f'{folder}: not a bundle that this version reads ({reason})'
     ) from error
+  return tagger
+
+
+# What comes of contents that do not fit.
+_MISFITS = (
+    AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError,
+    zipfile.BadZipFile, flax.errors.FlaxError,
+)  # fmt: skip
 
 
 def _read_info(folder: Path) -> dict:
@@ -182,6 +193,8 @@ def _read_info(folder: Path) -> dict:
     raise UserError(
       f'{path} has format {found!r}, and this version reads format {FORMAT}'
     )
+  check_choice(f'{path}: task', info.get('task'), tuple(_FRONT_ENDS))
+  check_choice(f'{path}: loss', info.get('loss'), ('binary', 'categorical'))
   expected = json.loads(json.dumps(FRONT_END._asdict()))
   front_end = info.get('front_end')
   if not isinstance(front_end, dict) or expected.items() - front_end.items():

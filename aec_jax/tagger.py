@@ -129,6 +129,20 @@ class Tagger:
     self._extract = jax.jit(self.extract)
     self._classify = jax.jit(self.classify)
 
+  def check(self) -> None:
+    """Raises an error of Flax or JAX unless the variables fit the modules."""
+    shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)
+    for e in self.ensembles:
+      jax.eval_shape(
+        self.classify,
+        {'extractors': e.extractors, 'variables': e.variables},
+        shape(max(1, len(self.extractors)), 1, e.length, vggish.EMBEDDING_SIZE),
+        shape(1, dtype=jnp.int32),
+      )
+    for variables in self.extractors:
+      examples = shape(1, FRONT_END.frames, FRONT_END.bands)
+      jax.eval_shape(self.extract, variables, examples)
+
   def predict(self, waveform: np.ndarray, sample_rate: int) -> Tags:
     """Tags one sound in memory.
 

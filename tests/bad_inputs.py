@@ -10,7 +10,9 @@ each of them in process, and some through the real command line.
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -27,8 +29,18 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import aec_jax.main  # noqa: F401 (defines the flags)
+from aec_jax import (
+  bundle,
+  claim,
+  clip_features,
+  console,
+  embed,
+  evaluate,
+  experiment,
+  models,
+  tagger,
+)
 from aec_jax import checkpoint as checkpoint_lib
-from aec_jax import claim, clip_features, console, embed, evaluate, experiment
 from aec_jax.audio import waveform
 from aec_jax.datasets import audioset_tfrecord, clips, csv_list, tfrecord
 from aec_jax.datasets.examples import Examples
@@ -573,6 +585,102 @@ def _other(suffix: str) -> bytes:
   return out.getvalue()
 
 
+# Bundles.
+
+
+def _bundle(folder: Path) -> Path:
+  """A bundle of one classifier with random parameters."""
+  config = audioset_level3.get_config()
+  config.model.hidden = (8, 8, 8)
+  model = models.classifier(config.model, 3)
+  x = np.zeros((1, 10, 128), np.float32)
+  mask = np.ones((1, 10), bool)
+  variables = model.init(jax.random.key(0), x, mask, train=False)
+  variables = jax.tree.map(lambda x: np.asarray(x)[None], dict(variables))
+  member = tagger.Ensemble(10, False, np.zeros(1, np.int32), variables)
+  folder.mkdir()
+  results = {
+    'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},
+    'n_examples': 1, 'n_train_examples': 1, 'dataset_fingerprint': '',
+  }  # fmt: skip
+  bundle.write(folder, config, results, ('a', 'b', 'c'), {}, [member])
+  return folder / 'bundle'
+
+
+def _info(folder: Path, **changes) -> None:
+  """Changes fields of bundle.json; None removes one."""
+  path = folder / 'bundle.json'
+  info = json.loads(path.read_text()) | changes
+  kept = {k: v for k, v in info.items() if v is not None}
+  path.write_text(json.dumps(kept))
+
+
+def _forged(folder: Path, data: bytes) -> None:
+  """Other weights, with the digest that they need."""
+  (folder / 'weights.npz').write_bytes(data)
+  files = json.loads((folder / 'bundle.json').read_text())['files']
+  digest = hashlib.sha256(data).hexdigest()
+  _info(folder, files=files | {'weights.npz': digest})
+
+
+def bundle_cases(folder: Path) -> Iterator[Case]:
+  whole = _bundle(folder / 'run')
+  flipped = bytearray((whole / 'weights.npz').read_bytes())
+  flipped[len(flipped) // 2] ^= 1
+  changes = {
+    f'{name}: {what}': lambda copy, name=name, data=data: (
+      (copy / name).unlink()
+      if data is None
+      else (copy / name).write_bytes(data)
+    )
+    for name in ('bundle.json', 'weights.npz', 'README.md')
+    for what, data in (('missing', None), ('empty', b''), ('text', b'no\n'))
+  }
+  changes |= {
+    'a bit of the weights': lambda copy: (
+      copy / 'weights.npz').write_bytes(flipped),
+    'weights that hide a pickle': lambda copy: _forged(copy, _other('.npz')),
+    'weights of nothing': lambda copy: _forged(copy, b''),
+    'weights of something else': lambda copy: _forged(
+      copy, (folder / 'other.npz').read_bytes()),
+    'files elsewhere': lambda copy: _info(
+      copy, files={'../../weights.npz': ''}),
+    'a list': lambda copy: (copy / 'bundle.json').write_bytes(b'[]'),
+  }  # fmt: skip
+  np.savez(folder / 'other.npz', **{'ensembles/0/params/w': np.ones(3)})
+  for field, value in (
+    ('format', 99), ('format', None), ('files', None), ('files', 3),
+    ('classes', None), ('classes', ['a', 'b']), ('classes', 3),
+    ('front_end', None), ('front_end', {}), ('task', 'speech'), ('task', None),
+    ('model', None), ('model', {'name': 'eval'}), ('ensembles', None),
+    ('ensembles', [{'length': 'x'}]), ('extractors', ['a']), ('loss', 'mse'),
+  ):  # fmt: skip
+    changes[f'{field}={value!r}'] = lambda copy, field=field, value=value: (
+      _info(copy, **{field: value})
+    )
+  for i, (what, change) in enumerate(changes.items()):
+    copy = folder / f'bundle{i}'
+    shutil.copytree(whole, copy)
+    change(copy)
+    run = lambda copy=copy: _tag(copy)
+    yield Case('bundle', what, REFUSED, run)
+  run = lambda: _tag(folder / 'nowhere') and []
+  yield Case('bundle', 'no folder', REFUSED, run, 'nowhere')
+  yield Case('bundle', 'as it was', READ, lambda: _tag(whole))
+
+
+def _tag(folder: Path) -> list:
+  """Loads a bundle and tags a clip of embeddings with it."""
+  found = bundle.load(folder)
+  frames = np.zeros((10, 128), np.uint8)
+  (tags,) = found.tag([frames])
+  if isinstance(tags, UserError):
+    raise tags
+  if len(tags.tags) != 3 or not np.isfinite(tags.probabilities).all():
+    raise Broken(f'{folder}: {tags}')
+  return []
+
+
 # Configs.
 
 # (field, value) of a shipped AudioSet and DCASE config.
@@ -717,7 +825,7 @@ def _flags(what: str, options: list[str], says: str, first=_SHIPPED) -> Case:
 
 KINDS = (
   wav_cases, csv_cases, tfrecord_cases, checkpoint_cases, leavings_cases,
-  config_cases,
+  bundle_cases, config_cases,
 )  # fmt: skip
 
 
