@@ -134,14 +134,14 @@ class Tagger:
     shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)
     for e in self.ensembles:
       jax.eval_shape(
-        self.classify,
+        self._classify,
         {'extractors': e.extractors, 'variables': e.variables},
         shape(max(1, len(self.extractors)), 1, e.length, vggish.EMBEDDING_SIZE),
         shape(1, dtype=jnp.int32),
       )
     for variables in self.extractors:
       examples = shape(1, FRONT_END.frames, FRONT_END.bands)
-      jax.eval_shape(self.extract, variables, examples)
+      jax.eval_shape(self._extract, variables, examples)
 
   def predict(self, waveform: np.ndarray, sample_rate: int) -> Tags:
     """Tags one sound in memory.
