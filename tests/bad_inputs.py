@@ -588,7 +588,7 @@ def _other(suffix: str) -> bytes:
 # Bundles.
 
 
-def _bundle(folder: Path) -> Path:
+def make_bundle(folder: Path) -> Path:
   """A bundle of one classifier with random parameters."""
   config = audioset_level3.get_config()
   config.model.hidden = (8, 8, 8)
@@ -624,7 +624,7 @@ def _forged(folder: Path, data: bytes) -> None:
 
 
 def bundle_cases(folder: Path) -> Iterator[Case]:
-  whole = _bundle(folder / 'run')
+  whole = make_bundle(folder / 'run')
   flipped = bytearray((whole / 'weights.npz').read_bytes())
   flipped[len(flipped) // 2] ^= 1
   changes = {
