@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from aec_jax.audio import waveform
 from aec_jax.datasets import audioset_tfrecord, clips, csv_list, tfrecord
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
-from aec_jax.models import convert
+from aec_jax.models import convert, vggish
 from configs import audioset_level3, dcase_l6
 from tests import dcase_data, fuzz
 
@@ -588,14 +589,18 @@ def _other(suffix: str) -> bytes:
 # Bundles.
 
 
-def make_bundle(folder: Path) -> Path:
-  """A bundle of one classifier with random parameters."""
-  config = audioset_level3.get_config()
+def make_bundle(folder: Path, module=audioset_level3) -> Path:
+  """A bundle of one random classifier, and for DCASE one random extractor."""
+  config, extractors = module.get_config(), {}
   config.model.hidden = (8, 8, 8)
+  if module is dcase_l6:
+    config.extractor.width, config.extractor.batch_norm = 0.01, True
+    hears = vggish.VGGish(width=0.01, batch_norm=True)
+    examples = np.zeros((1, *convert.EXAMPLE), np.float32)
+    extractors['original'] = jax.jit(hears.init)(jax.random.key(0), examples)
   model = models.classifier(config.model, 3)
-  x = np.zeros((1, 10, 128), np.float32)
-  mask = np.ones((1, 10), bool)
-  variables = model.init(jax.random.key(0), x, mask, train=False)
+  x, mask = np.zeros((1, 10, 128), np.float32), np.ones((1, 10), bool)
+  variables = jax.jit(model.init)(jax.random.key(0), x, mask)
   variables = jax.tree.map(lambda x: np.asarray(x)[None], dict(variables))
   member = tagger.Ensemble(10, False, np.zeros(1, np.int32), variables)
   folder.mkdir()
@@ -603,7 +608,7 @@ def make_bundle(folder: Path) -> Path:
     'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},
     'n_examples': 1, 'n_train_examples': 1, 'dataset_fingerprint': '',
   }  # fmt: skip
-  bundle.write(folder, config, results, ('a', 'b', 'c'), {}, [member])
+  bundle.write(folder, config, results, ('a', 'b', 'c'), extractors, [member])
   return folder / 'bundle'
 
 
@@ -623,50 +628,188 @@ def _forged(folder: Path, data: bytes) -> None:
   _info(folder, files=files | {'weights.npz': digest})
 
 
-def bundle_cases(folder: Path) -> Iterator[Case]:
-  whole = make_bundle(folder / 'run')
+def forge(folder: Path, save=np.savez, **changes) -> None:
+  """Arrays changed, put in, or left out (None), with the digest they need."""
+  with np.load(folder / 'weights.npz', allow_pickle=False) as file:
+    arrays = dict(file) | changes
+  out = io.BytesIO()
+  save(out, **{k: v for k, v in arrays.items() if v is not None})
+  _forged(folder, out.getvalue())
+
+
+# What may be wrong with an array, of which there is one in each member.
+_ARRAYS = {
+  'missing': lambda x: None,
+  'transposed': lambda x: x.T,
+  'without members': lambda x: x[0],
+  'of two members': lambda x: np.repeat(x, 2, 0),
+  'of no member': lambda x: x[:0],
+  'one number for all': lambda x: x[..., :1],
+  'one number': lambda x: x.sum(),
+  'of one more axis': lambda x: x[..., None],
+  'float64': lambda x: x.astype(np.float64),
+  'float16': lambda x: x.astype(np.float16),
+  'int32': lambda x: x.astype(np.int32),
+  'complex': lambda x: x.astype(np.complex64),
+  'bool': lambda x: x.astype(bool),
+  'in words': lambda x: x.astype(str),
+  'a date': lambda x: x.astype('datetime64[s]'),
+  'a structure': lambda x: x.view([('x', np.float32)]),
+  'NaN': lambda x: np.full_like(x, np.nan),
+  'infinite': lambda x: np.full_like(x, np.inf),
+}
+# Values that bundle.json may not have; None leaves the field out.
+_FIELDS = {
+  'format': (99, None, '1', [1]),
+  'files': (None, 3, {}),
+  'classes': (None, 3, [], ['a', 'b'], ['a', 'b', 3], 'abc', {'a': 1}),
+  'front_end': (None, 3, {}, [], {'sample_rate': [16_000]}),
+  'task': ('speech', None, [], 'dcase'),
+  'loss': ('mse', None, ['binary']),
+  'experiment': (None, 3),
+  'extractors': (None, 3, ['a'], 'a'),
+  'extractor': (None, 3, {}),
+  'model': (None, 3, {'name': 'eval'}, {'name': ['dnn']}, {}),
+  'ensembles': (None, 3, [], [{}], [3], [{'length': 'x'}]),
+}
+_MODEL = {
+  'hidden': ([], [8, 8], [8, 8, 2**40], [0, 8, 8], ['8', '8', '8'], 8, 'x'),
+  'levels': ([], [4], [1], ['3'], 3), 'dtype': ('int8', 3, []),
+  'f_activation': ('exec', []), 'classes': (3,), 'x': (1,), 'parent': ('x',),
+}  # fmt: skip
+_ENSEMBLE = {
+  'length': (0, -1, 2**40, '1', None, 1.5), 'wrap': (None, 'x'),
+  'extractors': ([], [1], [-1], [0, 0], ['a'], None, 3, [0.5]),
+}  # fmt: skip
+_HEARS = {
+  'width': (-1, 0.5, 1e300, float('inf'), float('nan'), 'x', None),
+  'batch_norm': (False,), 'embedding_activation': ('exec', []),
+}  # fmt: skip
+
+
+def _damages(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy) of a bundle of AudioSet."""
+  for name in ('bundle.json', 'weights.npz', 'README.md'):
+    yield f'{name}: missing', lambda copy, name=name: (copy / name).unlink()
+    for what, data in (('empty', b''), ('text', b'no\n')):
+      yield (
+        f'{name}: {what}',
+        lambda copy, name=name, data=data: (copy / name).write_bytes(data),
+      )
   flipped = bytearray((whole / 'weights.npz').read_bytes())
   flipped[len(flipped) // 2] ^= 1
-  changes = {
-    f'{name}: {what}': lambda copy, name=name, data=data: (
-      (copy / name).unlink()
-      if data is None
-      else (copy / name).write_bytes(data)
+  for what, data in (('a list', b'[]'), ('deep', b'[' * 100_000)):
+    yield what, lambda copy, data=data: (copy / 'bundle.json').write_bytes(data)
+  yield (
+    'a bit of the weights',
+    lambda copy: (copy / 'weights.npz').write_bytes(flipped),
+  )
+  yield (
+    'files elsewhere',
+    lambda copy: _info(copy, files={'../../weights.npz': ''}),
+  )
+  for field, values in _FIELDS.items():
+    for value in values:
+      yield (
+        f'{field}={value!r}',
+        lambda copy, field=field, value=value: _info(copy, **{field: value}),
+      )
+  info = json.loads((whole / 'bundle.json').read_text())
+  for section, fields in (('model', _MODEL), ('ensembles', _ENSEMBLE)):
+    for field, values in fields.items():
+      for value in values:
+        old = info[section]
+        new = [old[0] | {field: value}] if section == 'ensembles' else (
+          old | {field: value}
+        )  # fmt: skip
+        yield (
+          f'{section}.{field}={value!r}',
+          lambda copy, new=new, s=section: _info(copy, **{s: new}),
+        )
+
+
+def _forgeries(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy): other weights, with the right hashes."""
+  with np.load(whole / 'weights.npz', allow_pickle=False) as file:
+    arrays = dict(file)
+  for name in ('params/hidden1/dense/kernel', 'batch_stats/hidden2/norm/mean'):
+    name = f'ensembles/0/{name}'
+    for what, change in _ARRAYS.items():
+      new = {name: change(arrays[name])}
+      yield f'{name} {what}', lambda copy, new=new: forge(copy, **new)
+  yield 'an array too many', lambda copy: forge(copy, x=np.zeros(3))
+  yield (
+    'an array in the place of a folder',
+    lambda copy: forge(copy, **{'ensembles/0': np.zeros(3)}),
+  )
+  yield 'no array', lambda copy: forge(copy, **dict.fromkeys(arrays))
+  # A bomb takes a thousand times its size.
+  yield 'compressed weights', lambda copy: forge(copy, np.savez_compressed)
+  name = 'ensembles/0/params/output/bias'
+  yield 'a header that lies', lambda copy: _lying(copy, arrays[name], name)
+  yield 'weights that hide a pickle', lambda copy: _forged(copy, _other('.npz'))
+  for what, data in (('empty', b''), ('text', b'no\n')):
+    yield f'weights: {what}', lambda copy, data=data: _forged(copy, data)
+
+
+def _lying(folder: Path, array: np.ndarray, name: str) -> None:
+  """An array whose header tells of a petabyte."""
+  header = {'descr': '<f4', 'fortran_order': False, 'shape': (10**15,)}
+  out = io.BytesIO()
+  np.lib.format.write_array_header_1_0(out, header)
+  data = out.getvalue() + array.tobytes()
+  weights = folder / 'weights.npz'
+  with zipfile.ZipFile(weights) as old:
+    entries = {n: old.read(n) for n in old.namelist()}
+  out = io.BytesIO()
+  with zipfile.ZipFile(out, 'w') as new:
+    for entry, content in (entries | {f'{name}.npy': data}).items():
+      new.writestr(entry, content)
+  _forged(folder, out.getvalue())
+
+
+def _deaf(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy) of a bundle of DCASE: its extractor."""
+  extractor = json.loads((whole / 'bundle.json').read_text())['extractor']
+  for field, values in _HEARS.items():
+    for value in values:
+      new = extractor | {field: value}
+      yield (
+        f'extractor.{field}={value!r}',
+        lambda copy, new=new: _info(copy, extractor=new),
+      )
+  for count in (0, 2):
+    yield (
+      f'{count} extractors',
+      lambda copy, count=count: _info(copy, extractors=['original'] * count),
     )
-    for name in ('bundle.json', 'weights.npz', 'README.md')
-    for what, data in (('missing', None), ('empty', b''), ('text', b'no\n'))
-  }
-  changes |= {
-    'a bit of the weights': lambda copy: (
-      copy / 'weights.npz').write_bytes(flipped),
-    'weights that hide a pickle': lambda copy: _forged(copy, _other('.npz')),
-    'weights of nothing': lambda copy: _forged(copy, b''),
-    'weights of something else': lambda copy: _forged(
-      copy, (folder / 'other.npz').read_bytes()),
-    'files elsewhere': lambda copy: _info(
-      copy, files={'../../weights.npz': ''}),
-    'a list': lambda copy: (copy / 'bundle.json').write_bytes(b'[]'),
-  }  # fmt: skip
-  np.savez(folder / 'other.npz', **{'ensembles/0/params/w': np.ones(3)})
-  for field, value in (
-    ('format', 99), ('format', None), ('files', None), ('files', 3),
-    ('classes', None), ('classes', ['a', 'b']), ('classes', 3),
-    ('front_end', None), ('front_end', {}), ('task', 'speech'), ('task', None),
-    ('model', None), ('model', {'name': 'eval'}), ('ensembles', None),
-    ('ensembles', [{'length': 'x'}]), ('extractors', ['a']), ('loss', 'mse'),
+  yield (
+    'a kernel of another shape',
+    lambda copy: forge(
+      copy, **{'extractors/0/params/conv2/kernel': np.zeros((3, 3, 8, 9))}
+    ),
+  )
+  yield 'without an ensemble', lambda copy: _info(copy, ensembles=[])
+
+
+def bundle_cases(folder: Path) -> Iterator[Case]:
+  wholes = [
+    make_bundle(folder / module.__name__, module)
+    for module in (audioset_level3, dcase_l6)
+  ]
+  for whole, damages in (
+    (wholes[0], _damages), (wholes[0], _forgeries), (wholes[1], _deaf),
   ):  # fmt: skip
-    changes[f'{field}={value!r}'] = lambda copy, field=field, value=value: (
-      _info(copy, **{field: value})
-    )
-  for i, (what, change) in enumerate(changes.items()):
-    copy = folder / f'bundle{i}'
-    shutil.copytree(whole, copy)
-    change(copy)
-    run = lambda copy=copy: _tag(copy)
-    yield Case('bundle', what, REFUSED, run)
-  run = lambda: _tag(folder / 'nowhere') and []
+    for i, (what, change) in enumerate(damages(whole)):
+      copy = folder / f'{damages.__name__}{i}'
+      shutil.copytree(whole, copy)
+      change(copy)
+      run = lambda copy=copy: bundle.load(copy) and []
+      yield Case('bundle', what, REFUSED, run, copy.name)
+  run = lambda: bundle.load(folder / 'nowhere') and []
   yield Case('bundle', 'no folder', REFUSED, run, 'nowhere')
-  yield Case('bundle', 'as it was', READ, lambda: _tag(whole))
+  yield Case('bundle', 'as it was', READ, lambda: _tag(wholes[0]))
+  yield Case('bundle', 'with ears', READ, lambda: bundle.load(wholes[1]) and [])
 
 
 def _tag(folder: Path) -> list:
@@ -872,7 +1015,8 @@ def main() -> int:
   )
   if options.fuzz_minutes:
     with tempfile.TemporaryDirectory() as folder:
-      tried = fuzz.run(60 * options.fuzz_minutes, Path(folder))
+      whole = make_bundle(Path(folder) / 'run')
+      tried = fuzz.run(60 * options.fuzz_minutes, Path(folder), whole)
     print(f'fuzzed: {tried} · wrong: 0')
   return int(bool(wrong))
 
