@@ -737,7 +737,11 @@ def _forgeries(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
     for what, change in _ARRAYS.items():
       new = {name: change(arrays[name])}
       yield f'{name} {what}', lambda copy, new=new: forge(copy, **new)
-  yield 'an array too many', lambda copy: forge(copy, x=np.zeros(3))
+  for name in ('x', '../../../x', '/x'):
+    yield (
+      f'an array too many, {name}',
+      lambda copy, name=name: forge(copy, **{name: np.zeros(3)}),
+    )
   yield (
     'an array in the place of a folder',
     lambda copy: forge(copy, **{'ensembles/0': np.zeros(3)}),
@@ -873,21 +877,46 @@ _VALUES = {
 }  # fmt: skip
 
 
+# Fields that are sound alone, and what is said of them together.
+_TOGETHER = (
+  (audioset_level3, {'model.name': 'lstm'}, 'model.hidden'),
+  (audioset_level3, {'model.hidden': (8,)}, 'model.levels'),
+  (audioset_level3, {'model.name': 'lstm', 'model.hidden': (8,)}, 'model'),
+  (
+    audioset_level3,
+    {'eval_splits': ('bal_train', 'bal_train')},
+    'bal_train, bal_train',
+  ),
+  (dcase_l6, {'model.name': 'dnn'}, 'f_activation'),
+  (
+    dcase_l6,
+    {'extractor.model': 'baseline', 'extractor.init': 'x.npz'},
+    "must be 'random' for a baseline",
+  ),
+)
+
+
 def config_cases(folder: Path) -> Iterator[Case]:
   """Values that make no sense, names that are misspelt, wrong types."""
   release = _release(folder / 'release', _framed(_record()))
   fsd = dcase_data.write_fsd(folder / 'fsd', train=6, test=6)
+  data = {audioset_level3: release, dcase_l6: fsd}
+
+  def refusing(module, fields, name):
+    config = module.get_config()
+    config.data_dir = str(data[module])
+    if module is audioset_level3:
+      config.train_splits = ('eval',)
+    config.update_from_flattened_dict(fields)
+    return lambda: _refusing(config, folder / name)
+
+  for i, (module, fields, says) in enumerate(_TOGETHER):
+    run = refusing(module, fields, f'together{i}')
+    yield Case('config', f'{fields} together', REFUSED, run, says)
   for module, fields in _VALUES.items():
-    data = {audioset_level3: release, dcase_l6: fsd}[module]
     for field, values in fields.items():
       for i, value in enumerate(values):
-        config = module.get_config()
-        config.data_dir = str(data)
-        if module is audioset_level3:
-          config.train_splits = ('eval',)
-        config.update_from_flattened_dict({field: value})
-        work = folder / f'{module.__name__}-{field}{i}'
-        run = lambda config=config, work=work: _refusing(config, work)
+        run = refusing(module, {field: value}, f'{module.__name__}-{field}{i}')
         says = '' if 'splits' in field or 'data' in field else field
         says = 'class' if field == 'classes' else says
         says = 'nowhere' if 'nowhere' in str(value) else says

@@ -245,6 +245,9 @@ def compare(experiment: Experiment, run: Path) -> str:
   found, after = results(run), finished_stages(run)
   loss = [f'{k} differ' for k, v in experiment.whole.items() if found[k] != v]
   loss += [f'{k} done again' for k in before if after[k] != before[k]]
+  for name in ('report/index.html', 'bundle/bundle.json'):
+    if not (run / 'work' / name).exists():
+      loss.append(f'no {name}')
   return '; '.join(loss + [f'{name} is left' for name in leftovers(run)])
 
 
