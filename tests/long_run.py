@@ -92,7 +92,7 @@ def grown(rows: list[tuple]) -> list[str]:
   first = np.median(table[:share], axis=0)
   last = np.median(table[-share:], axis=0)
   memory = last[2] / first[2] - 1
-  found = [f'memory by {memory:.1%}'] if abs(memory) > GROWTH else []
+  found = [f'memory by {memory:.1%}'] if memory > GROWTH else []
   for i, name in ((3, 'threads'), (4, 'files')):
     if last[i] > first[i]:
       found.append(f'{name} from {first[i]:.0f} to {last[i]:.0f}')
