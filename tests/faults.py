@@ -174,6 +174,13 @@ def leftovers(folder: Path) -> list[str]:
           and p.name != '.lock']  # fmt: skip
 
 
+def _has(folder: Path, pattern: str) -> bool:
+  try:
+    return any(folder.glob(pattern))
+  except FileNotFoundError:  # renamed or removed while it was looked at
+    return False
+
+
 def kill_at(
   experiment: Experiment, folder: Path, moment: str, number: int, draw
 ) -> str | None:
@@ -188,7 +195,7 @@ def kill_at(
   rest = draw.uniform(0, experiment.seconds / 2)
   if moment != ANY:
     place = pattern.format(work='work', cache='cache')
-    while process.poll() is None and not any(folder.glob(place)):
+    while process.poll() is None and not _has(folder, place):
       time.sleep(0.004)
     # In the middle of a checkpoint there is no time to lose.
     rest = 0 if 'checkpoint' in moment else rest / 10
