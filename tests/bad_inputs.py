@@ -140,6 +140,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
   yield 'loop.wav', 'a link to itself', 'loop', SKIPPED
   yield 'pipe.wav', 'a pipe', 'pipe', SKIPPED
   yield 'rate0.wav', 'a rate of 0 Hz', _patched(good, 24, 0), SKIPPED
+  yield 'rate1.wav', 'a rate of 1 Hz', _patched(good, 24, 1), SKIPPED
   yield 'chan0.wav', '0 channels', good[:22] + bytes(2) + good[24:], SKIPPED
   yield (
     'code.wav',
@@ -158,7 +159,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
   for subtype in ('PCM_U8', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE'):
     yield f'{subtype}.wav', subtype, _wav(tone, subtype=subtype), READ
   yield 'ulaw.wav', 'mu-law', _wav(tone, subtype='ULAW'), READ
-  for rate in (1, 1_000, 192_000):
+  for rate in (100, 1_000, 192_000):
     yield f'{rate}.wav', f'{rate} Hz', _wav(tone, rate), READ
   yield 'flac.wav', 'a FLAC called wav', _wav(tone, kind='FLAC'), READ
   yield 'wav.ogg', 'a wav called ogg', good, READ
@@ -1030,6 +1031,7 @@ def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--fuzz_minutes', type=float, default=0)
   options = parser.parse_args()
+  console.configure_logging()
   total, wrong = {}, []
   for kind in KINDS:
     with tempfile.TemporaryDirectory() as folder:
