@@ -506,6 +506,9 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
       ('emptied', lambda p: p.write_bytes(b'')),
       ('cut', lambda p: os.truncate(p, p.stat().st_size // 2)),
       ('overwritten', lambda p: p.write_bytes(b'\xff' * p.stat().st_size)),
+      ('a list', lambda p: p.write_bytes(b'[1, 2]')),
+      ('a number', lambda p: p.write_bytes(b'0')),
+      ('an empty object', lambda p: p.write_bytes(b'{}')),
     ):
       copy = folder / f'{what}{i}'
       shutil.copytree(saved, copy)
@@ -525,8 +528,9 @@ _ANY = 'any'
 def _restoring(folder: Path, template) -> Callable[[], list]:
   def run():
     with contextlib.closing(checkpoint_lib.Checkpoints(folder)) as checkpoints:
-      state, _ = checkpoints.restore(template)
-    if not jax.tree.all(jax.tree.map(np.array_equal, state, template)):
+      state, history = checkpoints.restore(template)
+    same = jax.tree.all(jax.tree.map(np.array_equal, state, template))
+    if not same or history != {'evaluations': []}:
       raise Broken('restored what was not saved')
     return []
 
