@@ -26,7 +26,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import soundfile
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 import aec_jax.main  # noqa: F401 (defines the flags)
@@ -1036,6 +1036,7 @@ def main() -> int:
   parser.add_argument('--fuzz_minutes', type=float, default=0)
   options = parser.parse_args()
   console.configure_logging()
+  logging.set_verbosity(logging.ERROR)  # else it tells of all that is skipped
   total, wrong = {}, []
   for kind in KINDS:
     with tempfile.TemporaryDirectory() as folder:
