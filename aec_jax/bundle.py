@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aec_jax.audio import FRONT_END
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models import convert, embedding_postprocess
 from aec_jax.tagger import Ensemble, Tagger, modules
 
@@ -50,8 +50,7 @@ _RELEASED = {
 }
 # What fails where a bundle was written by somebody else, for other purposes.
 _MALFORMED = (
-  ArithmeticError, AttributeError, EOFError, LookupError, MemoryError,
-  TypeError, ValueError, zipfile.BadZipFile, flax.errors.FlaxError,
+  *UNREADABLE, ArithmeticError, AttributeError, flax.errors.FlaxError,
 )  # fmt: skip
 _LONGEST = 100_000  # segments of a piece: a day
 # What a results.json has that a bundle repeats.
@@ -167,13 +166,13 @@ def load(
   try:
     _check_info(info)
     extractors, ensembles = _variables(folder / _WEIGHTS, info)
-    released, pca = _released(info, vggish_path, pca_path)
-    return Tagger(info, extractors + released, ensembles, pca)
   except _MALFORMED as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
     raise UserError(
       f'{folder}: not a bundle that this version reads ({reason:.300})'
     ) from error
+  released, pca = _released(info, vggish_path, pca_path)
+  return Tagger(info, extractors + released, ensembles, pca)
 
 
 def _read_info(folder: Path) -> dict:

@@ -565,6 +565,7 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
       ('cut', lambda p: os.truncate(p, p.stat().st_size // 2)),
       ('text', lambda p: p.write_bytes(b'nothing to see\n')),
       ('another object', lambda p: p.write_bytes(_other(p.suffix))),
+      *(_ZIPS if name.endswith('.npz') else ()),
     ):
       copy = folder / f'{name}-{what}'.replace('/', '-')
       copy.mkdir()
@@ -577,6 +578,29 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
   for what, width in (('another width', 0.5), ('full width', 1.0)):
     run = lambda width=width: convert.load(str(folder / 'weights.npz'), width)
     yield Case('leavings', f'weights of {what}', REFUSED, run, 'conv')
+
+
+def _marked(place: int, value: int) -> Callable[[Path], int]:
+  """A change of a byte in all headers of a zip, central ones have 2 more."""
+
+  def change(path):
+    data = path.read_bytes()
+    marked = bytearray(data)
+    for mark, at in ((b'PK\x03\x04', place), (b'PK\x01\x02', place + 2)):
+      start = -1
+      while (start := data.find(mark, start + 1)) >= 0:
+        marked[start + at] = value
+    return path.write_bytes(marked)
+
+  return change
+
+
+# Of an .npz: flags are at byte 6 of a header, the compression is at byte 8.
+_ZIPS = (
+  ('with a password', _marked(6, 1)), ('patched', _marked(6, 32)),
+  ('deflated nonsense', _marked(8, 8)), ('bzip2 nonsense', _marked(8, 12)),
+  ('LZMA nonsense', _marked(8, 14)), ('compressed anyhow', _marked(8, 99)),
+)  # fmt: skip
 
 
 def _other(suffix: str) -> bytes:
@@ -759,6 +783,14 @@ def _forgeries(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
   yield 'weights that hide a pickle', lambda copy: _forged(copy, _other('.npz'))
   for what, data in (('empty', b''), ('text', b'no\n')):
     yield f'weights: {what}', lambda copy, data=data: _forged(copy, data)
+  for what, change in _ZIPS:
+    yield (
+      f'weights: {what}',
+      lambda copy, change=change: (
+        change(copy / 'weights.npz'),
+        _forged(copy, (copy / 'weights.npz').read_bytes()),
+      ),
+    )
 
 
 def _lying(folder: Path, array: np.ndarray, name: str) -> None:
