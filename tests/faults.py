@@ -191,14 +191,15 @@ def kill_at(
   """
   before = finished_stages(folder)
   process = experiment.start(folder)
-  pattern = MOMENTS[experiment.task].get(moment)
-  rest = draw.uniform(0, experiment.seconds / 2)
-  if moment != ANY:
+  if moment == ANY:
+    rest = draw.uniform(0, experiment.seconds / 2)
+  else:
+    pattern = MOMENTS[experiment.task][moment]
     place = pattern.format(work='work', cache='cache')
     while process.poll() is None and not _has(folder, place):
       time.sleep(0.004)
-    # In the middle of a checkpoint there is no time to lose.
-    rest = 0 if 'checkpoint' in moment else rest / 10
+    # A tiny stage takes little longer; a checkpoint is soon whole.
+    rest = 0 if 'checkpoint' in moment else draw.uniform(0, 0.2)
   with contextlib.suppress(subprocess.TimeoutExpired):
     process.wait(rest)
   process.send_signal(number)
