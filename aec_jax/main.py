@@ -1,7 +1,6 @@
 """Runs one experiment: see README.md. Everything it calls can be imported."""
 
 import os
-import sys
 from pathlib import Path
 
 # Before TensorFlow is imported: it logs from C++ what a user can't act on, and
@@ -47,10 +46,8 @@ def main(argv):
 def run():
   """Runs `main`; what the user can mend is one line and exit status 2."""
   console.configure_logging()
-  termination.handle()
-  sys.exit(
-    console.run_command(lambda: app.run(main, flags_parser=console.parse_flags))
-  )
+  command = lambda: app.run(main, flags_parser=console.parse_flags)
+  termination.run(lambda: console.run_command(command))
 
 
 if __name__ == '__main__':

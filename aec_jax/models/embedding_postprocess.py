@@ -3,7 +3,6 @@
 Its inverse, up to the quantisation, is `aec_jax.input.batches.dequantise`.
 """
 
-import zipfile
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 
 SIZE = 128
 LIMIT = 2.0  # the release clips to [-2, 2]
@@ -40,7 +39,7 @@ def load_pca(path: str) -> Pca:
       f'{path}: has no pca_eigen_vectors or no pca_means; is it'
       ' vggish_pca_params.npz?'
     ) from error
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+  except UNREADABLE as error:
     raise UserError(f'{path}: not a readable .npz file') from error
   if matrix.shape != (SIZE, SIZE) or means.shape not in ((SIZE, 1), (SIZE,)):
     raise UserError(
