@@ -14,6 +14,9 @@ import orbax.checkpoint as ocp
 from aec_jax import hosts
 from aec_jax.errors import UserError
 
+# What orbax raises of files that are not as it wrote them.
+_DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
+
 
 class Checkpoints:
   """Two series of checkpoints under one folder: `latest/` and `best/`.
@@ -129,10 +132,6 @@ def _read(manager, template):
   except (OSError, *_DAMAGED) as error:
     raise _damaged(manager.directory / str(step), error) from error
   return found
-
-
-# What orbax raises of files that are not as it wrote them.
-_DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def _damaged(what, error) -> UserError:

@@ -54,7 +54,7 @@ MOMENTS = {
     'preparation': '{cache}/.audioset-*',
     'training': '{work}/checkpoints/latest/[0-9]*',
     'checkpoint': _HALF_SAVED,
-    'results': '{work}/.predictions.npz',
+    'scores': '{work}/predictions.npz',
     'report': '{work}/results.json',
   },
   'dcase': {
@@ -66,7 +66,7 @@ MOMENTS = {
     'embedding': '{cache}/.embeddings-*',
     'training': '{work}/checkpoints/*/latest/[0-9]*',
     'checkpoint': _HALF_SAVED,
-    'results': '{work}/.predictions.npz',
+    'scores': '{work}/predictions.npz',
     'report': '{work}/results.json',
   },
 }
@@ -174,11 +174,11 @@ def leftovers(folder: Path) -> list[str]:
           and p.name != '.lock']  # fmt: skip
 
 
-def _has(folder: Path, pattern: str) -> bool:
+def _found(folder: Path, pattern: str) -> set[Path]:
   try:
-    return any(folder.glob(pattern))
+    return set(folder.glob(pattern))
   except FileNotFoundError:  # renamed or removed while it was looked at
-    return False
+    return set()
 
 
 def kill_at(
@@ -190,22 +190,25 @@ def kill_at(
     What went wrong, '' if nothing, None if it ended before the moment.
   """
   before = finished_stages(folder)
-  process = experiment.start(folder)
   if moment == ANY:
+    process = experiment.start(folder)
     rest = draw.uniform(0, experiment.seconds / 2)
   else:
     pattern = MOMENTS[experiment.task][moment]
     place = pattern.format(work='work', cache='cache')
-    while process.poll() is None and not _has(folder, place):
+    old = _found(folder, place)
+    process = experiment.start(folder)
+    while process.poll() is None and not _found(folder, place) - old:
       time.sleep(0.004)
-    # A tiny stage takes little longer; a checkpoint is soon whole.
-    rest = 0 if 'checkpoint' in moment else draw.uniform(0, 0.2)
+    # A tiny stage takes little longer; what is saved is soon whole.
+    saving = 'checkpoint' in moment or moment == 'scores'
+    rest = 0 if saving else draw.uniform(0, 0.2)
   with contextlib.suppress(subprocess.TimeoutExpired):
     process.wait(rest)
   process.send_signal(number)
   _, err = process.communicate()
   if process.returncode == 0:
-    return None
+    return 'it went on' if 'stopped by' in err else None
   expected = -9 if number == signal.SIGKILL else 128 + number
   # Python itself dies of a signal that comes before ours is set up.
   if process.returncode not in (expected, -number):
@@ -220,8 +223,9 @@ def killed(
 ) -> Iterator[tuple[str, str, str, str]]:
   """Kills experiments again and again; yields (task, moment, signal, loss).
 
-  One experiment is killed at each of its moments in turn, twice at random, and
-  then finishes; after it the other task's, until all kills are done.
+  One experiment is killed at each of its moments in turn and then finishes,
+  after it the other task's; then both at random, and so on until all kills are
+  done. Where one has ended before its moment, a new one is begun.
   """
   draw = random.Random(seed)
   turn = 0
@@ -229,16 +233,18 @@ def killed(
     experiment = found[turn % len(found)]
     run = experiment.fresh(folder / f'killed-{turn}')
     moments = [*MOMENTS[experiment.task]]
-    for _ in range(2):
-      moments.insert(draw.randrange(len(moments) + 1), ANY)
+    if turn // len(found) % 2:
+      moments = [ANY] * 4
     if kills < len(moments):
-      moments = [
-        moments[i] for i in sorted(draw.sample(range(len(moments)), kills))
-      ]
+      chosen = sorted(draw.sample(range(len(moments)), kills))
+      moments = [moments[i] for i in chosen]
     for moment in moments:
       number = draw.choice((signal.SIGKILL, signal.SIGTERM))
       loss = kill_at(experiment, run, moment, number, draw)
-      if loss is not None:
+      if loss is None:
+        yield experiment.task, 'the end', '', compare(experiment, run)
+        run = experiment.fresh(run)
+      else:
         kills -= 1
         yield experiment.task, moment, number.name, loss
     yield experiment.task, 'the end', '', compare(experiment, run)

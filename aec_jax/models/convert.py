@@ -132,7 +132,7 @@ def load_any_width(path: str) -> tuple[dict[str, dict[str, np.ndarray]], float]:
   """As `load`, of whatever width the file's VGGish has; and that width."""
   flat = _read_npz(path)
   name, features = HIDDEN[0]
-  width = len(flat.get(f'{name}/bias', ())) / features or 1.0
+  width = np.size(flat.get(f'{name}/bias', ())) / features or 1.0
   return _params(path, flat, width), width
 
 

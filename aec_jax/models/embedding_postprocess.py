@@ -31,7 +31,10 @@ def load_pca(path: str) -> Pca:
   """
   try:
     with np.load(path, allow_pickle=False) as file:
-      matrix, means = file['pca_eigen_vectors'], file['pca_means']
+      matrix, means = (
+        np.asarray(file[name], np.float32)
+        for name in ('pca_eigen_vectors', 'pca_means')
+      )
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
   except KeyError as error:
@@ -46,7 +49,7 @@ def load_pca(path: str) -> Pca:
       f'{path}: pca_eigen_vectors {matrix.shape} and pca_means {means.shape}'
       f' must be ({SIZE}, {SIZE}) and ({SIZE}, 1) or ({SIZE},)'
     )
-  return Pca(matrix.astype(np.float32), means.reshape(-1).astype(np.float32))
+  return Pca(matrix, means.reshape(-1))
 
 
 def postprocess(embeddings: jax.Array, pca: Pca) -> jax.Array:
