@@ -18,12 +18,13 @@ from pathlib import Path
 
 import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aec_jax.audio import FRONT_END
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models import convert, embedding_postprocess
-from aec_jax.tagger import Ensemble, Tagger
+from aec_jax.tagger import Ensemble, Tagger, modules
 
 FORMAT = 1
 _INFO, _WEIGHTS, _CARD = 'bundle.json', 'weights.npz', 'README.md'
@@ -47,6 +48,11 @@ _RELEASED = {
   'batch_norm': False,
   'hidden': 0,
 }
+# What fails where a bundle was written by somebody else, for other purposes.
+_MALFORMED = (
+  *UNREADABLE, ArithmeticError, AttributeError, flax.errors.FlaxError,
+)  # fmt: skip
+_LONGEST = 100_000  # segments of a piece: a day
 # What a results.json has that a bundle repeats.
 _RESULTS = (
     'experiment', 'metrics', 'expected', 'n_examples', 'n_train_examples',
@@ -150,20 +156,23 @@ def load(
 
   Raises:
     UserError: the folder is no bundle, a file of it is missing or changed, it
-      is of another format, or the two paths don't fit it.
+      is of another format, its weights are not those of its modules, or the
+      two paths don't fit it.
   """
   folder = Path(bundle)
   info = _read_info(folder)
   for name in (_WEIGHTS, _CARD):
     _check_file(folder / name, info.get('files'))
   try:
+    _check_info(info)
     extractors, ensembles = _variables(folder / _WEIGHTS, info)
-    released, pca = _released(info, vggish_path, pca_path)
-    return Tagger(info, extractors + released, ensembles, pca)
-  except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+  except _MALFORMED as error:
+    reason = ' '.join(f'{type(error).__name__}: {error}'.split())
     raise UserError(
-      f'{folder}: not a bundle that this version reads ({error!r})'
+      f'{folder}: not a bundle that this version reads ({reason:.300})'
     ) from error
+  released, pca = _released(info, vggish_path, pca_path)
+  return Tagger(info, extractors + released, ensembles, pca)
 
 
 def _read_info(folder: Path) -> dict:
@@ -175,17 +184,13 @@ def _read_info(folder: Path) -> dict:
       f'{folder} is no bundle (no readable {_INFO}: {error.strerror}); give'
       ' the folder bundle/ of a finished experiment'
     ) from error
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise UserError(f'{path} is damaged: {error}') from error
   found = info.get('format') if isinstance(info, dict) else None
   if found != FORMAT:
     raise UserError(
       f'{path} has format {found!r}, and this version reads format {FORMAT}'
     )
-  expected = json.loads(json.dumps(FRONT_END._asdict()))
-  front_end = info.get('front_end')
-  if not isinstance(front_end, dict) or expected.items() - front_end.items():
-    raise UserError(f'{path} was made with another front end')
   return info
 
 
@@ -202,22 +207,107 @@ def _check_file(path: Path, digests) -> None:
     )
 
 
+def _check_info(info: dict) -> None:
+  """Raises `ValueError` for a value that `write` never writes."""
+  extractors, task = info['extractors'], info['task']
+  sound = {
+    'task': task in tuple(_FRONT_ENDS),
+    'experiment': isinstance(info['experiment'], str),
+    'loss': info['loss'] in ('binary', 'categorical'),
+    'classes': _are_names(info['classes']) and info['classes'],
+    # Those of AudioSet have none, those of DCASE are never without.
+    'extractors': _are_names(extractors)
+    and bool(extractors) == (task == 'dcase'),
+    'ensembles': isinstance(info['ensembles'], list)
+    and (info['ensembles'] or task == 'dcase')
+    and all(_is_ensemble(e, len(extractors) or 1) for e in info['ensembles']),
+  }
+  for name, is_sound in sound.items():
+    if not is_sound:
+      raise ValueError(f'{name} is {info[name]!r:.80}')
+  if info['front_end'] != _FRONT_ENDS[task] | FRONT_END._asdict():
+    raise ValueError('it was made with another front end')
+
+
+def _are_names(value) -> bool:
+  return isinstance(value, list) and all(isinstance(x, str) for x in value)
+
+
+def _is_ensemble(value, extractors: int) -> bool:
+  return (
+    value['length'] in range(1, _LONGEST + 1)
+    and isinstance(value['wrap'], bool)
+    and bool(value['extractors'])
+    and all(i in range(extractors) for i in value['extractors'])
+  )
+
+
 def _variables(path, info) -> tuple[list[dict], list[Ensemble]]:
   with np.load(path, allow_pickle=False) as file:
-    tree = flax.traverse_util.unflatten_dict(dict(file), sep='/')
+    # Stored as they are, so that they take the memory of the file's size.
+    if any(i.compress_type != zipfile.ZIP_STORED for i in file.zip.infolist()):
+      raise ValueError(f'{path.name} is compressed')
+    arrays = dict(file)
+  _check_arrays(path.name, arrays, _shapes(info))
+  tree = flax.traverse_util.unflatten_dict(arrays, sep='/')
   extractors = [
     tree['extractors'][str(i)] for i in range(len(info['extractors']))
   ]
   ensembles = [
     Ensemble(
       int(e['length']),
-      bool(e['wrap']),
+      e['wrap'],
       np.array(e['extractors'], np.int32),
       tree['ensembles'][str(i)],
     )
     for i, e in enumerate(info['ensembles'])
   ]
   return extractors, ensembles
+
+
+def _shapes(info) -> dict[str, tuple[int, ...]]:
+  """{'extractors/0/params/conv1/kernel': (3, 3, 1, 64), …}: all weights."""
+  try:
+    extractor, classifier = modules(info)
+  except UserError as error:  # of a config, which the user has not written
+    raise ValueError(str(error)) from error
+  found = {}
+  if info['extractors']:
+    one = _shapes_of(extractor, jnp.zeros((1, *convert.EXAMPLE)))
+    for i in range(len(info['extractors'])):
+      found |= {f'extractors/{i}/{name}': shape for name, shape in one.items()}
+  if classifier:
+    segment = jnp.zeros((1, 1, embedding_postprocess.SIZE))
+    one = _shapes_of(classifier, segment, jnp.ones((1, 1), bool))
+    for i, e in enumerate(info['ensembles']):
+      members = len(e['extractors'])
+      found |= {
+        f'ensembles/{i}/{name}': (members, *shape)
+        for name, shape in one.items()
+      }
+  return found
+
+
+def _shapes_of(module, *inputs) -> dict[str, tuple[int, ...]]:
+  """Of a module's variables, by name, without making any."""
+  found = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))
+  flat = flax.traverse_util.flatten_dict(found, sep='/')
+  return {name: x.shape for name, x in flat.items()}
+
+
+def _check_arrays(file: str, found: dict, wanted: dict) -> None:
+  """Raises `ValueError` unless arrays have their names, shapes and types."""
+  for name in sorted(found.keys() ^ wanted.keys()):
+    fault = 'lacks' if name in wanted else 'has the unknown'
+    raise ValueError(f'{file} {fault} {name}')
+  for name, shape in wanted.items():
+    array = found[name]
+    if array.shape != shape or array.dtype != np.float32:
+      raise ValueError(
+        f'{file}: {name} is {array.dtype} {array.shape}, not float32 {shape}'
+      )
+    if not np.isfinite(array).all():
+      raise ValueError(f'{file}: {name} has NaN or infinite weights')
 
 
 def _released(info, vggish_path, pca_path):

@@ -101,10 +101,12 @@ def _only_builder(path: Path) -> Iterator[None]:
       except BlockingIOError:
         logging.info('waiting for the run that builds %s', path.stem[1:])
         fcntl.flock(file, fcntl.LOCK_EX)
-      if not path.exists() or not os.path.samestat(
-        os.fstat(file.fileno()), os.stat(path)
-      ):
+      try:
+        there = os.stat(path)
+      except FileNotFoundError:
         continue  # whoever held it has removed it
+      if not os.path.samestat(os.fstat(file.fileno()), there):
+        continue  # and another has made a new one
       try:
         yield
       finally:

@@ -14,6 +14,9 @@ import orbax.checkpoint as ocp
 from aec_jax import hosts
 from aec_jax.errors import UserError
 
+# What orbax raises of files that are not as it wrote them.
+_DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
+
 
 class Checkpoints:
   """Two series of checkpoints under one folder: `latest/` and `best/`.
@@ -63,19 +66,20 @@ class Checkpoints:
 
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   folder.mkdir(parents=True, exist_ok=True)
-  return ocp.CheckpointManager(
-    folder,
-    options=ocp.CheckpointManagerOptions(
-      max_to_keep=keep,
-      cleanup_tmp_directories=True,
-      enable_async_checkpointing=False,
-      create=False,
-      # Orbax is not to wait for the other hosts.
-      multiprocessing_options=ocp.options.MultiprocessingOptions(
-        active_processes={0}
-      ),
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=keep,
+    cleanup_tmp_directories=True,
+    enable_async_checkpointing=False,
+    create=False,
+    # Orbax is not to wait for the other hosts.
+    multiprocessing_options=ocp.options.MultiprocessingOptions(
+      active_processes={0}
     ),
   )
+  try:
+    return ocp.CheckpointManager(folder, options=options)
+  except _DAMAGED as error:
+    raise _damaged(f'a checkpoint in {folder}', error) from error
 
 
 def _save(manager, step, state, history):
@@ -123,10 +127,16 @@ def _read(manager, template):
     )
     if jax.tree.map(np.shape, found['state']) != jax.tree.map(np.shape, shapes):
       raise ValueError('other shapes')
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    reason = textwrap.shorten(str(error), 200)
-    raise UserError(
-      f'{manager.directory / str(step)} is damaged, or not a checkpoint of this'
-      f' model ({reason}): delete it, or use another --workdir'
-    ) from error
+    if not isinstance(found['history'].get('evaluations'), list):
+      raise ValueError('its history has no evaluations')
+  except (OSError, *_DAMAGED) as error:
+    raise _damaged(manager.directory / str(step), error) from error
   return found
+
+
+def _damaged(what, error) -> UserError:
+  reason = textwrap.shorten(str(error), 200)
+  return UserError(
+    f'{what} is damaged, or not of this model ({reason}): delete it, or use'
+    ' another --workdir'
+  )

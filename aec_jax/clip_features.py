@@ -21,7 +21,7 @@ from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets import synthetic_fsd
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
 from aec_jax.train import duration
 
@@ -98,7 +98,7 @@ class ClipExamples:
       meta['classes'] = tuple(meta['classes'])
       meta['ids'] = np.array(meta['ids'], str)
       return cls(examples, **arrays, **meta, folder=folder)
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
       raise UserError(
         f'{folder} holds no whole set of clips ({error}): delete it and run'
         ' again'

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 
 from absl import flags
@@ -12,11 +13,17 @@ from absl import logging as absl_logging
 
 from aec_jax.errors import UserError
 
-_TALKATIVE = ('/orbax/', '/jax/', '/tensorflow')
+# Up to which level other packages are not heard. What orbax logs as an error it
+# raises as well.
+_UNHEARD = {
+  '/orbax/': logging.ERROR,
+  '/jax/': logging.WARNING,
+  '/tensorflow': logging.WARNING,
+}
 
 
 def configure_logging() -> None:
-  """Our own log lines and clu's, short; of other packages only warnings.
+  """Our own log lines and clu's, short; of other packages only errors.
 
   Orbax and JAX share absl's logger and say much that no user can act on.
   """
@@ -24,12 +31,23 @@ def configure_logging() -> None:
   handler = absl_logging.get_absl_handler()
   handler.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
   handler.addFilter(
-    lambda record: (
-      record.levelno > logging.WARNING
-      or not any(part in record.pathname for part in _TALKATIVE)
+    lambda record: all(
+      record.levelno > level
+      for part, level in _UNHEARD.items()
+      if part in record.pathname
     )
   )
   absl_logging.use_absl_handler()
+  # A program that cannot be kept, or read again, is compiled again.
+  warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent comp')
+  # When one file of a checkpoint fails, orbax forgets the others that do.
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  sys.unraisablehook = _but_for_closed_loops
+
+
+def _but_for_closed_loops(unraisable):
+  if 'Event loop is closed' not in str(unraisable.exc_value):
+    sys.__unraisablehook__(unraisable)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

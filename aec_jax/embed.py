@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import flax
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 
 from aec_jax import cache, models, train
 from aec_jax.clip_features import ClipExamples, Rows, progress
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models import vggish
 from aec_jax.train import AXIS
 
@@ -44,7 +43,7 @@ def load_variables(folder: Path) -> dict:
   try:
     with np.load(folder / 'variables.npz', allow_pickle=False) as file:
       return flax.traverse_util.unflatten_dict(dict(file), sep='/')
-  except (OSError, ValueError, EOFError, BadZipFile) as error:
+  except UNREADABLE as error:
     raise UserError(
       f'{folder} holds no whole extractor ({error}): delete it and run again'
     ) from error

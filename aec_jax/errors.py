@@ -1,7 +1,11 @@
 """The one exception for what a user can mend."""
 
 import errno
+import lzma
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable
 
 # Why a system refuses to write.
@@ -11,6 +15,14 @@ _REFUSALS = tuple(
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
     errno.EPERM,
   )
+)  # fmt: skip
+
+
+# What NumPy and zipfile raise of files that are not as they were written.
+UNREADABLE = (
+  EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
+  ValueError, lzma.LZMAError, tokenize.TokenError, zipfile.BadZipFile,
+  zlib.error,
 )  # fmt: skip
 
 

@@ -9,14 +9,13 @@ their probabilities.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import jax
 import numpy as np
 from jax import lax
 
 from aec_jax import bootstrap, cache, console, metrics
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import batches
 from aec_jax.train import AXIS, on_device, replicate
 
@@ -101,7 +100,7 @@ def load_predictions(folder: str | Path) -> dict[str, np.ndarray]:
   try:
     with np.load(path, allow_pickle=False) as file:
       return {name: file[name] for name in _PREDICTIONS}
-  except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+  except UNREADABLE as error:
     raise UserError(
       f'{folder} holds no finished experiment (cannot read {path.name}): run'
       ' it first'

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,9 +123,7 @@ class Tagger:
       for e in ensembles
     ]
     self.hears = bool(extractors)
-    self._extractor = _extractor(info, bool(ensembles))
-    if ensembles:
-      self._classifier = models.classifier(info['model'], len(self.classes))
+    self._extractor, self._classifier = modules(info)
     self._front_end = jax.jit(self.front_end_of)
     self._extract = jax.jit(self.extract)
     self._classify = jax.jit(self.classify)
@@ -355,14 +354,26 @@ class Tagger:
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
-def _extractor(info, embeds: bool):
-  """The module that hears: VGGish, or an example classifier."""
-  config = SimpleNamespace(**info['extractor'])
-  if not embeds:
-    return models.extractor(config, len(info['classes']))
-  return vggish.VGGish(
+def modules(info: dict) -> tuple[nn.Module, nn.Module | None]:
+  """The module that hears, and the classifier of its embeddings.
+
+  Args:
+    info: what `bundle.json` holds.
+
+  Returns:
+    VGGish and the classifier, or, where there are no ensembles, an example
+    classifier and None.
+
+  Raises:
+    UserError: a field is unknown, or its value is none it may have.
+  """
+  classes, config = len(info['classes']), SimpleNamespace(**info['extractor'])
+  if not info['ensembles']:
+    return models.extractor(config, classes), None
+  extractor = vggish.VGGish(
     config.embedding_activation, config.width, config.dtype, config.batch_norm
   )
+  return extractor, models.classifier(info['model'], classes)
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

@@ -7,22 +7,37 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import jax
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class Stopped(SystemExit):
+  """A signal has come; what is unfinished is undone on its way up."""
+
+
 def handle() -> None:
-  """Makes the signals end this process in order, undoing what is unfinished."""
+  """Makes the signals raise `Stopped`."""
   for number in _SIGNALS:
-    signal.signal(number, _exit)
+    signal.signal(number, _stop)
+
+
+def run(command: Callable[[], int]) -> NoReturn:
+  """Ends the process with a command's exit status, and in order by a signal."""
+  handle()
+  try:
+    sys.exit(command())
+  except Stopped as stopped:
+    # Python may crash in clearing up while threads of XLA are at work.
+    os._exit(stopped.code)
 
 
 @contextlib.contextmanager
 def held() -> Iterator[list[int]]:
-  """Holds the signals back, if `handle` was called; exits at the end.
+  """Holds the signals back, if they are handled; raises `Stopped` at the end.
 
   Of several hosts they end each at once: it could not go on in step with the
   others until all have saved.
@@ -31,7 +46,7 @@ def held() -> Iterator[list[int]]:
     The signals that have come, to be looked at between two steps.
   """
   came = []
-  handled = signal.getsignal(signal.SIGTERM) is _exit
+  handled = signal.getsignal(signal.SIGTERM) is _stop
   if not handled or jax.process_count() > 1:
     yield came
     return
@@ -42,11 +57,11 @@ def held() -> Iterator[list[int]]:
   finally:
     handle()
   if came:
-    _exit(came[0], None)
+    _stop(came[0], None)
 
 
-def _exit(number, _frame):
+def _stop(number, _frame):
   name = signal.Signals(number).name
   # Past the buffers, of which one may be in the middle of a write.
   os.write(2, f'stopped by {name}: the same command goes on\n'.encode())
-  sys.exit(128 + number)
+  raise Stopped(128 + number)

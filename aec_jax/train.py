@@ -6,6 +6,7 @@ bits as an unbroken one.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,8 @@ from aec_jax.errors import UserError, check_choice
 from aec_jax.input import batches
 
 AXIS = 'device'
+# Of which the plans are one tf.data pipeline.
+_SPANS = 10_000
 
 # Each maps logits and targets (example, class) to losses (example,).
 LOSSES = {
@@ -316,9 +319,9 @@ class Trainer:
     step = int(state.step)
     state = replicate(state)
     progress = Progress(config, step, history, checkpoints.folder)
-    todo = [] if self.finished(step, history) else list(spans(step, config))
+    todo = () if self.finished(step, history) else spans(step, config)
     with termination.held() as signals:
-      for (start, step), plan in zip(todo, self._plans(todo), strict=True):
+      for (start, step), plan in self._planned(todo):
         state, losses = self.steps(state, self.resident, plan)
         losses = self._finite(np.asarray(losses), start, history, checkpoints)
         history.loss_sum += float(np.sum(losses, dtype=np.float64))
@@ -392,6 +395,12 @@ class Trainer:
     if history.best(self.config.metric) is entry:
       checkpoints.save_best(step, state, dataclasses.asdict(history))
     return state
+
+  def _planned(self, todo):
+    """Pairs of a span and its plan, however many steps `max_steps` allows."""
+    todo = iter(todo)
+    while some := list(itertools.islice(todo, _SPANS)):
+      yield from zip(some, self._plans(some), strict=True)
 
   def _plans(self, todo):
     """The plan of each span, as the pmapped steps take it."""

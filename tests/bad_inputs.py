@@ -10,30 +10,43 @@ each of them in process, and some through the real command line.
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import io
+import json
 import os
 import shutil
 import signal
 import struct
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import soundfile
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 import aec_jax.main  # noqa: F401 (defines the flags)
+from aec_jax import (
+  bundle,
+  claim,
+  clip_features,
+  console,
+  embed,
+  evaluate,
+  experiment,
+  models,
+  tagger,
+)
 from aec_jax import checkpoint as checkpoint_lib
-from aec_jax import claim, clip_features, console, embed, evaluate, experiment
 from aec_jax.audio import waveform
 from aec_jax.datasets import audioset_tfrecord, clips, csv_list, tfrecord
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
-from aec_jax.models import convert
+from aec_jax.models import convert, vggish
 from configs import audioset_level3, dcase_l6
 from tests import dcase_data, fuzz
 
@@ -127,6 +140,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
   yield 'loop.wav', 'a link to itself', 'loop', SKIPPED
   yield 'pipe.wav', 'a pipe', 'pipe', SKIPPED
   yield 'rate0.wav', 'a rate of 0 Hz', _patched(good, 24, 0), SKIPPED
+  yield 'rate1.wav', 'a rate of 1 Hz', _patched(good, 24, 1), SKIPPED
   yield 'chan0.wav', '0 channels', good[:22] + bytes(2) + good[24:], SKIPPED
   yield (
     'code.wav',
@@ -145,7 +159,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
   for subtype in ('PCM_U8', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE'):
     yield f'{subtype}.wav', subtype, _wav(tone, subtype=subtype), READ
   yield 'ulaw.wav', 'mu-law', _wav(tone, subtype='ULAW'), READ
-  for rate in (1, 1_000, 192_000):
+  for rate in (100, 1_000, 192_000):
     yield f'{rate}.wav', f'{rate} Hz', _wav(tone, rate), READ
   yield 'flac.wav', 'a FLAC called wav', _wav(tone, kind='FLAC'), READ
   yield 'wav.ogg', 'a wav called ogg', good, READ
@@ -492,6 +506,9 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
       ('emptied', lambda p: p.write_bytes(b'')),
       ('cut', lambda p: os.truncate(p, p.stat().st_size // 2)),
       ('overwritten', lambda p: p.write_bytes(b'\xff' * p.stat().st_size)),
+      ('a list', lambda p: p.write_bytes(b'[1, 2]')),
+      ('a number', lambda p: p.write_bytes(b'0')),
+      ('an empty object', lambda p: p.write_bytes(b'{}')),
     ):
       copy = folder / f'{what}{i}'
       shutil.copytree(saved, copy)
@@ -511,8 +528,9 @@ _ANY = 'any'
 def _restoring(folder: Path, template) -> Callable[[], list]:
   def run():
     with contextlib.closing(checkpoint_lib.Checkpoints(folder)) as checkpoints:
-      state, _ = checkpoints.restore(template)
-    if not jax.tree.all(jax.tree.map(np.array_equal, state, template)):
+      state, history = checkpoints.restore(template)
+    same = jax.tree.all(jax.tree.map(np.array_equal, state, template))
+    if not same or history != {'evaluations': []}:
       raise Broken('restored what was not saved')
     return []
 
@@ -547,6 +565,7 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
       ('cut', lambda p: os.truncate(p, p.stat().st_size // 2)),
       ('text', lambda p: p.write_bytes(b'nothing to see\n')),
       ('another object', lambda p: p.write_bytes(_other(p.suffix))),
+      *(_ZIPS if name.endswith('.npz') else ()),
     ):
       copy = folder / f'{name}-{what}'.replace('/', '-')
       copy.mkdir()
@@ -561,6 +580,29 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
     yield Case('leavings', f'weights of {what}', REFUSED, run, 'conv')
 
 
+def _marked(place: int, value: int) -> Callable[[Path], int]:
+  """A change of a byte in all headers of a zip, central ones have 2 more."""
+
+  def change(path):
+    data = path.read_bytes()
+    marked = bytearray(data)
+    for mark, at in ((b'PK\x03\x04', place), (b'PK\x01\x02', place + 2)):
+      start = -1
+      while (start := data.find(mark, start + 1)) >= 0:
+        marked[start + at] = value
+    return path.write_bytes(marked)
+
+  return change
+
+
+# Of an .npz: flags are at byte 6 of a header, the compression is at byte 8.
+_ZIPS = (
+  ('with a password', _marked(6, 1)), ('patched', _marked(6, 32)),
+  ('deflated nonsense', _marked(8, 8)), ('bzip2 nonsense', _marked(8, 12)),
+  ('LZMA nonsense', _marked(8, 14)), ('compressed anyhow', _marked(8, 99)),
+)  # fmt: skip
+
+
 def _other(suffix: str) -> bytes:
   """A file of the right kind that holds something else, pickled if it can."""
   out = io.BytesIO()
@@ -571,6 +613,256 @@ def _other(suffix: str) -> bytes:
   else:
     out.write(b'[1, 2]')
   return out.getvalue()
+
+
+# Bundles.
+
+
+def make_bundle(folder: Path, module=audioset_level3) -> Path:
+  """A bundle of one random classifier, and for DCASE one random extractor."""
+  config, extractors = module.get_config(), {}
+  config.model.hidden = (8, 8, 8)
+  if module is dcase_l6:
+    config.extractor.width, config.extractor.batch_norm = 0.01, True
+    hears = vggish.VGGish(width=0.01, batch_norm=True)
+    examples = np.zeros((1, *convert.EXAMPLE), np.float32)
+    extractors['original'] = jax.jit(hears.init)(jax.random.key(0), examples)
+  model = models.classifier(config.model, 3)
+  x, mask = np.zeros((1, 10, 128), np.float32), np.ones((1, 10), bool)
+  variables = jax.jit(model.init)(jax.random.key(0), x, mask)
+  variables = jax.tree.map(lambda x: np.asarray(x)[None], dict(variables))
+  member = tagger.Ensemble(10, False, np.zeros(1, np.int32), variables)
+  folder.mkdir()
+  results = {
+    'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},
+    'n_examples': 1, 'n_train_examples': 1, 'dataset_fingerprint': '',
+  }  # fmt: skip
+  bundle.write(folder, config, results, ('a', 'b', 'c'), extractors, [member])
+  return folder / 'bundle'
+
+
+def _info(folder: Path, **changes) -> None:
+  """Changes fields of bundle.json; None removes one."""
+  path = folder / 'bundle.json'
+  info = json.loads(path.read_text()) | changes
+  kept = {k: v for k, v in info.items() if v is not None}
+  path.write_text(json.dumps(kept))
+
+
+def _forged(folder: Path, data: bytes) -> None:
+  """Other weights, with the digest that they need."""
+  (folder / 'weights.npz').write_bytes(data)
+  files = json.loads((folder / 'bundle.json').read_text())['files']
+  digest = hashlib.sha256(data).hexdigest()
+  _info(folder, files=files | {'weights.npz': digest})
+
+
+def forge(folder: Path, save=np.savez, **changes) -> None:
+  """Arrays changed, put in, or left out (None), with the digest they need."""
+  with np.load(folder / 'weights.npz', allow_pickle=False) as file:
+    arrays = dict(file) | changes
+  out = io.BytesIO()
+  save(out, **{k: v for k, v in arrays.items() if v is not None})
+  _forged(folder, out.getvalue())
+
+
+# What may be wrong with an array, of which there is one in each member.
+_ARRAYS = {
+  'missing': lambda x: None,
+  'transposed': lambda x: x.T,
+  'without members': lambda x: x[0],
+  'of two members': lambda x: np.repeat(x, 2, 0),
+  'of no member': lambda x: x[:0],
+  'one number for all': lambda x: x[..., :1],
+  'one number': lambda x: x.sum(),
+  'of one more axis': lambda x: x[..., None],
+  'float64': lambda x: x.astype(np.float64),
+  'float16': lambda x: x.astype(np.float16),
+  'int32': lambda x: x.astype(np.int32),
+  'complex': lambda x: x.astype(np.complex64),
+  'bool': lambda x: x.astype(bool),
+  'in words': lambda x: x.astype(str),
+  'a date': lambda x: x.astype('datetime64[s]'),
+  'a structure': lambda x: x.view([('x', np.float32)]),
+  'NaN': lambda x: np.full_like(x, np.nan),
+  'infinite': lambda x: np.full_like(x, np.inf),
+}
+# Values that bundle.json may not have; None leaves the field out.
+_FIELDS = {
+  'format': (99, None, '1', [1]),
+  'files': (None, 3, {}),
+  'classes': (None, 3, [], ['a', 'b'], ['a', 'b', 3], 'abc', {'a': 1}),
+  'front_end': (None, 3, {}, [], {'sample_rate': [16_000]}),
+  'task': ('speech', None, [], 'dcase'),
+  'loss': ('mse', None, ['binary']),
+  'experiment': (None, 3),
+  'extractors': (None, 3, ['a'], 'a'),
+  'extractor': (None, 3, {}),
+  'model': (None, 3, {'name': 'eval'}, {'name': ['dnn']}, {}),
+  'ensembles': (None, 3, [], [{}], [3], [{'length': 'x'}]),
+}
+_MODEL = {
+  'hidden': ([], [8, 8], [8, 8, 2**40], [0, 8, 8], ['8', '8', '8'], 8, 'x'),
+  'levels': ([], [4], [1], ['3'], 3), 'dtype': ('int8', 3, []),
+  'f_activation': ('exec', []), 'classes': (3,), 'x': (1,), 'parent': ('x',),
+}  # fmt: skip
+_ENSEMBLE = {
+  'length': (0, -1, 2**40, '1', None, 1.5), 'wrap': (None, 'x'),
+  'extractors': ([], [1], [-1], [0, 0], ['a'], None, 3, [0.5]),
+}  # fmt: skip
+_HEARS = {
+  'width': (-1, 0.5, 1e300, float('inf'), float('nan'), 'x', None),
+  'batch_norm': (False,), 'embedding_activation': ('exec', []),
+}  # fmt: skip
+
+
+def _damages(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy) of a bundle of AudioSet."""
+  for name in ('bundle.json', 'weights.npz', 'README.md'):
+    yield f'{name}: missing', lambda copy, name=name: (copy / name).unlink()
+    for what, data in (('empty', b''), ('text', b'no\n')):
+      yield (
+        f'{name}: {what}',
+        lambda copy, name=name, data=data: (copy / name).write_bytes(data),
+      )
+  flipped = bytearray((whole / 'weights.npz').read_bytes())
+  flipped[len(flipped) // 2] ^= 1
+  for what, data in (('a list', b'[]'), ('deep', b'[' * 100_000)):
+    yield what, lambda copy, data=data: (copy / 'bundle.json').write_bytes(data)
+  yield (
+    'a bit of the weights',
+    lambda copy: (copy / 'weights.npz').write_bytes(flipped),
+  )
+  yield (
+    'files elsewhere',
+    lambda copy: _info(copy, files={'../../weights.npz': ''}),
+  )
+  for field, values in _FIELDS.items():
+    for value in values:
+      yield (
+        f'{field}={value!r}',
+        lambda copy, field=field, value=value: _info(copy, **{field: value}),
+      )
+  info = json.loads((whole / 'bundle.json').read_text())
+  for section, fields in (('model', _MODEL), ('ensembles', _ENSEMBLE)):
+    for field, values in fields.items():
+      for value in values:
+        old = info[section]
+        new = [old[0] | {field: value}] if section == 'ensembles' else (
+          old | {field: value}
+        )  # fmt: skip
+        yield (
+          f'{section}.{field}={value!r}',
+          lambda copy, new=new, s=section: _info(copy, **{s: new}),
+        )
+
+
+def _forgeries(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy): other weights, with the right hashes."""
+  with np.load(whole / 'weights.npz', allow_pickle=False) as file:
+    arrays = dict(file)
+  for name in ('params/hidden1/dense/kernel', 'batch_stats/hidden2/norm/mean'):
+    name = f'ensembles/0/{name}'
+    for what, change in _ARRAYS.items():
+      new = {name: change(arrays[name])}
+      yield f'{name} {what}', lambda copy, new=new: forge(copy, **new)
+  for name in ('x', '../../../x', '/x'):
+    yield (
+      f'an array too many, {name}',
+      lambda copy, name=name: forge(copy, **{name: np.zeros(3)}),
+    )
+  yield (
+    'an array in the place of a folder',
+    lambda copy: forge(copy, **{'ensembles/0': np.zeros(3)}),
+  )
+  yield 'no array', lambda copy: forge(copy, **dict.fromkeys(arrays))
+  # A bomb takes a thousand times its size.
+  yield 'compressed weights', lambda copy: forge(copy, np.savez_compressed)
+  name = 'ensembles/0/params/output/bias'
+  yield 'a header that lies', lambda copy: _lying(copy, arrays[name], name)
+  yield 'weights that hide a pickle', lambda copy: _forged(copy, _other('.npz'))
+  for what, data in (('empty', b''), ('text', b'no\n')):
+    yield f'weights: {what}', lambda copy, data=data: _forged(copy, data)
+  for what, change in _ZIPS:
+    yield (
+      f'weights: {what}',
+      lambda copy, change=change: (
+        change(copy / 'weights.npz'),
+        _forged(copy, (copy / 'weights.npz').read_bytes()),
+      ),
+    )
+
+
+def _lying(folder: Path, array: np.ndarray, name: str) -> None:
+  """An array whose header tells of a petabyte."""
+  header = {'descr': '<f4', 'fortran_order': False, 'shape': (10**15,)}
+  out = io.BytesIO()
+  np.lib.format.write_array_header_1_0(out, header)
+  data = out.getvalue() + array.tobytes()
+  weights = folder / 'weights.npz'
+  with zipfile.ZipFile(weights) as old:
+    entries = {n: old.read(n) for n in old.namelist()}
+  out = io.BytesIO()
+  with zipfile.ZipFile(out, 'w') as new:
+    for entry, content in (entries | {f'{name}.npy': data}).items():
+      new.writestr(entry, content)
+  _forged(folder, out.getvalue())
+
+
+def _deaf(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+  """(what, change of a copy) of a bundle of DCASE: its extractor."""
+  extractor = json.loads((whole / 'bundle.json').read_text())['extractor']
+  for field, values in _HEARS.items():
+    for value in values:
+      new = extractor | {field: value}
+      yield (
+        f'extractor.{field}={value!r}',
+        lambda copy, new=new: _info(copy, extractor=new),
+      )
+  for count in (0, 2):
+    yield (
+      f'{count} extractors',
+      lambda copy, count=count: _info(copy, extractors=['original'] * count),
+    )
+  yield (
+    'a kernel of another shape',
+    lambda copy: forge(
+      copy, **{'extractors/0/params/conv2/kernel': np.zeros((3, 3, 8, 9))}
+    ),
+  )
+  yield 'without an ensemble', lambda copy: _info(copy, ensembles=[])
+
+
+def bundle_cases(folder: Path) -> Iterator[Case]:
+  wholes = [
+    make_bundle(folder / module.__name__, module)
+    for module in (audioset_level3, dcase_l6)
+  ]
+  for whole, damages in (
+    (wholes[0], _damages), (wholes[0], _forgeries), (wholes[1], _deaf),
+  ):  # fmt: skip
+    for i, (what, change) in enumerate(damages(whole)):
+      copy = folder / f'{damages.__name__}{i}'
+      shutil.copytree(whole, copy)
+      change(copy)
+      run = lambda copy=copy: bundle.load(copy) and []
+      yield Case('bundle', what, REFUSED, run, copy.name)
+  run = lambda: bundle.load(folder / 'nowhere') and []
+  yield Case('bundle', 'no folder', REFUSED, run, 'nowhere')
+  yield Case('bundle', 'as it was', READ, lambda: _tag(wholes[0]))
+  yield Case('bundle', 'with ears', READ, lambda: bundle.load(wholes[1]) and [])
+
+
+def _tag(folder: Path) -> list:
+  """Loads a bundle and tags a clip of embeddings with it."""
+  found = bundle.load(folder)
+  frames = np.zeros((10, 128), np.uint8)
+  (tags,) = found.tag([frames])
+  if isinstance(tags, UserError):
+    raise tags
+  if len(tags.tags) != 3 or not np.isfinite(tags.probabilities).all():
+    raise Broken(f'{folder}: {tags}')
+  return []
 
 
 # Configs.
@@ -622,21 +914,46 @@ _VALUES = {
 }  # fmt: skip
 
 
+# Fields that are sound alone, and what is said of them together.
+_TOGETHER = (
+  (audioset_level3, {'model.name': 'lstm'}, 'model.hidden'),
+  (audioset_level3, {'model.hidden': (8,)}, 'model.levels'),
+  (audioset_level3, {'model.name': 'lstm', 'model.hidden': (8,)}, 'model'),
+  (
+    audioset_level3,
+    {'eval_splits': ('bal_train', 'bal_train')},
+    'bal_train, bal_train',
+  ),
+  (dcase_l6, {'model.name': 'dnn'}, 'f_activation'),
+  (
+    dcase_l6,
+    {'extractor.model': 'baseline', 'extractor.init': 'x.npz'},
+    "must be 'random' for a baseline",
+  ),
+)
+
+
 def config_cases(folder: Path) -> Iterator[Case]:
   """Values that make no sense, names that are misspelt, wrong types."""
   release = _release(folder / 'release', _framed(_record()))
   fsd = dcase_data.write_fsd(folder / 'fsd', train=6, test=6)
+  data = {audioset_level3: release, dcase_l6: fsd}
+
+  def refusing(module, fields, name):
+    config = module.get_config()
+    config.data_dir = str(data[module])
+    if module is audioset_level3:
+      config.train_splits = ('eval',)
+    config.update_from_flattened_dict(fields)
+    return lambda: _refusing(config, folder / name)
+
+  for i, (module, fields, says) in enumerate(_TOGETHER):
+    run = refusing(module, fields, f'together{i}')
+    yield Case('config', f'{fields} together', REFUSED, run, says)
   for module, fields in _VALUES.items():
-    data = {audioset_level3: release, dcase_l6: fsd}[module]
     for field, values in fields.items():
       for i, value in enumerate(values):
-        config = module.get_config()
-        config.data_dir = str(data)
-        if module is audioset_level3:
-          config.train_splits = ('eval',)
-        config.update_from_flattened_dict({field: value})
-        work = folder / f'{module.__name__}-{field}{i}'
-        run = lambda config=config, work=work: _refusing(config, work)
+        run = refusing(module, {field: value}, f'{module.__name__}-{field}{i}')
         says = '' if 'splits' in field or 'data' in field else field
         says = 'class' if field == 'classes' else says
         says = 'nowhere' if 'nowhere' in str(value) else says
@@ -717,7 +1034,7 @@ def _flags(what: str, options: list[str], says: str, first=_SHIPPED) -> Case:
 
 KINDS = (
   wav_cases, csv_cases, tfrecord_cases, checkpoint_cases, leavings_cases,
-  config_cases,
+  bundle_cases, config_cases,
 )  # fmt: skip
 
 
@@ -750,6 +1067,8 @@ def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--fuzz_minutes', type=float, default=0)
   options = parser.parse_args()
+  console.configure_logging()
+  logging.set_verbosity(logging.ERROR)  # else it tells of all that is skipped
   total, wrong = {}, []
   for kind in KINDS:
     with tempfile.TemporaryDirectory() as folder:
@@ -764,7 +1083,8 @@ def main() -> int:
   )
   if options.fuzz_minutes:
     with tempfile.TemporaryDirectory() as folder:
-      tried = fuzz.run(60 * options.fuzz_minutes, Path(folder))
+      whole = make_bundle(Path(folder) / 'run')
+      tried = fuzz.run(60 * options.fuzz_minutes, Path(folder), whole)
     print(f'fuzzed: {tried} · wrong: 0')
   return int(bool(wrong))
 

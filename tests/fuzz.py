@@ -5,7 +5,9 @@ anything but succeed with sound values or raise `UserError`.
 """
 
 import contextlib
+import hashlib
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +96,14 @@ def bundle(path: Path, data: bytes, folder: Path) -> None:
   bundle_lib.load(folder)
 
 
+def forged(path: Path, data: bytes, folder: Path, info: dict) -> None:
+  """Weights of a bundle, with the digest that they need."""
+  (folder / 'weights.npz').write_bytes(data)
+  digest = hashlib.sha256(data).hexdigest()
+  files = info['files'] | {'weights.npz': digest}
+  bundle(path, json.dumps(info | {'files': files}).encode(), folder)
+
+
 def good_files(folder: Path) -> dict[str, tuple[Callable, bytes]]:
   """{name: (check of (path, damaged bytes), good bytes)}."""
   rng = np.random.default_rng(0)
@@ -124,10 +134,18 @@ def good_files(folder: Path) -> dict[str, tuple[Callable, bytes]]:
   return found
 
 
-def with_bundle(folder: Path) -> tuple[Callable, bytes]:
-  """The entry of `good_files` for a copy of a bundle."""
-  path = folder / 'bundle.json'
-  return _restoring(bundle, path, folder=folder), path.read_bytes()
+def bundle_files(folder: Path) -> dict[str, tuple[Callable, bytes]]:
+  """As `good_files`, of a bundle that may be damaged."""
+  path, weights = folder / 'bundle.json', folder / 'weights.npz'
+  info = json.loads(path.read_bytes())
+  forge = _restoring(forged, weights, folder=folder, info=info)
+  return {
+    'bundle.json': (
+      _restoring(bundle, path, folder=folder),
+      path.read_bytes(),
+    ),
+    'weights.npz': (_restoring(forge, path), weights.read_bytes()),
+  }
 
 
 def _restoring(check, path, **options):
@@ -160,9 +178,9 @@ def try_one(check: Callable, good: bytes, path: Path, examples: int, seed: int):
   run()
 
 
-def run(seconds: float, folder: Path) -> int:
+def run(seconds: float, folder: Path, bundle: Path) -> int:
   """Goes round all readers until time is up; how many inputs were tried."""
-  files = good_files(folder)
+  files = good_files(folder) | bundle_files(bundle)
   end, seed = time.monotonic() + seconds, 0
   while time.monotonic() < end:
     for check, good in files.values():

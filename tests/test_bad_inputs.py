@@ -1,13 +1,14 @@
 """Every bad input of `tests.bad_inputs`, and some damage by hypothesis."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from aec_jax import console, predict
 from tests import bad_inputs, fuzz
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +22,6 @@ def test_bad_inputs_are_refused_or_skipped(kind, tmp_path):
 
 
 @pytest.mark.parametrize('options', [
-  ('--config=configs/nothing.py',),
   ('--config=configs/audioset_level3.py', '--config.modle.dropout=0.1'),
   ('--config=configs/dcase_l6.py', '--config.extractor.wdith=1'),
   ('--config=configs/audioset_level3.py', '--config.batch_size=many'),
@@ -45,7 +45,20 @@ def test_fuzzed_files(tmp_path):
     fuzz.try_one(check, good, tmp_path / 'fuzzed', 20, seed=0)
 
 
-def test_a_fuzzed_bundle(tmp_path, audioset_run):
-  folder = tmp_path / 'bundle'
-  shutil.copytree(audioset_run[2] / 'bundle', folder)
-  fuzz.try_one(*fuzz.with_bundle(folder), tmp_path / 'fuzzed', 30, seed=0)
+def test_a_fuzzed_bundle(tmp_path):
+  folder = bad_inputs.make_bundle(tmp_path / 'run')
+  for check, good in fuzz.bundle_files(folder).values():
+    fuzz.try_one(check, good, tmp_path / 'fuzzed', 20, seed=0)
+
+
+def test_a_forged_bundle_is_one_line_and_status_2(tmp_path, capfd):
+  folder = bad_inputs.make_bundle(tmp_path / 'run')
+  name = 'ensembles/0/params/output/bias'
+  bad_inputs.forge(folder, **{name: np.zeros((1, 4), np.float32)})
+  command = lambda: predict.main([f'--bundle={folder}', __file__])
+  assert console.run_command(command) == 2
+  out, err = capfd.readouterr()
+  assert out == '' and err == (
+    f'error: {folder}: not a bundle that this version reads (ValueError:'
+    f' weights.npz: {name} is float32 (1, 4), not float32 (1, 3))\n'
+  )

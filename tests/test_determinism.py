@@ -297,11 +297,11 @@ def test_a_changed_record_file_changes_its_split_alone(audioset_dir, tmp_path):
 def test_the_cache_cold_or_warm_gives_the_same_bits(audioset_dir, tmp_path):
   config = audioset_config(audioset_dir)
   found = []
-  for run, folder in (('a', 'one'), ('b', 'one'), ('c', 'two')):
-    results = experiment.run(config, tmp_path / run, tmp_path / folder)
+  for run in ('cold', 'warm'):
+    results = experiment.run(config, tmp_path / run, tmp_path / 'cache')
     with np.load(tmp_path / run / 'predictions.npz') as file:
       found.append((results['evaluations'], file['probabilities'].tobytes()))
-  assert found[0] == found[1] == found[2]
+  assert found[0] == found[1]
 
 
 def test_the_number_of_data_threads_changes_no_bit(

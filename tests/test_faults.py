@@ -1,26 +1,74 @@
 """A few of the faults of `tests.faults`, which has many more of them."""
 
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import dcase_data
 import pytest
 
+from aec_jax import cache, dcase
+from aec_jax.errors import UserError
+from aec_jax.experiment import run as run_experiment
 from tests import faults
 
 
-@pytest.fixture(scope='module')
-def audioset(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('faults')
-  return faults.experiments(folder, tasks=('audioset',))[0], folder
-
-
-def test_killed_experiments_end_as_unbroken_ones(audioset):
-  experiment, folder = audioset
-  rows = list(faults.killed([experiment], folder, kills=3, seed=1))
-  assert len(rows) >= 4
+def test_killed_experiments_end_as_unbroken_ones(tmp_path):
+  (experiment,) = faults.experiments(tmp_path, tasks=('audioset',))
+  rows = list(faults.killed([experiment], tmp_path, kills=1, seed=1))
+  assert len(rows) >= 2
   assert [loss for *_, loss in rows if loss] == []
 
 
-def test_a_second_run_is_refused_and_names_the_first(audioset):
-  assert 'in use by' in faults.two_at_once(*audioset)
+def unresolved(data_dir):
+  """A config as `experiment.run` takes it, which resolves it."""
+  config = dcase_data.tiny_config(data_dir=data_dir)
+  with config.unlocked():
+    config.when_full = config.when_synthetic = type(config)()
+  return config
 
 
-def test_programs_cut_off_are_compiled_again(audioset):
-  assert faults.torn_programs(*audioset)
+@pytest.mark.parametrize(
+  'error',
+  [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    # As orbax puts it.
+    ValueError('RESOURCE_EXHAUSTED: [OS error 28: No space left on device]'),
+    OSError(errno.EROFS, os.strerror(errno.EROFS), '/data/x'),
+  ],
+)
+def test_what_a_disk_refuses_is_one_line(tmp_path, monkeypatch, error):
+  def run(*_):
+    raise error
+
+  monkeypatch.setattr(dcase, 'run', run)
+  config = unresolved(tmp_path)
+  with pytest.raises(UserError, match='(No space left|Read-only).*goes on'):
+    run_experiment(config, tmp_path / 'run', tmp_path / 'cache')
+
+
+def test_other_errors_are_not_put_down_to_the_disk(tmp_path, monkeypatch):
+  monkeypatch.setattr(dcase, 'run', lambda *_: [][0])
+  config = unresolved(tmp_path)
+  with pytest.raises(IndexError):
+    run_experiment(config, tmp_path / 'run', tmp_path / 'cache')
+
+
+def test_what_a_killed_run_has_left_of_a_stage_is_removed(tmp_path):
+  """But not what another run, that is alive, is making."""
+  script = (
+    'import os, signal; from aec_jax import cache; cache.stage('
+    f'{str(tmp_path)!r}, "pack", {{}}, '
+    'lambda folder: os.kill(os.getpid(), signal.SIGKILL))'
+  )
+  killed = subprocess.run([sys.executable, '-c', script], check=False)
+  assert killed.returncode == -signal.SIGKILL
+  (left,) = tmp_path.glob('.pack-*-*-*-*')
+  alive = left.with_name(
+    left.name.replace(f'-{left.name.split("-")[-2]}-', f'-{os.getpid()}-')
+  )
+  alive.mkdir()
+  folder = cache.stage(tmp_path, 'pack', {}, lambda to: (to / 'a').touch())
+  assert {path.name for path in tmp_path.iterdir()} == {folder.name, alive.name}

@@ -56,8 +56,7 @@ def reference(function, targets, scores):
     return function(targets, ranks.astype(float))
 
 
-# A thousand classes, of one to three at a time.
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(multilabel())
 def test_ap_and_auc_are_scikit_learns(data):
   targets, scores = data

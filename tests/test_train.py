@@ -1,5 +1,6 @@
 """The step, the loop and its pieces, on tiny data in this process."""
 
+import itertools
 import types
 
 import jax
@@ -197,6 +198,19 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   ]
   start = data.draw(st.sampled_from(saved))
   assert list(train.spans(start, config)) == [s for s in whole if s[0] >= start]
+
+
+def test_plans_are_made_as_they_are_needed(monkeypatch):
+  config = tiny_config(max_steps=2**31 - 1)
+  run = trainer(config)
+  first = lambda: list(
+    itertools.islice(run._planned(train.spans(0, config)), 5)
+  )
+  whole = first()
+  monkeypatch.setattr(train, '_SPANS', 2)
+  for (span, plan), (other, same) in zip(whole, first(), strict=True):
+    assert span == other
+    jax.tree.map(np.testing.assert_array_equal, plan, same)
 
 
 @pytest.mark.parametrize('name', train.OPTIMIZERS)

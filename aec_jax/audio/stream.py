@@ -49,7 +49,7 @@ class Recording:
       rate: Hz.
 
     Raises:
-      UserError: another shape or kind of numbers, or no positive rate.
+      UserError: another shape or kind of numbers, or too low a rate.
     """
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or samples.dtype.kind not in 'fiu':
@@ -57,8 +57,10 @@ class Recording:
         'a waveform is (sample,) or (sample, channel) of floats or integers,'
         f' not {samples.shape} of {samples.dtype}'
       )
-    if not rate > 0:
-      raise UserError(f'the sample rate is {rate}; it must be over 0 Hz')
+    if not rate >= waveform.MIN_RATE:
+      raise UserError(
+        f'the sample rate is {rate}; it must be at least {waveform.MIN_RATE} Hz'
+      )
     if samples.dtype.kind in 'iu':
       limits = np.iinfo(samples.dtype)
       half = (int(limits.max) - int(limits.min) + 1) / 2

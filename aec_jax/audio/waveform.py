@@ -21,6 +21,10 @@ from aec_jax.errors import UserError
 # any codec overshoots, and less than an int16 clip that can be heard.
 _FLOAT_PEAK, _INT16_SCALE = 16.0, 32_768.0
 
+# Hz. Of less no sound has been recorded, and a small file of 1 Hz would fill
+# the memory at 16 kHz.
+MIN_RATE = 100
+
 # Of trim_silence, as in librosa.effects.trim.
 TRIM_HOP, _TRIM_BLOCKS, _TRIM_FLOOR = 512, 4, 1e-10
 
@@ -277,6 +281,8 @@ def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
   try:
     # As bytes, since it refuses names that aren't UTF-8.
     with soundfile.SoundFile(os.fsencode(name)) as f:
+      if f.samplerate < MIN_RATE:
+        raise ValueError(f'it has {f.samplerate} samples a second')
       # libsndfile's own conversion to floats takes longer than its reading.
       # Read so, a 16-bit wav takes a tenth more than with scipy.io.wavfile,
       # which is no reader for users' files: it warns of unknown chunks.

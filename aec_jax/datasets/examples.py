@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 
 _ARRAYS = ('embeddings', 'n_segments', 'label_ids', 'label_offsets', 'ids')
 _JSON = 'examples.json'
@@ -120,7 +120,7 @@ class Examples:
         **arrays, classes=tuple(meta['classes']), skipped=meta['skipped']
       )
       examples.__dict__['_fingerprint'] = meta['fingerprint']
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
       raise UserError(
         f'{folder} holds no whole set of packed examples ({error}): delete it'
         ' and run again'

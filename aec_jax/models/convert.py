@@ -9,12 +9,11 @@ or has another shape than thesis Table 1.
 import os
 import sys
 import tempfile
-import zipfile
 
 import numpy as np
 
 from aec_jax.console import table
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models.vggish import (
   CONVOLUTIONS,
   EMBEDDING_SIZE,
@@ -133,23 +132,17 @@ def load_any_width(path: str) -> tuple[dict[str, dict[str, np.ndarray]], float]:
   """As `load`, of whatever width the file's VGGish has; and that width."""
   flat = _read_npz(path)
   name, features = HIDDEN[0]
-  width = len(flat.get(f'{name}/bias', ())) / features or 1.0
+  width = np.size(flat.get(f'{name}/bias', ())) / features or 1.0
   return _params(path, flat, width), width
 
 
 def _read_npz(path):
   try:
     with np.load(path, allow_pickle=False) as file:
-      return dict(file)
+      return {name: np.asarray(x, np.float32) for name, x in file.items()}
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
-  except (
-    OSError,
-    TypeError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-  ) as error:
+  except UNREADABLE as error:
     raise UserError(
       f'{path}: not a file of python -m aec_jax.models.convert'
     ) from error

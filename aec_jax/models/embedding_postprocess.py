@@ -3,7 +3,6 @@
 Its inverse, up to the quantisation, is `aec_jax.input.batches.dequantise`.
 """
 
-import zipfile
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from aec_jax.errors import UserError
+from aec_jax.errors import UNREADABLE, UserError
 
 SIZE = 128
 LIMIT = 2.0  # the release clips to [-2, 2]
@@ -32,7 +31,10 @@ def load_pca(path: str) -> Pca:
   """
   try:
     with np.load(path, allow_pickle=False) as file:
-      matrix, means = file['pca_eigen_vectors'], file['pca_means']
+      matrix, means = (
+        np.asarray(file[name], np.float32)
+        for name in ('pca_eigen_vectors', 'pca_means')
+      )
   except FileNotFoundError as error:
     raise UserError(f'{path}: no such file') from error
   except KeyError as error:
@@ -40,14 +42,14 @@ def load_pca(path: str) -> Pca:
       f'{path}: has no pca_eigen_vectors or no pca_means; is it'
       ' vggish_pca_params.npz?'
     ) from error
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+  except UNREADABLE as error:
     raise UserError(f'{path}: not a readable .npz file') from error
   if matrix.shape != (SIZE, SIZE) or means.shape not in ((SIZE, 1), (SIZE,)):
     raise UserError(
       f'{path}: pca_eigen_vectors {matrix.shape} and pca_means {means.shape}'
       f' must be ({SIZE}, {SIZE}) and ({SIZE}, 1) or ({SIZE},)'
     )
-  return Pca(matrix.astype(np.float32), means.reshape(-1).astype(np.float32))
+  return Pca(matrix, means.reshape(-1))
 
 
 def postprocess(embeddings: jax.Array, pca: Pca) -> jax.Array:

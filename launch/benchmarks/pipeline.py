@@ -58,7 +58,8 @@ def write_inputs(folder: Path) -> tuple[list[str], str]:
 
 def time_embedding(pca: str, folder: Path, runs: int) -> str:
   paths, weights = write_inputs(folder)
-  net, parameters = torch_vggish.network(weights), torch_vggish.load_pca(pca)
+  net = torch_vggish.network(np.load(weights))
+  parameters = torch_vggish.load_pca(pca)
   shard = embedded_recordings.Shard(
     str(folder / 'out.tfrecord'),
     tuple(embedded_recordings.Recording(p, p, 0.0, ()) for p in paths),

@@ -8,6 +8,7 @@ log-mel of VGGish's definition in numpy's float64, the network channels-last
 """
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 import soundfile
@@ -18,8 +19,8 @@ WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 NAMES = ('conv1', 'conv2', 'conv3_1', 'conv3_2', 'conv4_1', 'conv4_2')
 
 
-def network(weights: str) -> nn.Module:
-  """VGGish with the weights of a file of `aec_jax.models.convert`."""
+def network(weights: Mapping[str, np.ndarray]) -> nn.Sequential:
+  """VGGish with weights named as in a file of `aec_jax.models.convert`."""
   layers, size = [], 1
   for block in WIDTHS:
     for width in block:
@@ -29,17 +30,17 @@ def network(weights: str) -> nn.Module:
   dense = (nn.Linear(12_288, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 128))
   layers += [nn.Flatten(), dense[0], nn.ReLU(), dense[1], nn.ReLU(), dense[2]]
   convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-  with np.load(weights) as file, torch.no_grad():
+  with torch.no_grad():
     for name, layer in zip(NAMES, convolutions, strict=True):
-      kernel = torch.from_numpy(file[f'{name}/kernel'])
+      kernel = torch.tensor(weights[f'{name}/kernel'])
       layer.weight.copy_(kernel.permute(3, 2, 0, 1))
-      layer.bias.copy_(torch.from_numpy(file[f'{name}/bias']))
+      layer.bias.copy_(torch.tensor(weights[f'{name}/bias']))
     for name, layer in zip(('fc1_1', 'fc1_2', 'fc2'), dense, strict=True):
-      kernel = torch.from_numpy(file[f'{name}/kernel'])
+      kernel = torch.tensor(weights[f'{name}/kernel'])
       if name == 'fc1_1':  # its rows are (frame, band, channel); here channel
         kernel = kernel.reshape(24, 512, -1).transpose(0, 1)  # comes first
       layer.weight.copy_(kernel.reshape(-1, layer.out_features).T)
-      layer.bias.copy_(torch.from_numpy(file[f'{name}/bias']))
+      layer.bias.copy_(torch.tensor(weights[f'{name}/bias']))
   return nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)
 
 
@@ -96,7 +97,7 @@ def load_pca(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 def main(argv):
   weights, pca, *sounds = argv
-  net, pca = network(weights), load_pca(pca)
+  net, pca = network(np.load(weights)), load_pca(pca)
   for sound in sounds:
     # torchvggish's own resampler, resampy, compiles itself for 3 s and more.
     print(embed(sound, net, pca))

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from test_vggish import tensorflow_vggish
 
 from aec_jax.errors import UserError
 from aec_jax.models import convert, vggish
@@ -87,9 +88,20 @@ def test_round_trip(tmp_path, capsys):
     layer = loaded[name.split('/')[-1]]
     np.testing.assert_array_equal(layer['kernel'], variables[f'{name}/weights'])
     np.testing.assert_array_equal(layer['bias'], variables[f'{name}/biases'])
-  module = vggish.VGGish(width=WIDTH)
-  out = jax.jit(module.apply)({'params': loaded}, np.ones((1, 96, 64), 'f'))
-  assert out.shape == (1, 128) and np.all(np.isfinite(out))
+  x = np.random.default_rng(1).standard_normal((2, 96, 64), np.float32)
+  ours = jax.jit(vggish.VGGish(width=WIDTH).apply)({'params': loaded}, x)
+  theirs = tensorflow_vggish(
+    {
+      name.split('/')[-1]: {
+        'kernel': variables[f'{name}/weights'],
+        'bias': variables[f'{name}/biases'],
+      }
+      for name in NAMES
+    },
+    x,
+    last_relu=False,
+  )
+  np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
 def test_a_missing_variable_is_refused(tmp_path, capsys):
