@@ -1,6 +1,5 @@
 """Runs one experiment: see README.md. Everything it calls can be imported."""
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from aec_jax import console, experiment, hosts, termination
+from aec_jax import console, experiment, hosts, memory, termination
 from aec_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -44,25 +43,10 @@ def main(argv):
     print(console.score_table(results))
 
 
-def keep_freed_memory() -> None:
-  """Has glibc keep what is freed; elsewhere it does nothing.
-
-  A step's arrays of many MB would go back to the kernel after each use, and
-  come again as zeros, page by page: a tenth to a quarter of the time of VGGish
-  on a processor. To be called before JAX starts its threads.
-  """
-  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-  if mallopt:
-    M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
-    mallopt(M_ARENA_MAX, 1)
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, -1)
-
-
 def run():
   """Runs `main`; what the user can mend is one line and exit status 2."""
   console.configure_logging()
-  keep_freed_memory()
+  memory.keep_freed()
   command = lambda: app.run(main, flags_parser=console.parse_flags)
   termination.run(lambda: console.run_command(command))
 

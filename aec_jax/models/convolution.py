@@ -48,12 +48,16 @@ def convolve(x: jax.Array, w: jax.Array, dtype: str = 'float32') -> jax.Array:
   Returns:
     (batch, height, width, feature).
   """
-  if not _winograd_pays(x.shape, w.shape, _MIN_CHANNELS):
+  if w.shape[:3] == (3, 3, 1):
+    on_cpu = _shifted_sum
+  elif _winograd_pays(x.shape, w.shape, _MIN_CHANNELS):
+    on_cpu = winograd
+  else:
     return _direct(x, w, dtype)
   return lax.platform_dependent(
     x,
     w,
-    cpu=winograd,
+    cpu=on_cpu,
     default=partial(_direct, dtype=dtype),
   )
 
@@ -108,6 +112,15 @@ def _correlate(x, w, padding, dimensions, dtype):
 
 def _direct(x, w, dtype):
   return _correlate(x, w, 'SAME', ('NHWC', 'HWIO', 'NHWC'), dtype)
+
+
+def _shifted_sum(x, w):
+  """`convolve` of one channel: too thin for a product, 3 times as fast."""
+  h, width = x.shape[1:3]
+  x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  return sum(
+    x[:, i : i + h, j : j + width] * w[i, j, 0] for i, j in np.ndindex(3, 3)
+  )
 
 
 def _direct_kernel_gradient(x, grad, size, dtype):
@@ -299,8 +312,8 @@ def max_pool(x: jax.Array) -> jax.Array:
   The gradient is shared between equal maxima. It is stated here since XLA:CPU
   takes many times as long over its own (select-and-scatter).
   """
-  window = (1, 2, 2, 1)
-  return lax.reduce_window(x, -jnp.inf, lax.max, window, window, 'VALID')
+  x = jnp.maximum(x[:, ::2], x[:, 1::2])
+  return jnp.maximum(x[:, :, ::2], x[:, :, 1::2])
 
 
 def _max_pool_forward(x):

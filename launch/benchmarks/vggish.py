@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from aec_jax import memory
 from aec_jax.console import table
-from aec_jax.main import keep_freed_memory
 from aec_jax.models.vggish import CONVOLUTIONS, HIDDEN, VGGishClassifier
 from launch.benchmarks import timing
 
@@ -203,7 +203,7 @@ def main():
   parser.add_argument('--step_batches', default='32', help='training step')
   parser.add_argument('--runs', type=int, default=5)
   args = parser.parse_args()
-  keep_freed_memory()
+  memory.keep_freed()
   print(timing.hardware())
   rates = timing.matrix_rates(args.runs)
   print('GFLOP/s of large products:', rates, flush=True)

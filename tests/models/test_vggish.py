@@ -166,6 +166,7 @@ def value_and_gradients(f, x, w, grad):
     ((47, 24, 16, 64), (3, 3, 64, 72)),  # Winograd, 1 chunk and a rest
     ((6, 12, 8, 72), (3, 3, 72, 64)),  # Winograd, one chunk
     ((9, 12, 16, 24), (3, 3, 24, 16)),  # Winograd for the kernel's gradient
+    ((3, 7, 6, 1), (3, 3, 1, 9)),  # one channel
     ((2, 7, 6, 8), (3, 3, 8, 8)),  # odd height
     ((2, 25, 64, 1), (7, 7, 1, 5)),  # another kernel
     ((11, 48, 32, 8), (3, 3, 8, 16)),  # few channels, 2 chunks and a rest
