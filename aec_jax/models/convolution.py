@@ -323,11 +323,10 @@ def _max_pool_forward(x):
 
 def _max_pool_backward(residuals, grad):
   x, y = residuals
-  n, h, w, c = y.shape
-  tiles = x.reshape(n, h, 2, w, 2, c)
-  at_max = tiles == y[:, :, None, :, None]
-  share = grad / jnp.sum(at_max, (2, 4), dtype=grad.dtype)
-  return (jnp.where(at_max, share[:, :, None, :, None], 0).reshape(x.shape),)
+  at_max = [x[:, i::2, j::2] == y for i, j in np.ndindex(2, 2)]
+  share = grad / sum(a.astype(grad.dtype) for a in at_max)
+  spread = lambda a: jnp.repeat(jnp.repeat(a, 2, 1), 2, 2)
+  return (jnp.where(x == spread(y), spread(share), 0),)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
