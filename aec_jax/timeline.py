@@ -213,13 +213,17 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>{name}</title>
 <style>
+html {{ color-scheme: light dark }}
 body {{ font: 16px/1.5 sans-serif; max-width: 1320px; margin: 0 auto;
   padding: 1em; color: #222; background: #fff; overflow-wrap: anywhere }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #e6e9ec; background: #0f1419 }}
+}}
 h1 {{ font-size: 1.3em }}
 audio {{ width: 100% }}
 td + td {{ text-align: right; padding-left: 1.5em }}
 figure {{ position: relative; margin: 1em 0 }}
-img {{ width: 100%; display: block }}
+img {{ width: 100%; display: block; border-radius: 6px }}
 #now {{ position: absolute; top: 0; bottom: 0; width: 2px; background: #d00;
   display: none }}
 </style>
