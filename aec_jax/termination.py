@@ -13,6 +13,7 @@ from typing import NoReturn
 import jax
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_AGAIN = 5.0  # seconds, enough to undo what is unfinished
 
 
 class Stopped(SystemExit):
@@ -64,4 +65,15 @@ def _stop(number, _frame):
   name = signal.Signals(number).name
   # Past the buffers, of which one may be in the middle of a write.
   os.write(2, f'stopped by {name}: the same command goes on\n'.encode())
-  raise Stopped(128 + number)
+  _end(128 + number)
+
+
+def _end(code):
+  """Raises `Stopped`, now and until the process has ended.
+
+  It is lost where Python can't raise: in a destructor, or in what the garbage
+  collector calls.
+  """
+  signal.signal(signal.SIGALRM, lambda *_: _end(code))
+  signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+  raise Stopped(code)

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import dcase_data
 import jax
@@ -194,6 +196,7 @@ def test_a_stopped_training_has_saved_and_ends_with_the_same_bits(tmp_path):
     with pytest.raises(termination.Stopped) as end:
       fit(tmp_path / 'stopped')
   finally:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in before.items():
       signal.signal(number, handler)
   assert end.value.code == 143
@@ -203,6 +206,32 @@ def test_a_stopped_training_has_saved_and_ends_with_the_same_bits(tmp_path):
   found = fit(tmp_path / 'stopped')
   assert len(calls) == 2 + 4
   jax.tree.map(np.testing.assert_array_equal, found.params, whole.params)
+
+
+LOST = """
+import os, signal, time
+from aec_jax import termination
+
+class Dying:
+  def __del__(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def command():
+  Dying()  # Python ignores what its destructor raises
+  time.sleep(60)
+  return 0
+
+termination._AGAIN = 0.1
+termination.run(command)
+"""
+
+
+def test_a_signal_that_a_destructor_swallows_ends_the_process_all_the_same():
+  ended = subprocess.run(
+    [sys.executable, '-c', LOST], capture_output=True, text=True, timeout=50
+  )
+  assert ended.returncode == 143
+  assert ended.stderr.count('stopped by SIGTERM') == 1
 
 
 def test_without_a_handler_signals_are_left_alone():
