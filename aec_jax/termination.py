@@ -13,7 +13,7 @@ from typing import NoReturn
 import jax
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_AGAIN = 5.0  # seconds, enough to undo what is unfinished
+_AGAIN = 2.0  # seconds, enough to undo what is unfinished
 
 
 class Stopped(SystemExit):
@@ -34,6 +34,9 @@ def run(command: Callable[[], int]) -> NoReturn:
   except Stopped as stopped:
     # Python may crash in clearing up while threads of XLA are at work.
     os._exit(stopped.code)
+  finally:
+    for number in _SIGNALS:  # there is nothing left to stop
+      signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def write_inputs(folder: Path) -> tuple[list[str], str]:
 
 def time_embedding(pca: str, folder: Path, runs: int) -> str:
   paths, weights = write_inputs(folder)
-  net = torch_vggish.network(np.load(weights))
+  net = torch_vggish.network(np.load(weights, allow_pickle=False))
   parameters = torch_vggish.load_pca(pca)
   shard = embedded_recordings.Shard(
     str(folder / 'out.tfrecord'),

@@ -91,13 +91,13 @@ def embed(path: str, net: nn.Module, pca, resample=soxr_hq) -> np.ndarray:
 
 
 def load_pca(path: str) -> tuple[np.ndarray, np.ndarray]:
-  with np.load(path) as file:
+  with np.load(path, allow_pickle=False) as file:
     return file['pca_eigen_vectors'], file['pca_means'].ravel()
 
 
 def main(argv):
   weights, pca, *sounds = argv
-  net, pca = network(np.load(weights)), load_pca(pca)
+  net, pca = network(np.load(weights, allow_pickle=False)), load_pca(pca)
   for sound in sounds:
     # torchvggish's own resampler, resampy, compiles itself for 3 s and more.
     print(embed(sound, net, pca))
