@@ -28,15 +28,10 @@ from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.progress import History
 from aec_jax.tagger import Ensemble
-from aec_jax.train import (
-  AXIS,
-  History,
-  Trainer,
-  create_state,
-  on_device,
-  optimizer,
-)
+from aec_jax.train import AXIS, create_state, on_device, optimizer
+from aec_jax.trainer import Trainer
 
 # Raised when packed examples change their form.
 _PACK_VERSION = 1

@@ -23,7 +23,7 @@ from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets import synthetic_fsd
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
-from aec_jax.train import duration
+from aec_jax.progress import duration
 
 DATASETS = {
   'fsdkaggle2018': clips_lib.from_fsdkaggle2018,

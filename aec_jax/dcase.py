@@ -44,8 +44,8 @@ from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
 from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
+from aec_jax.progress import History
 from aec_jax.report import charts
-from aec_jax.train import History
 
 _SAMPLINGS = ('balanced', 'unbalanced')
 _HEARD = 10  # seconds of a clip that the report plays

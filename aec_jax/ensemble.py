@@ -20,7 +20,8 @@ from aec_jax.finetune import groups_of
 from aec_jax.input import batches
 from aec_jax.input.pieces import Pieces
 from aec_jax.input.plan import Plan
-from aec_jax.train import AXIS, Trainer, TrainState
+from aec_jax.train import AXIS, TrainState
+from aec_jax.trainer import Trainer
 
 METRICS = ('MAP@3', 'accuracy', 'log_likelihood')
 

@@ -27,7 +27,8 @@ from aec_jax.errors import UserError
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.models import convert
-from aec_jax.train import AXIS, Trainer, TrainState
+from aec_jax.train import AXIS, TrainState
+from aec_jax.trainer import Trainer
 
 # Raised when extractors change for the same config.
 _VERSION = 2

@@ -25,7 +25,7 @@ from ml_collections import config_flags
 
 from aec_jax import claim, console, dcase
 from aec_jax.errors import UserError
-from aec_jax.train import duration
+from aec_jax.progress import duration
 from launch import executors
 from launch.executors import ROOT, Run
 

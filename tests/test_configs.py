@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import audioset, experiment, models, train
+from aec_jax import audioset, experiment, models
 from aec_jax.datasets.examples import Examples
 from aec_jax.input import batches
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.train import AXIS
+from aec_jax.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(
@@ -48,10 +50,10 @@ def test_config_trains_a_step(name, examples):
   assert config.name == name
   config.batch_size, config.steps_per_dispatch = 8, 1
   experiment.check_config(config)
-  model = models.classifier(config.model, len(examples.classes), train.AXIS)
+  model = models.classifier(config.model, len(examples.classes), AXIS)
   groups = Groups.of_classes(*examples.class_members())
   plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
-  trainer = train.Trainer(config, model, examples, plan)
+  trainer = Trainer(config, model, examples, plan)
   state = trainer.create_state()
   before = jax.tree.map(np.array, state.params)
   (step,) = plan.dataset([(0, 1)]).as_numpy_iterator()

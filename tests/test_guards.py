@@ -14,7 +14,7 @@ from absl import logging
 from test_ensemble import features, members
 from test_train import Writer, tiny_config, tiny_examples, trainer
 
-from aec_jax import checkpoint, metrics, termination, train
+from aec_jax import checkpoint, metrics, progress, termination, train
 from aec_jax.ensemble import Ensemble
 from aec_jax.errors import UserError
 
@@ -136,13 +136,13 @@ def test_all_members_diverged_is_an_error_whatever_the_config_says(
 )
 def test_a_metric_at_chance_is_warned_of_once(scores, at, caplog):
   config = tiny_config(max_steps=2000, patience=20)
-  history, warned = train.History(), []
+  history, warned = progress.History(), []
   logging.use_python_logging(quiet=True)
   for count, score in enumerate(scores, 1):
     history.evaluations.append({'step': 200 * count, 'mAP': score})
     with caplog.at_level('WARNING', logger='absl'):
       caplog.clear()
-      train.warn_at_chance(config, history, chance=0.295)
+      progress.warn_at_chance(config, history, chance=0.295)
     if caplog.text:
       assert 'best mAP is 0.3000, and a guess gets 0.2950' in caplog.text
       warned.append(200 * count)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from aec_jax import checkpoint, metrics, models, train
+from aec_jax import trainer as trainer_lib
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
 from aec_jax.evaluate import Predictor
 from aec_jax.input import batches
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.trainer import Trainer, spans
 from configs import audioset
 
 
@@ -71,7 +73,7 @@ def trainer(config, examples=None):
   model = models.classifier(config.model, len(examples.classes), train.AXIS)
   groups = Groups.of_classes(*examples.class_members())
   plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
-  return train.Trainer(config, model, examples, plan)
+  return Trainer(config, model, examples, plan)
 
 
 def fit(config, folder, evaluate=None, examples=None):
@@ -188,7 +190,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
 def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   names = ('max_steps', 'eval_every', 'checkpoint_every', 'steps_per_dispatch')
   config = types.SimpleNamespace(**dict(zip(names, numbers, strict=True)))
-  whole = list(train.spans(0, config))
+  whole = list(spans(0, config))
   assert [stop for _, stop in whole[:-1]] == [start for start, _ in whole[1:]]
   assert whole[-1][1] == config.max_steps
   saved = [
@@ -197,17 +199,15 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
     if not start % config.eval_every or not start % config.checkpoint_every
   ]
   start = data.draw(st.sampled_from(saved))
-  assert list(train.spans(start, config)) == [s for s in whole if s[0] >= start]
+  assert list(spans(start, config)) == [s for s in whole if s[0] >= start]
 
 
 def test_plans_are_made_as_they_are_needed(monkeypatch):
   config = tiny_config(max_steps=2**31 - 1)
   run = trainer(config)
-  first = lambda: list(
-    itertools.islice(run._planned(train.spans(0, config)), 5)
-  )
+  first = lambda: list(itertools.islice(run._planned(spans(0, config)), 5))
   whole = first()
-  monkeypatch.setattr(train, '_SPANS', 2)
+  monkeypatch.setattr(trainer_lib, '_SPANS', 2)
   for (span, plan), (other, same) in zip(whole, first(), strict=True):
     assert span == other
     jax.tree.map(np.testing.assert_array_equal, plan, same)

@@ -33,7 +33,8 @@ from aec_jax.datasets.examples import Examples
 from aec_jax.ensemble import Ensemble, Features, Member
 from aec_jax.input import pieces
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.train import AXIS, Trainer, replicate
+from aec_jax.train import AXIS, replicate
+from aec_jax.trainer import Trainer
 from configs import audioset, audioset_level123, audioset_lstm, dcase_l6
 from launch.benchmarks import timing
 
