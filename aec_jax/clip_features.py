@@ -19,15 +19,17 @@ from absl import logging
 from aec_jax import cache
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
-from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets import synthetic_fsd
+from aec_jax.datasets.audio_folder import from_folder
+from aec_jax.datasets.clips import Clips
+from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
 from aec_jax.progress import duration
 
 DATASETS = {
-  'fsdkaggle2018': clips_lib.from_fsdkaggle2018,
-  'folder': clips_lib.from_folder,
+  'fsdkaggle2018': from_fsdkaggle2018,
+  'folder': from_folder,
 }
 
 # Raised when prepared examples change their form.
@@ -105,7 +107,7 @@ class ClipExamples:
       ) from error
 
 
-def list_clips(config, cache_dir: str | Path) -> clips_lib.Clips:
+def list_clips(config, cache_dir: str | Path) -> Clips:
   """The clips that an experiment is about.
 
   Test clips without a label are left out: nothing scores them.
@@ -122,7 +124,7 @@ def list_clips(config, cache_dir: str | Path) -> clips_lib.Clips:
   if config.data_dir:
     clips = DATASETS[config.dataset](config.data_dir, config.on_bad)
   else:
-    clips = clips_lib.from_fsdkaggle2018(_synthetic(config, cache_dir))
+    clips = from_fsdkaggle2018(_synthetic(config, cache_dir))
   if config.classes:
     names = [n.strip() for item in config.classes for n in str(item).split(',')]
     clips = clips.with_classes(names)
@@ -144,7 +146,7 @@ def _synthetic(config, cache_dir):
   )
 
 
-def prepare(config, clips: clips_lib.Clips, cache_dir) -> ClipExamples:
+def prepare(config, clips: Clips, cache_dir) -> ClipExamples:
   """The clips' own examples, from the cache or made now.
 
   Raises:
@@ -166,7 +168,7 @@ def prepare(config, clips: clips_lib.Clips, cache_dir) -> ClipExamples:
 
 
 def pitch_shifted(
-  config, clips: clips_lib.Clips, prepared: ClipExamples, target, cache_dir
+  config, clips: Clips, prepared: ClipExamples, target, cache_dir
 ) -> ClipExamples:
   """Shifted copies of the training clips, from the cache or made now."""
   training = np.flatnonzero(prepared.split == 'train')

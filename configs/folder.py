@@ -4,8 +4,9 @@
       --config.data_dir=RECORDINGS --workdir=runs/folder
 
 RECORDINGS has a sub-folder of wav, flac, ogg or mp3 files for each class, or a
-CSV of file, label and perhaps fold: see `aec_jax.datasets.clips.from_folder`.
-A sub-folder `test` beside `train` is scored in place of the folds.
+CSV of file, label and perhaps fold: see `from_folder` of
+`aec_jax.datasets.audio_folder`. A sub-folder `test` beside `train` is scored
+in place of the folds.
 """
 
 from configs import dcase

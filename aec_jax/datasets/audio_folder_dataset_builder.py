@@ -5,7 +5,7 @@
     for example in tfds.as_numpy(builder.as_dataset(split='train[:80%]')):
       ...
 
-`aec_jax.datasets.clips.from_folder` says how the folder may be laid out.
+`aec_jax.datasets.audio_folder.from_folder` says how the folder may be laid out.
 """
 
 import os
@@ -15,7 +15,7 @@ import soundfile
 import tensorflow_datasets as tfds
 from absl import logging
 
-from aec_jax.datasets import clips as clips_lib
+from aec_jax.datasets.audio_folder import from_folder
 
 
 class AudioFolder(tfds.core.DatasetBuilder):
@@ -40,7 +40,7 @@ class AudioFolder(tfds.core.DatasetBuilder):
       UserError: as `from_folder` does.
     """
     root_dir = os.path.expanduser(os.fspath(root_dir))
-    self.clips = clips_lib.from_folder(root_dir, on_bad)
+    self.clips = from_folder(root_dir, on_bad)
     super().__init__(data_dir=root_dir)
     self._data_dir = root_dir  # not root_dir/audio_folder/1.0.0
     self._original_state = {'root_dir': root_dir, 'on_bad': on_bad}
@@ -76,8 +76,7 @@ class AudioFolder(tfds.core.DatasetBuilder):
   def download_and_prepare(self, **kwargs) -> None:
     """Does nothing: the recordings are read where they lie."""
 
-  def _download_and_prepare(self, **kwargs) -> None:
-    raise NotImplementedError('AudioFolder reads its folder in place')
+  _download_and_prepare = download_and_prepare  # TFDS wants it stated
 
   def _as_dataset(
     self, split, decoders=None, read_config=None, shuffle_files=False

@@ -23,7 +23,8 @@ from etils import epath
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.cache import digest
-from aec_jax.datasets import audioset_tfrecord, clips
+from aec_jax.datasets import audioset_tfrecord
+from aec_jax.datasets.audio_folder import from_folder
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.errors import UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
@@ -114,8 +115,8 @@ def of_segments(
 
 
 def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
-  """As `of_segments`, of a folder that `clips.from_folder` understands."""
-  found = clips.from_folder(folder)
+  """As `of_segments`, of a folder that `from_folder` understands."""
+  found = from_folder(folder)
   recordings = [
     Recording(path, name, 0.0, (int(label),))
     for path, name, label in zip(

@@ -17,7 +17,10 @@ import soundfile
 import tensorflow_datasets as tfds
 from absl import logging
 
-from aec_jax.datasets import clips as clips_lib
+from aec_jax.datasets.fsdkaggle2018 import (
+  from_fsdkaggle2018,
+  holds_fsdkaggle2018,
+)
 from aec_jax.errors import UserError
 
 RATE = 44100  # Hz
@@ -66,7 +69,7 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager):
-    clips = clips_lib.from_fsdkaggle2018(_folders(dl_manager))
+    clips = from_fsdkaggle2018(_folders(dl_manager))
     self.info.features['label'].names = clips.classes
     self.info.metadata['skipped'] = list(clips.skipped)
     splits = [name for name in ('train', 'test') if name in clips.split]
@@ -104,7 +107,7 @@ def _folders(dl_manager) -> list:
     manual = dl_manager.manual_dir
   except AssertionError:  # TFDS's word for a folder that is absent or empty
     manual = None
-  if manual and clips_lib.holds_fsdkaggle2018(manual):
+  if manual and holds_fsdkaggle2018(manual):
     return [manual]
   archives = dl_manager.download({name: URL + name for name in MD5})
   for name, path in archives.items():

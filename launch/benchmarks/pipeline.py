@@ -27,7 +27,8 @@ import soundfile
 from aec_jax import clip_features, dcase
 from aec_jax.audio import waveform
 from aec_jax.console import table
-from aec_jax.datasets import clips, embedded_recordings, tfrecord
+from aec_jax.datasets import embedded_recordings, tfrecord
+from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.input import pieces
 from aec_jax.models import convert
 from configs import dcase_l6
@@ -105,7 +106,7 @@ def time_preparation(data: str, folder: Path, runs: int) -> str:
   config = dcase_l6.get_config()
   config.data_dir = data
   config = dcase.resolve(config)
-  listed = clips.from_fsdkaggle2018(data)
+  listed = from_fsdkaggle2018(data)
   training = np.flatnonzero(listed.split == 'train')
   order = np.random.default_rng(0).permutation(training)
   listed = listed.select(np.sort(order[:TAKEN]))

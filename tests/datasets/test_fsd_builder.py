@@ -11,9 +11,10 @@ import pytest
 import soundfile
 import tensorflow_datasets as tfds
 
-from aec_jax.datasets import clips as clips_lib
 from aec_jax.datasets import fsdkaggle2018_dataset_builder as fsd
+from aec_jax.datasets.audio_folder import from_folder
 from aec_jax.datasets.audio_folder_dataset_builder import AudioFolder
+from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UserError
 
 TRAIN = """fname,label,manually_verified
@@ -57,7 +58,7 @@ def prepare(builder, **config):
 
 
 def assert_equals_clips(builder, root):
-  clips = clips_lib.from_fsdkaggle2018(root)
+  clips = from_fsdkaggle2018(root)
   assert tuple(builder.info.features['label'].names) == clips.classes
   assert builder.info.features['audio'].sample_rate == 44100
   for split in ('train', 'test'):
@@ -148,7 +149,7 @@ def recordings(tmp_path):
 
 def test_audio_folder(recordings):
   builder = AudioFolder(recordings)
-  clips = clips_lib.from_folder(recordings)
+  clips = from_folder(recordings)
   assert tuple(builder.info.features['label'].names) == clips.classes
   assert builder.info.metadata['skipped'] == clips.skipped
   assert len(clips.skipped) == 1

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from aec_jax.datasets import synthetic_fsd
-from aec_jax.datasets.clips import from_fsdkaggle2018
+from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UserError
 
 
