@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from aec_jax import console, predict
-from tests import bad_inputs, fuzz
+from tests.bad_inputs import every_kind, forging, fuzz
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize('kind', bad_inputs.KINDS, ids=lambda k: k.__name__)
+@pytest.mark.parametrize('kind', every_kind.KINDS, ids=lambda k: k.__name__)
 def test_bad_inputs_are_refused_or_skipped(kind, tmp_path):
-  counts, wrong = bad_inputs.try_all(kind(tmp_path))
+  counts, wrong = every_kind.try_all(kind(tmp_path))
   assert wrong == []
   assert sum(counts.values()) >= 20
 
@@ -46,15 +46,15 @@ def test_fuzzed_files(tmp_path):
 
 
 def test_a_fuzzed_bundle(tmp_path):
-  folder = bad_inputs.make_bundle(tmp_path / 'run')
+  folder = forging.make_bundle(tmp_path / 'run')
   for check, good in fuzz.bundle_files(folder).values():
     fuzz.try_one(check, good, tmp_path / 'fuzzed', 20, seed=0)
 
 
 def test_a_forged_bundle_is_one_line_and_status_2(tmp_path, capfd):
-  folder = bad_inputs.make_bundle(tmp_path / 'run')
+  folder = forging.make_bundle(tmp_path / 'run')
   name = 'ensembles/0/params/output/bias'
-  bad_inputs.forge(folder, **{name: np.zeros((1, 4), np.float32)})
+  forging.forge(folder, **{name: np.zeros((1, 4), np.float32)})
   command = lambda: predict.main([f'--bundle={folder}', __file__])
   assert console.run_command(command) == 2
   out, err = capfd.readouterr()
