@@ -21,6 +21,8 @@ from pathlib import Path
 from aec_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+# Seconds between two questions about SLURM's queue.
+_ASK = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +243,7 @@ class Slurm:
 
   def states(self) -> dict[str, str]:
     """SLURM's word for each job of the queue; asked every 5 seconds."""
-    if time.monotonic() - self.asked > 5:
+    if time.monotonic() - self.asked > _ASK:
       # Not sacct, as submitit does: many clusters keep no accounts.
       found = subprocess.run(
         ['squeue', '--noheader', '--array', '--format=%i %T'],

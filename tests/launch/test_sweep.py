@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import slurm_stand_in
 
 from launch import executors, sweep
 from launch.executors import ROOT, Run
@@ -313,7 +314,7 @@ def test_a_preempted_tpu_slice_is_made_anew(table, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope='module')
-def slurm(tmp_path_factory):
+def real_slurm(tmp_path_factory):
   """A SLURM of one node on this machine."""
   script = ROOT / 'launch' / 'slurm_on_loopback.sh'
   folder = tmp_path_factory.mktemp('slurm')
@@ -329,9 +330,21 @@ needs_slurm = pytest.mark.skipif(
 )
 
 
-@needs_slurm
+@pytest.fixture(params=['stand_in', pytest.param('real', marks=needs_slurm)])
+def slurm(request, tmp_path, monkeypatch):
+  """SLURM's commands are there: those of a stand-in, and the real ones."""
+  if request.param == 'real':
+    conf = request.getfixturevalue('real_slurm')
+    monkeypatch.setenv('SLURM_CONF', str(conf))
+    yield
+    return
+  monkeypatch.setattr(executors, '_ASK', 0.2)
+  with slurm_stand_in.cluster(tmp_path / 'slurm') as commands:
+    monkeypatch.setenv('PATH', f'{commands}:{os.environ["PATH"]}')
+    yield
+
+
 def test_slurm_runs_an_array_and_requeues(table, slurm, monkeypatch):
-  monkeypatch.setenv('SLURM_CONF', str(slurm))
   (table.folder / 'behaviour').write_text('slow')
   requeued = []
 
@@ -358,18 +371,46 @@ def test_slurm_runs_an_array_and_requeues(table, slurm, monkeypatch):
   assert table.pages == [['audioset_dnn1', 'audioset_lstm']]
 
 
-@needs_slurm
-def test_slurm_says_what_a_user_can_mend(table, slurm, monkeypatch, capsys):
-  monkeypatch.setenv('SLURM_CONF', str(slurm))
+def test_slurm_says_what_a_user_can_mend(table, slurm, capsys):
   (table.folder / 'behaviour').write_text('mend')
   assert table('--executor=slurm') == 1
-  assert 'audioset_dnn1: error: no such folder' in capsys.readouterr().err
-  assert starts(table.folder / 'audioset_dnn1') == 1
+  names = ('audioset_dnn1', 'audioset_lstm')
+  err = capsys.readouterr().err
+  assert err.splitlines() == [f'{x}: error: no such folder' for x in names]
+  assert [starts(table.folder / x) for x in names] == [1, 1]
+  assert table.pages == []
 
 
-@needs_slurm
-def test_a_wrong_slurm_setting_is_one_line(table, slurm, monkeypatch, capsys):
-  monkeypatch.setenv('SLURM_CONF', str(slurm))
+def test_slurm_starts_again_what_crashed(table, slurm, tmp_path, capsys):
+  (table.folder / 'behaviour').write_text('crash')
+  one = tmp_path / 'one.py'  # a job that is no array
+  one.write_text("EXPERIMENTS = ('audioset_dnn1',)\n")
+  assert table('--executor=slurm', f'--sweep={one}', '--retries=1') == 1
+  assert starts(table.folder / 'audioset_dnn1') == 2
+  log = table.folder / 'audioset_dnn1' / 'log.txt'
+  err = capsys.readouterr().err
+  assert err == f'audioset_dnn1: exit status 1; see {log}\n'
+
+
+def test_the_end_of_the_sweep_cancels_its_slurm_jobs(table, slurm, monkeypatch):
+  (table.folder / 'behaviour').write_text('slow')
+
+  def interrupt(self, watches):
+    if (watches[0].run.workdir / 'starts0').exists():
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(sweep.Screen, 'show', interrupt)
+  with pytest.raises(KeyboardInterrupt):
+    table('--executor=slurm', '--parallel=1')
+  squeue = ['squeue', '--noheader', '--array', '--format=%i %T']
+  deadline = time.monotonic() + 60
+  while subprocess.run(squeue, capture_output=True, check=True).stdout:
+    assert time.monotonic() < deadline
+    time.sleep(0.2)
+  assert not list(table.folder.glob('*/results.json'))
+
+
+def test_a_wrong_slurm_setting_is_one_line(table, slurm, capsys):
   assert table('--executor=slurm', '--slurm=partitoin=gpu') == 2
   err = capsys.readouterr().err
   assert len(err.splitlines()) == 1 and 'partitoin' in err
