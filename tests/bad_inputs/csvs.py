@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax.datasets import audioset_tfrecord, clips, csv_list
+from aec_jax.datasets import audioset_tfrecord, csv_list
 from tests import dcase_data
 from tests.bad_inputs.case import READ, REFUSED, SKIPPED, Case
 from tests.bad_inputs.sounds import wav
@@ -96,7 +96,7 @@ def csv_cases(folder: Path) -> Iterator[Case]:
     path.write_text(text.replace(*change))
     run = lambda root=root: [
       entry
-      for entry in clips.from_fsdkaggle2018(root).skipped
+      for entry in from_fsdkaggle2018(root).skipped
       if 'void' not in entry['file']
     ]
     yield Case('CSV', what, wanted, run, says)
@@ -112,7 +112,7 @@ def csv_cases(folder: Path) -> Iterator[Case]:
     for name, data in files.items():
       (root / name).parent.mkdir(exist_ok=True)
       (root / name).write_bytes(data)
-    run = lambda root=root: clips.from_folder(root) and []
+    run = lambda root=root: from_folder(root) and []
     yield Case('CSV', f'recordings: {what}', REFUSED, run, str(root))
-  run = lambda: clips.from_folder(folder / 'nowhere') and []
+  run = lambda: from_folder(folder / 'nowhere') and []
   yield Case('CSV', 'recordings: no folder', REFUSED, run, 'nowhere')
