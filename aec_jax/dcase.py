@@ -2,15 +2,8 @@
 
 prepare → pitch-shift → fine-tune → embed (all shared through the cache)
 → train → score → results.json, bundle, report
-
-Where the test clips have labels, they are scored, as in DCASE 2018 Task 2: each
-member leaves one fold out of its training and stops by it. Where they have
-none, the training clips are scored, each by the members that have not seen
-it: then an extractor, too, is trained without the fold that it is scored on,
-and a member stops by its extractor's validation clips.
 """
 
-import concurrent.futures
 import contextlib
 import functools
 import resource
@@ -20,7 +13,6 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
-import soundfile
 from absl import logging
 
 from aec_jax import (
@@ -35,20 +27,22 @@ from aec_jax import (
   report,
   tagger,
 )
-from aec_jax.audio import FRONT_END, waveform
 from aec_jax.checkpoint import Checkpoints
-from aec_jax.clip_features import ClipExamples
+from aec_jax.clip_figures import distribution, show_clip
+from aec_jax.cross_validation import (
+  extractor_jobs,
+  fold_of,
+  members_of,
+  scored_apart,
+)
 from aec_jax.datasets import clips as clips_lib
-from aec_jax.datasets.clips import Clips
 from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
 from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import save_predictions
 from aec_jax.input import pieces
 from aec_jax.progress import History
-from aec_jax.report import charts
 
 _SAMPLINGS = ('balanced', 'unbalanced')
-_HEARD = 10  # seconds of a clip that the report plays
 # Segments of a piece: 16 minutes.
 _LONGEST = 1000
 _CHOICES = {
@@ -205,134 +199,6 @@ def _claim(config, workdir, clips, prepared, mode):
     distribution(clips, prepared),
   )
   return made | {'notes': prepared.notes}
-
-
-def distribution(clips: Clips, prepared: ClipExamples) -> dict:
-  """What Figures 33 and 34 show, by class.
-
-  Returns:
-    'clips' of each split; of the training clips the share that a person has
-    'verified', and the least, the quartiles and the most of their 'seconds'.
-  """
-  classes, training = prepared.classes, ~scored_apart(prepared)
-  paths = clips.paths[prepared.source[training]]
-  # Threads, as headers may come over a network.
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    seconds = np.array(list(pool.map(_seconds, paths)))
-  labels, verified = prepared.labels[training], prepared.verified[training]
-  out = {'clips': {}, 'verified': {}, 'seconds': {}}
-  for split in ('train', 'test'):
-    found = prepared.labels[prepared.split == split]
-    if found.size:
-      counts = np.bincount(found, minlength=len(classes)).tolist()
-      out['clips'][split] = dict(zip(classes, counts, strict=True))
-  for k, name in enumerate(classes):
-    mine = labels == k
-    if mine.any():
-      quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
-      out['verified'][name] = float(verified[mine].mean())
-      out['seconds'][name] = quartiles.round(2).tolist()
-  return out
-
-
-def _seconds(path):
-  return soundfile.info(path).duration
-
-
-def show_clip(clips: Clips, prepared: ClipExamples, clip_id) -> report.Shown:
-  """A clip's log-mel examples side by side, and its first seconds."""
-  i = int(np.flatnonzero(prepared.ids == clip_id)[0])
-  examples = prepared.examples[prepared.offsets[i] : prepared.offsets[i + 1]]
-  samples = waveform.prepare(*waveform.read(clips.paths[prepared.source[i]]))
-  samples = samples[: _HEARD * FRONT_END.sample_rate]
-  return report.Shown(
-    np.concatenate(examples).T,
-    'log-mel spectrogram',
-    charts.mp3(samples, FRONT_END.sample_rate),
-  )
-
-
-def scored_apart(prepared: ClipExamples) -> np.ndarray:
-  """(clip,) bool: the test clips, which have labels wherever they are kept."""
-  return prepared.split == 'test'
-
-
-def fold_of(config, prepared: ClipExamples) -> np.ndarray:
-  """(clip,) the fold of each training clip, 0 and up; -1 for test clips.
-
-  The data set's own where every training clip has one.
-  """
-  training = ~scored_apart(prepared)
-  out = np.full(len(prepared), -1)
-  own = prepared.fold[training]
-  if own.min() >= 0 and len(np.unique(own)) > 1:
-    out[training] = np.unique(own, return_inverse=True)[1]
-  else:
-    labels = prepared.labels[training]
-    out[training] = pieces.folds(labels, config.folds, config.seed)
-  return out
-
-
-def extractor_jobs(config, prepared) -> list[tuple[finetune.Job, int | None]]:
-  """The extractors to train, each with the fold that it may not see."""
-  training = np.flatnonzero(~scored_apart(prepared))
-  folds = fold_of(config, prepared)
-  if scored_apart(prepared).any():
-    held_out = [None]
-  else:
-    held_out = list(range(folds.max() + 1))
-  jobs = []
-  for name in config.extractors:
-    for fold in held_out:
-      rest = training if fold is None else training[folds[training] != fold]
-      jobs.append((_job(config, prepared, name, rest), fold))
-  return jobs
-
-
-def _job(config, prepared, name, clips):
-  """§5.2.2: clips in the order of train.csv, where classes come mixed.
-
-  Folders list theirs class by class, so that there the order is drawn.
-  """
-  if config.dataset != 'fsdkaggle2018':
-    order = pieces.spread(prepared.labels[clips], config.seed)
-    clips = clips[order]
-  sampling, _, part = name.partition('_')
-  if name == 'original':
-    sampling, part = 'none', 'first'
-  training, validation = pieces.split(clips, part)
-  return finetune.Job(name, sampling, np.sort(training), np.sort(validation))
-
-
-def members_of(config, prepared, jobs, source) -> list[Member]:
-  """Extractors × folds.
-
-  Args:
-    config, prepared: of the experiment.
-    jobs: what `extractor_jobs` returns.
-    source: (copy,) the clip of each pitch-shifted copy; copies are numbered
-      from len(prepared) on, and train wherever their clip does.
-  """
-  tests = np.flatnonzero(scored_apart(prepared))
-  folds = fold_of(config, prepared)
-  copies = len(prepared) + np.arange(len(source))
-
-  def member(extractor, fold, training, validation, scored):
-    training = np.append(training, copies[np.isin(source, training)])
-    name = f'{jobs[extractor][0].name}/{fold}'
-    return Member(name, extractor, training, validation, scored)
-
-  members = []
-  for i, (job, held_out) in enumerate(jobs):
-    if held_out is not None:
-      scored = np.flatnonzero(folds == held_out)
-      members.append(member(i, held_out, job.training, job.validation, scored))
-      continue
-    for fold in range(folds.max() + 1):
-      inside = np.flatnonzero((folds >= 0) & (folds != fold))
-      outside = np.flatnonzero(folds == fold)
-      members.append(member(i, fold, inside, outside, tests))
-  return members
 
 
 def _ensembles(

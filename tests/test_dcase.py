@@ -17,6 +17,8 @@ from aec_jax import (
   finetune,
   metrics,
 )
+from aec_jax.cross_validation import extractor_jobs, members_of
+from aec_jax.ensemble import Member
 from aec_jax.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -157,8 +159,8 @@ def test_shifted_copies_train_where_their_clip_does():
   split = np.array(['train'] * 12 + ['test'] * 3)
   clips = dcase_data.clip_examples([1] * 15, [0, 1, 2] * 5, split=split)
   source = np.array([0, 0, 5, 7, 11])
-  jobs = dcase.extractor_jobs(config, clips)
-  members = dcase.members_of(config, clips, jobs, source)
+  jobs = extractor_jobs(config, clips)
+  members = members_of(config, clips, jobs, source)
   assert len(members) == 4 * 3
   for member in members:
     plain = member.training[member.training < 15]
@@ -176,8 +178,8 @@ def test_out_of_fold_nothing_has_seen_what_it_is_scored_on(own_folds):
   fold = np.arange(24) % 4 + 1 if own_folds else np.full(24, -1)
   clips = dcase_data.clip_examples([1] * 24, np.arange(24) // 8, fold=fold)
   source = np.arange(24)
-  jobs = dcase.extractor_jobs(config, clips)
-  members = dcase.members_of(config, clips, jobs, source)
+  jobs = extractor_jobs(config, clips)
+  members = members_of(config, clips, jobs, source)
   folds = 4 if own_folds else 3
   assert len(members) == len(jobs) == 4 * folds
   for (job, _), member in zip(jobs, members, strict=True):
@@ -195,8 +197,8 @@ def test_out_of_fold_nothing_has_seen_what_it_is_scored_on(own_folds):
 def test_probabilities_are_geometric_means():
   found = [np.log([[0.5, 0.5], [0.9, 0.1]]), np.log([[0.125, 0.5]])]
   members = [
-    dcase.Member('a', 0, [], [], np.array([0, 2])),
-    dcase.Member('b', 0, [], [], np.array([2])),
+    Member('a', 0, [], [], np.array([0, 2])),
+    Member('b', 0, [], [], np.array([2])),
   ]
   combined = np.exp(dcase._combine(3, members, found))
   np.testing.assert_allclose(combined[0], [0.5, 0.5])

@@ -14,11 +14,11 @@ from aec_jax import (
   cache,
   claim,
   clip_features,
-  dcase,
   embed,
   experiment,
   finetune,
 )
+from aec_jax.cross_validation import extractor_jobs
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.input.plan import Groups, Plan
 from configs import audioset_level13
@@ -123,7 +123,7 @@ def stages_of(config, cache_dir, found):
   shifted = clip_features.pitch_shifted(
     config, clips, prepared, config.pitch_to, cache_dir
   )
-  for job, _ in dcase.extractor_jobs(config, prepared):
+  for job, _ in extractor_jobs(config, prepared):
     folder = finetune.extractor(config, prepared, job, cache_dir)
     for some in (prepared, shifted):
       embed.embed(config, some, folder, cache_dir)

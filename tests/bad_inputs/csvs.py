@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from aec_jax.datasets import audioset_tfrecord, csv_list
+from aec_jax.datasets.audio_folder import from_folder
+from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from tests import dcase_data
 from tests.bad_inputs.case import READ, REFUSED, SKIPPED, Case
 from tests.bad_inputs.sounds import wav
