@@ -21,8 +21,9 @@ import numpy as np
 from aec_jax import dcase, evaluate, metrics
 from aec_jax.errors import UserError
 from aec_jax.report import charts, page, thesis
-from aec_jax.report.experiment_page import NAMES, flat, interval_text
+from aec_jax.report.data_sections import flat
 from aec_jax.report.page import Cell, Code, Figure, Section, Table, Text
+from aec_jax.report.score_sections import NAMES, interval_text
 
 # A difference is significant where p is at most this (§6.1).
 _SIGNIFICANT = 0.05

@@ -49,7 +49,6 @@ def markdown_tables(text):
     if not inside:
       tables.append([])
     inside = True
-    cells = re.split(r' (?<!\\)\| ', line[1:-1] + ' ')[:-1] or [line[2:-2]]
     cells = [c.strip() for c in re.split(r'(?<!\\)\|', line)[1:-1]]
     if set(cells) != {'---'}:
       tables[-1].append([plain(cell) for cell in cells])

@@ -1,0 +1,137 @@
+"""The sections on what an experiment was made of.
+
+Its data, what of them was left out, and its settings; each is a function of
+`results`, as in results.json.
+"""
+
+import collections
+import json
+from collections.abc import Mapping
+
+from aec_jax.report.page import Cell, Section, Table, Text
+
+_FREQUENT = 20  # as in Figures 30 to 32
+_LISTED = 100  # skipped files that are named
+
+
+def data(results: Mapping) -> Section:
+  """How many clips the classes have in each split, and how long they are."""
+  about = results.get('data', {})
+  if 'seconds' in about:
+    return Section('Data', [_lengths(about)])
+  splits = about.get('clips', {})
+  return Section('Data', [_frequent(*split) for split in splits.items()])
+
+
+def _frequent(split, clips) -> Table:
+  """One of Figures 30 to 32."""
+  names = sorted(clips, key=clips.get, reverse=True)[:_FREQUENT]
+  most = max(clips.values()) or 1
+  rows = [[n, Cell(f'{clips[n]:,}', bar=clips[n] / most)] for n in names]
+  some = 'All' if len(clips) <= _FREQUENT else f'The {_FREQUENT} most frequent'
+  sizes = sorted(clips.values())
+  return Table(
+    f'{some} classes of {split} (Figures 30 to 32). Clips of a class: at least'
+    f' {sizes[0]:,}, at most {sizes[-1]:,}; half have'
+    f' {sizes[len(sizes) // 2]:,} or more.',
+    ['class', 'clips'],
+    rows,
+  )
+
+
+def _lengths(about) -> Table:
+  """Figures 33 and 34."""
+  splits, verified, seconds = (
+    about['clips'],
+    about['verified'],
+    about['seconds'],
+  )
+  counts = splits['train']
+  others = {f'{s} clips': n for s, n in splits.items() if s != 'train'}
+  most, longest = max(counts.values()), max(s[-1] for s in seconds.values())
+  rows = []
+  for name in sorted(counts, key=counts.get, reverse=True):
+    row = [name, Cell(f'{counts[name]:,}', bar=counts[name] / most), '—']
+    row += [f'{clips[name]:,}' for clips in others.values()]
+    box = Cell('—')
+    if counts[name]:
+      row[2] = f'{verified[name]:.0%}'
+      text = ' · '.join(f'{s:.1f}' for s in seconds[name])
+      box = Cell(text, box=[s / longest for s in seconds[name]])
+    rows.append([*row, box])
+  lengths = 'seconds: least · quartile · median · quartile · most'
+  return Table(
+    'Training clips of each class, how many of them are verified by a person,'
+    ' and how long they are (Figures 33 and 34).',
+    ['class', 'training clips', 'verified', *others, lengths],
+    rows,
+  )
+
+
+def skipped(results: Mapping) -> Section:
+  """The files and records that are not in the data, and those that are odd."""
+  blocks = [
+    *_entries('Left out of the data', results['skipped']),
+    *_entries('Kept, but odd', results.get('notes', [])),
+  ]
+  return Section('Skipped', blocks or [Text('Nothing was left out.')])
+
+
+def _entries(what, entries) -> list[Table]:
+  """How often each reason was met, and the first files."""
+  if not entries:
+    return []
+  reasons = collections.Counter(entry['reason'] for entry in entries)
+  counts = [[reason, f'{n:,}'] for reason, n in reasons.most_common()]
+  files = [[_where(entry), entry['reason']] for entry in entries[:_LISTED]]
+  some = f' (the first {_LISTED:,})' if len(entries) > _LISTED else ''
+  return [
+    Table(f'{what}: why.', ['reason', 'count'], counts),
+    Table(f'{what}: which{some}', ['file', 'reason'], files, folded=True),
+  ]
+
+
+def _where(entry):
+  if 'record' in entry:
+    return f'{entry["file"]}, record {entry["record"]}'
+  return entry['file']
+
+
+def settings(results: Mapping) -> Section:
+  """Seed, time, versions, and the whole config."""
+  seconds = {
+    f'seconds: {k}': f'{v:,.1f}' for k, v in results['seconds'].items()
+  }
+  about = {
+    'seed': results['config']['seed'],
+    **seconds,
+    'data fingerprint': results['dataset_fingerprint'],
+    **results['versions'],
+  }
+  return Section(
+    'How it was made',
+    [
+      Table(
+        'Seed, time and versions.',
+        ['what', 'value'],
+        [[name, str(value)] for name, value in about.items()],
+      ),
+      Table(
+        'The whole config',
+        ['field', 'value'],
+        flat(results['config']),
+        folded=True,
+      ),
+    ],
+  )
+
+
+def flat(config: Mapping, prefix: str = '') -> list[list[str]]:
+  """Rows of a config's fields, as 'model.name', and their values."""
+  rows = []
+  for name, value in config.items():
+    if isinstance(value, dict):
+      rows += flat(value, f'{prefix}{name}.')
+    else:
+      rows.append([f'{prefix}{name}', json.dumps(value, ensure_ascii=False)])
+  return rows

@@ -1,0 +1,47 @@
+"""The scored clips of an experiment, as the sections of its page take them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from aec_jax import evaluate
+
+
+class Scored(NamedTuple):
+  """The scored clips.
+
+  Attributes:
+    ids: (clip,) text.
+    targets: (clip, class) bool.
+    probabilities: (clip, class).
+    classes: (class,) names.
+  """
+
+  ids: Sequence[str]
+  targets: np.ndarray
+  probabilities: np.ndarray
+  classes: Sequence[str]
+
+
+def scored_clips(
+  predictions: Mapping[str, np.ndarray], classes: Sequence[str]
+) -> Scored:
+  """The clips of predictions.
+
+  Args:
+    predictions: as `evaluate.load_predictions` returns them.
+    classes: the names of their classes, in order.
+  """
+  return Scored(
+    [_text(i) for i in predictions['ids']],
+    evaluate.targets_of(predictions),
+    predictions['probabilities'],
+    classes,
+  )
+
+
+def _text(clip_id) -> str:
+  if isinstance(clip_id, bytes):
+    return clip_id.decode('utf-8', 'replace')
+  return str(clip_id)

@@ -1,0 +1,81 @@
+"""Scores, curves and confusions of classes, from made-up results."""
+
+import finished_runs
+import numpy as np
+from report_text import rows_of, written
+
+from aec_jax import evaluate
+from aec_jax.report import class_sections
+from aec_jax.report.scored import Scored
+
+
+def test_classes_are_sorted_by_their_score(tmp_path):
+  results = finished_runs.dcase_run(tmp_path / 'run')
+  name, first = next(iter(results['per_class'].items()))
+  first['AP@3'] = None
+  text = written(tmp_path / 'run', results)
+  rows = rows_of(text, 'AP@3 of each class')
+  values = [float(row[1]) for row in rows[:-1]]
+  assert values == sorted(values, reverse=True)
+  assert rows[-1][1] == '—'
+  assert 'Classes without a scored clip' in text and 'Bark' in name
+
+
+def test_many_classes_are_shown_by_their_ends(tmp_path):
+  results = finished_runs.audioset_run(tmp_path / 'run')
+  results['per_class'] = {
+    f'class {i}': {'AP': i / 100, 'AUC': 0.5} for i in range(100)
+  }
+  name, ap = class_sections._ap(results)
+  assert name == 'AP' and ap[3] == 0.03
+  scored = Scored([], np.ones((2, 100), bool), None, list(results['per_class']))
+  results['data'] = {}
+  best, worst, every = class_sections.classes(results, scored).blocks
+  assert [row[0] for row in best.rows] == [
+    f'class {i}' for i in range(99, 84, -1)
+  ]
+  assert [row[0] for row in worst.rows] == [f'class {i}' for i in range(15)]
+  assert len(every.rows) == 100 and every.folded
+
+
+def test_table_16_has_what_more_than_5_percent_are_taken_for():
+  counts = np.array([
+      [37, 2, 1, 0],  # exactly 5 % are taken for 1
+      [0, 9, 3, 8],
+      [0, 1, 19, 0],
+      [0, 0, 0, 0],  # no clips
+  ])  # fmt: skip
+  assert class_sections.confused(counts) == [[], [3, 2], [], []]
+  counts[0] = [36, 3, 1, 0]
+  assert class_sections.confused(counts)[0] == [1]
+
+
+def test_confusions_are_those_of_the_predictions(tmp_path):
+  results = finished_runs.dcase_run(tmp_path / 'run')
+  text = written(tmp_path / 'run', results)
+  found = evaluate.load_predictions(tmp_path / 'run')
+  guess = found['probabilities'].argmax(1)
+  rows = rows_of(text, 'Confusion matrix')
+  for k, row in enumerate(rows):
+    mine = guess[found['label_ids'] == k]
+    assert [int(n or 0) for n in row[1:]] == np.bincount(
+      mine, minlength=5
+    ).tolist()
+  taken = {row[0]: row[2] for row in rows_of(text, 'Classes that more')}
+  for k, name in enumerate(('Rain', 'Wind'), 3):
+    mine = guess[found['label_ids'] == k]
+    others = {CLASS for CLASS in mine[mine != k]}
+    assert taken.get(name, '').count('%') == len(others)  # 8 clips: 12 % each
+
+
+def test_operating_points_are_those_of_the_definition():
+  targets = np.array([1, 0, 1, 1, 0, 0], bool)
+  scores = np.array([0.9, 0.8, 0.7, 0.7, 0.7, 0.1])
+  hits, false = class_sections._operating_points(targets, scores)
+  assert hits.tolist() == [1, 3] and false.tolist() == [0, 2]
+
+
+def test_chosen_classes_are_best_middle_and_worst():
+  ap = np.array([0.1, 0.9, np.nan, 0.5, 0.7, 0.3, 0.2, 0.8])
+  assert class_sections._chosen(ap).tolist() == [1, 7, 3, 5, 6, 0]
+  assert class_sections._chosen(np.array([0.2, 0.4])).tolist() == [1, 0]
