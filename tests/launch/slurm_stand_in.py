@@ -149,9 +149,9 @@ def _scancel(folder, argv):
 def _daemon(folder, argv):
   del argv
   signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-  processes = {}
+  processes, parent = {}, os.getppid()
   try:
-    while True:
+    while os.getppid() == parent:  # the tests may be killed
       with _queue(folder) as jobs:
         for name in list(jobs):
           _advance(jobs, name, processes)
