@@ -143,7 +143,8 @@ def _scontrol(folder, argv):
 def _scancel(folder, argv):
   (name,) = argv
   with _queue(folder) as jobs:
-    jobs[name].update(state='COMPLETING', held=False)
+    if name in jobs:  # SLURM, too, says nothing of one that is over
+      jobs[name].update(state='COMPLETING', held=False)
 
 
 def _daemon(folder, argv):

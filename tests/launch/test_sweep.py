@@ -359,7 +359,8 @@ def test_slurm_runs_an_array_and_requeues(table, slurm, monkeypatch):
       subprocess.run(['scontrol', 'requeue', requeued[0]], check=True)
     elif requeued and first.state == 'queued':
       # Or the job would be over: no result before its second start.
-      found = list((table.folder / 'slurm').glob('*_result.pkl'))
+      result = table.folder / 'slurm' / f'{requeued[0]}_0_result.pkl'
+      found = result.exists()
       assert not found or starts(table.folder / 'audioset_dnn1') == 2
       # SLURM would wait for two minutes.
       subprocess.run(
