@@ -143,15 +143,16 @@ def _scontrol(folder, argv):
 def _scancel(folder, argv):
   (name,) = argv
   with _queue(folder) as jobs:
-    jobs[name].update(state='COMPLETING', held=False)
+    if name in jobs:  # SLURM, too, says nothing of one that is over
+      jobs[name].update(state='COMPLETING', held=False)
 
 
 def _daemon(folder, argv):
   del argv
   signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-  processes = {}
+  processes, parent = {}, os.getppid()
   try:
-    while True:
+    while os.getppid() == parent:  # the tests may be killed
       with _queue(folder) as jobs:
         for name in list(jobs):
           _advance(jobs, name, processes)

@@ -36,6 +36,8 @@ if behaviour == 'slow' and first:
   time.sleep(100)
 if behaviour == 'crash':
   sys.exit(1)
+if behaviour == 'refuse':
+  sys.exit(2)
 if behaviour == 'mend':
   print('step 1')
   print('error: no such folder')
@@ -356,6 +358,10 @@ def test_slurm_runs_an_array_and_requeues(table, slurm, monkeypatch):
       (table.folder / 'behaviour').unlink()
       subprocess.run(['scontrol', 'requeue', requeued[0]], check=True)
     elif requeued and first.state == 'queued':
+      # Or the job would be over: no result before its second start.
+      result = table.folder / 'slurm' / f'{requeued[0]}_0_result.pkl'
+      found = result.exists()
+      assert not found or starts(table.folder / 'audioset_dnn1') == 2
       # SLURM would wait for two minutes.
       subprocess.run(
         ['scontrol', 'update', f'jobid={requeued[0]}', 'starttime=now'],
@@ -381,15 +387,20 @@ def test_slurm_says_what_a_user_can_mend(table, slurm, capsys):
   assert table.pages == []
 
 
-def test_slurm_starts_again_what_crashed(table, slurm, tmp_path, capsys):
-  (table.folder / 'behaviour').write_text('crash')
+@pytest.mark.parametrize(
+  ('behaviour', 'status', 'times'), [('crash', 1, 2), ('refuse', 2, 1)]
+)
+def test_slurm_starts_again_what_crashed_alone(
+  table, slurm, tmp_path, capsys, behaviour, status, times
+):
+  (table.folder / 'behaviour').write_text(behaviour)
   one = tmp_path / 'one.py'  # a job that is no array
   one.write_text("EXPERIMENTS = ('audioset_dnn1',)\n")
   assert table('--executor=slurm', f'--sweep={one}', '--retries=1') == 1
-  assert starts(table.folder / 'audioset_dnn1') == 2
+  assert starts(table.folder / 'audioset_dnn1') == times
   log = table.folder / 'audioset_dnn1' / 'log.txt'
   err = capsys.readouterr().err
-  assert err == f'audioset_dnn1: exit status 1; see {log}\n'
+  assert err == f'audioset_dnn1: exit status {status}; see {log}\n'
 
 
 def test_the_end_of_the_sweep_cancels_its_slurm_jobs(table, slurm, monkeypatch):
