@@ -12,26 +12,19 @@ import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import (
-  bootstrap,
-  bundle,
-  cache,
-  claim,
-  hosts,
-  metrics,
-  models,
-  report,
-)
-from aec_jax.checkpoint import Checkpoints
+from aec_jax import bootstrap, metrics, models, report
+from aec_jax.bundle import store
+from aec_jax.bundle.tagger import Ensemble
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError, check_choice
 from aec_jax.evaluate import Predictor, save_predictions
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.progress import History
-from aec_jax.tagger import Ensemble
-from aec_jax.train import AXIS, create_state, on_device, optimizer
-from aec_jax.trainer import Trainer
+from aec_jax.run import cache, claim, files, hosts
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.loop import Trainer
+from aec_jax.train.progress import History
+from aec_jax.train.step import AXIS, create_state, on_device, optimizer
 
 # Raised when packed examples change their form.
 _PACK_VERSION = 1
@@ -87,7 +80,7 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   if not hosts.is_first():
     return finished or results
   if not finished:
-    cache.write_json(workdir / 'results.json', results)
+    files.write_json(workdir / 'results.json', results)
   checkpoints.close()
   _write_bundle(workdir, config, results, evaluation, variables)
   report.write(
@@ -100,7 +93,7 @@ def _write_bundle(workdir, config, results, examples, variables):
   variables = jax.tree.map(lambda x: np.asarray(x)[None], variables)
   length = examples.embeddings.shape[1]
   member = Ensemble(length, False, np.zeros(1, np.int32), variables)
-  bundle.write(workdir, config, results, examples.classes, {}, [member])
+  store.write(workdir, config, results, examples.classes, {}, [member])
 
 
 def check_config(config) -> None:

@@ -15,38 +15,31 @@ import jax
 import numpy as np
 from absl import logging
 
-from aec_jax import (
-  bootstrap,
-  bundle,
-  cache,
-  claim,
-  clip_features,
-  embed,
-  finetune,
-  metrics,
-  report,
-  tagger,
-)
-from aec_jax.checkpoint import Checkpoints
-from aec_jax.clip_figures import distribution, show_clip
-from aec_jax.cross_validation import (
+from aec_jax import bootstrap, metrics, report
+from aec_jax.bundle import store, tagger
+from aec_jax.datasets import clips as clips_lib
+from aec_jax.errors import UserError, check_choice
+from aec_jax.evaluate import save_predictions
+from aec_jax.features import embeddings, log_mels
+from aec_jax.input import pieces
+from aec_jax.input.folds import (
   extractor_jobs,
   fold_of,
   members_of,
   scored_apart,
 )
-from aec_jax.datasets import clips as clips_lib
-from aec_jax.ensemble import METRICS, Ensemble, Features, Member, score
-from aec_jax.errors import UserError, check_choice
-from aec_jax.evaluate import save_predictions
-from aec_jax.input import pieces
-from aec_jax.progress import History
+from aec_jax.report.clip_figures import distribution, show_clip
+from aec_jax.run import claim, files
+from aec_jax.train import extractor
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.classifiers import METRICS, Ensemble, Features, Member, score
+from aec_jax.train.progress import History
 
 _SAMPLINGS = ('balanced', 'unbalanced')
 # Segments of a piece: 16 minutes.
 _LONGEST = 1000
 _CHOICES = {
-  'dataset': clip_features.DATASETS,
+  'dataset': log_mels.DATASETS,
   'on_bad': clips_lib.POLICIES,
   'on_diverged': ('error', 'skip'),
   'loss': ('categorical',),
@@ -68,8 +61,8 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
       f'{config.name} trains on the devices of one host; its models are small'
     )
   clock = Clock()
-  clips = clip_features.list_clips(config, cache_dir)
-  prepared = clip_features.prepare(config, clips, cache_dir)
+  clips = log_mels.list_clips(config, cache_dir)
+  prepared = log_mels.prepare(config, clips, cache_dir)
   started = _claim(config, workdir, clips, prepared, mode)
   show = functools.partial(show_clip, clips, prepared)
   finished = claim.finished_results(config, workdir) if mode == 'train' else {}
@@ -80,7 +73,7 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   clock.lap('prepare')
   jobs = extractor_jobs(config, prepared)
   folders = [
-    finetune.extractor(config, prepared, job, cache_dir, mode == 'train')
+    extractor.extractor(config, prepared, job, cache_dir, mode == 'train')
     for job, _ in jobs
   ]
   clock.lap('fine_tune')
@@ -99,7 +92,7 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
   results['seconds'] = clock.seconds | {'train': train}
   results['peak_gb'] = clock.peak_gb
   if not finished:
-    cache.write_json(workdir / 'results.json', results)
+    files.write_json(workdir / 'results.json', results)
   _write_bundle(workdir, config, results, prepared, jobs, folders, ensembles)
   report.write(workdir, started | (finished or results), show)
   return finished or results
@@ -108,14 +101,12 @@ def run(config, workdir: Path, cache_dir, mode: str) -> dict:
 def _write_bundle(workdir, config, results, prepared, jobs, folders, ensembles):
   extractors = {}
   for (job, fold), folder in zip(jobs, folders, strict=True):
-    variables = embed.load_variables(folder)
+    variables = embeddings.load_variables(folder)
     if ensembles:  # VGGish alone: the layers on top of it have done their work
       variables = {k: v['vggish'] for k, v in variables.items() if v}
     name = job.name if fold is None else f'{job.name}/{fold}'
     extractors[name] = variables
-  bundle.write(
-    workdir, config, results, prepared.classes, extractors, ensembles
-  )
+  store.write(workdir, config, results, prepared.classes, extractors, ensembles)
 
 
 def resolve(config):
@@ -161,7 +152,7 @@ def check_config(config) -> None:
       f'config.segments is {lengths}; it takes lengths of pieces, 1 to'
       f' {_LONGEST}, and 0 for whole clips'
     )
-  finetune.check(config.extractor)
+  extractor.check(config.extractor)
 
 
 class Clock:
@@ -187,7 +178,7 @@ class Clock:
 def _claim(config, workdir, clips, prepared, mode):
   if mode != 'train':
     return claim.read_claim(config, workdir) | {'notes': prepared.notes}
-  weights = finetune.weights_digest(config.extractor.init)
+  weights = extractor.weights_digest(config.extractor.init)
   fingerprints = [prepared.fingerprint, weights]
   n_train = int(np.sum(prepared.split == 'train'))
   made = claim.make_claim(
@@ -213,14 +204,14 @@ def _ensembles(
   sets = [prepared]
   if config.pitch_to:
     sets.append(
-      clip_features.pitch_shifted(
+      log_mels.pitch_shifted(
         config, clips, prepared, config.pitch_to, cache_dir
       )
     )
   clock.lap('pitch_shift')
   embeddings = np.stack(
     [
-      np.concatenate([embed.embed(config, s, f, cache_dir) for s in sets])
+      np.concatenate([embeddings.embed(config, s, f, cache_dir) for s in sets])
       for f in folders
     ]
   )  # (extractor, segment, 128)
@@ -326,7 +317,7 @@ def _baseline(config, prepared, jobs, folders, cache_dir):
   for i, ((job, held_out), folder) in enumerate(
     zip(jobs, folders, strict=True)
   ):
-    logits = embed.classify(config, prepared, folder, cache_dir)
+    logits = embeddings.classify(config, prepared, folder, cache_dir)
     sums = np.add.reduceat(
       np.asarray(jax.nn.softmax(logits)), prepared.offsets[:-1]
     )

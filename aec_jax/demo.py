@@ -15,8 +15,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from aec_jax import console
 from aec_jax.errors import UserError
+from aec_jax.run import console
 
 MAX_SECONDS, MAX_BYTES, WAITING = 60, 20_000_000, 16
 _KEPT_SECONDS = 600
@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--port', type=int, default=7860, help='[7860]')
   arguments = parser.parse_args(argv)
   _import_gradio()
-  from aec_jax import bundle  # JAX
+  from aec_jax.bundle import store
 
-  tagger = bundle.from_arguments(arguments)
+  tagger = store.from_arguments(arguments)
   if not tagger.hears:
     raise UserError(
       'this bundle hears nothing without VGGish: give --vggish=FILE.npz and'
@@ -57,8 +57,8 @@ def hear(tagger, path: str) -> tuple[dict[str, float], str]:
   Raises:
     UserError: the file is no sound, or too long.
   """
-  from aec_jax import timeline  # matplotlib
   from aec_jax.audio import stream
+  from aec_jax.bundle import timeline
 
   file = stream.Recording.of_file(path)
   recording = stream.Recording(path, lambda: _at_most(file, MAX_SECONDS))

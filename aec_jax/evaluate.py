@@ -14,10 +14,11 @@ import jax
 import numpy as np
 from jax import lax
 
-from aec_jax import bootstrap, cache, console, metrics
+from aec_jax import bootstrap, metrics
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import batches
-from aec_jax.train import AXIS, on_device, replicate
+from aec_jax.run import console, files
+from aec_jax.train.step import AXIS, on_device, replicate
 
 # Each maps logits (example, class) to probabilities.
 PROBABILITIES = {'binary': jax.nn.sigmoid, 'categorical': jax.nn.softmax}
@@ -77,7 +78,7 @@ class Predictor:
 
 def save_predictions(path: Path, examples, probabilities: np.ndarray) -> None:
   """Writes what ensembles and comparisons need of a scored experiment."""
-  with cache.whole(path) as unfinished, open(unfinished, 'wb') as file:
+  with files.whole(path) as unfinished, open(unfinished, 'wb') as file:
     np.savez(
       file,
       probabilities=probabilities,
@@ -158,7 +159,7 @@ def compare(folders: Sequence[str]) -> str:
   for folder in folders:
     load_predictions(folder)
     path = Path(folder) / 'results.json'
-    found.append(cache.read_json(path, 'experiment', 'metrics', 'seconds'))
+    found.append(files.read_json(path, 'experiment', 'metrics', 'seconds'))
   names = [n for n in _COLUMNS if all(n in r['metrics'] for r in found)]
   rows = [
     ('experiment', *(_COLUMNS[name] for name in names), 'best step', 'seconds')

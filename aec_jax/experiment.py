@@ -3,10 +3,12 @@
 import contextlib
 from pathlib import Path
 
-from aec_jax import audioset, cache, dcase, hosts, models, train
+from aec_jax import audioset, dcase, models
 from aec_jax.audio import FRONT_END
 from aec_jax.errors import UserError, check_choice, refusal
 from aec_jax.input.plan import SAMPLINGS
+from aec_jax.run import cache, hosts
+from aec_jax.train import step
 
 TASKS = {'audioset': audioset, 'dcase': dcase}
 
@@ -100,6 +102,6 @@ def check_config(config) -> None:
     if value is not None and not low <= value <= high:
       raise UserError(f'config.{path} is {value}; it must be {low} to {high}')
   models.classifier(config.model, classes=2)
-  train.optimizer(config.optimizer)
-  train.check_shares(config)
+  step.optimizer(config.optimizer)
+  step.check_shares(config)
   TASKS[config.task].check_config(config)

@@ -26,11 +26,12 @@ import numpy as np
 from jax import export as jax_export
 from jax import lax
 
-from aec_jax import bundle, cache, console
 from aec_jax.audio import FRONT_END
+from aec_jax.bundle import store
+from aec_jax.bundle.tagger import Ensemble, Tagger
 from aec_jax.errors import UserError
 from aec_jax.input import pieces
-from aec_jax.tagger import Ensemble, Tagger
+from aec_jax.run import console, files
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 # How far a program's probabilities may be from the bundle's own.
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   out = Path(arguments.out)
   if out.exists():
     raise UserError(f'--out is {out}, which is there already: name another')
-  tagger = bundle.from_arguments(arguments)
+  tagger = store.from_arguments(arguments)
   for line in write(tagger, out, arguments.seconds):
     print(line, flush=True)
   return 0
@@ -92,7 +93,7 @@ def write(tagger: Tagger, out: Path, seconds: float):
       'programs': entries,
       'classes': tagger.classes,
     }
-    cache.write_json(folder / 'export.json', about)
+    files.write_json(folder / 'export.json', about)
     os.rename(folder, out)
   finally:
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,8 +12,9 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from aec_jax import console, experiment, hosts, memory, termination
+from aec_jax import experiment
 from aec_jax.errors import UserError
+from aec_jax.run import console, hosts, memory, termination
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The experiment, such as configs/audioset_dnn1.py.'

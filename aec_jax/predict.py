@@ -18,8 +18,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from aec_jax import console
 from aec_jax.errors import UserError
+from aec_jax.run import console
 
 FORMATS = ('table', 'json', 'csv')
 _RECORDS = '.tfrecord'
@@ -51,15 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
   if arguments.top < 1:
     raise UserError(f'--top is {arguments.top}; it must be 1 or more')
   if arguments.timeline:
-    from aec_jax import timeline  # matplotlib
+    from aec_jax.bundle import timeline
 
     timeline.check_path(arguments.timeline)
   files = list(find(arguments.paths))
   if arguments.timeline and len(files) != 1:
     raise UserError(f'--timeline draws one sound, not {len(files)}: name one')
-  from aec_jax import bundle  # JAX
+  from aec_jax.bundle import store
 
-  tagger = bundle.from_arguments(arguments)
+  tagger = store.from_arguments(arguments)
   for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
     stream.reconfigure(encoding='utf-8', errors='surrogateescape')
   write = {'table': _table, 'json': _json, 'csv': _csv}[arguments.format]

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-from aec_jax.clip_features import progress
-from aec_jax.console import configure_logging
-from aec_jax.datasets import embedded_recordings as recordings
 from aec_jax.errors import UserError
+from aec_jax.features import embedded_recordings as recordings
+from aec_jax.features.log_mels import progress
+from aec_jax.run.console import configure_logging
 
 
 def prepare(argv: Sequence[str]) -> str:

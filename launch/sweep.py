@@ -23,9 +23,10 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from aec_jax import claim, console, dcase
+from aec_jax import dcase
 from aec_jax.errors import UserError
-from aec_jax.progress import duration
+from aec_jax.run import claim, console
+from aec_jax.train.progress import duration
 from launch import executors
 from launch.executors import ROOT, Run
 

@@ -6,8 +6,9 @@ import dcase_data
 import numpy as np
 import pytest
 
-from aec_jax import experiment, finetune
+from aec_jax import experiment
 from aec_jax.models import convert
+from aec_jax.train import extractor
 from configs import audioset_level13
 
 VGGISH_WIDTH = 8 / 4096  # every layer has 8 units
@@ -53,7 +54,7 @@ def dcase_run(root, name='dcase_l6', data_dir=None, **fields):
     config.when_full = config.when_synthetic = type(config)()
   with pytest.MonkeyPatch.context() as patch:
     if config.extractor.model == 'vggish':
-      patch.setattr(finetune, '_train', _random_extractor)
+      patch.setattr(extractor, '_train', _random_extractor)
     return config, experiment.run(config, root / name, root / 'cache')
 
 

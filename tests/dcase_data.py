@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from aec_jax import dcase
-from aec_jax.clip_features import ClipExamples
+from aec_jax.features.log_mels import ClipExamples
 
 RATE = 8000  # Hz
 PITCHES = {'low': 200.0, 'mid': 700.0, 'high': 2500.0}

@@ -25,8 +25,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from aec_jax.console import table
 from aec_jax.datasets import synthetic_audioset
+from aec_jax.run.console import table
 from tests import dcase_data
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

@@ -19,11 +19,11 @@ import jax
 import numpy as np
 
 from aec_jax import audioset, metrics, models
-from aec_jax.checkpoint import Checkpoints
 from aec_jax.datasets import synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.evaluate import Predictor
-from aec_jax.train import AXIS
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.step import AXIS
 from configs import demo
 
 COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')

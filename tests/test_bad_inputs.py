@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aec_jax import console, predict
+from aec_jax import predict
+from aec_jax.run import console
 from tests.bad_inputs import every_kind, forging, fuzz
 
 ROOT = Path(__file__).parents[1]

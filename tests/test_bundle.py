@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import bundle as bundle_lib
 from aec_jax import experiment
 from aec_jax.audio import stream
+from aec_jax.bundle import store as bundle_lib
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from aec_jax import cache
 from aec_jax.errors import UserError
+from aec_jax.run import cache, files
 
 
 def build(text):
@@ -102,10 +102,10 @@ def test_a_work_folder_has_one_user(tmp_path):
 
 def test_a_json_file_is_replaced_whole(tmp_path):
   path = tmp_path / 'new' / 'results.json'
-  cache.write_json(path, {'a': 1})
+  files.write_json(path, {'a': 1})
   with pytest.raises(ValueError, match='Circular'):
     loop = {}
     loop['loop'] = loop
-    cache.write_json(path, loop)
+    files.write_json(path, loop)
   assert json.loads(path.read_text()) == {'a': 1}
   assert [p.name for p in path.parent.iterdir()] == ['results.json']

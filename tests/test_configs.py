@@ -12,8 +12,8 @@ from aec_jax import audioset, experiment, models
 from aec_jax.datasets.examples import Examples
 from aec_jax.input import batches
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.train import AXIS
-from aec_jax.trainer import Trainer
+from aec_jax.train.loop import Trainer
+from aec_jax.train.step import AXIS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(

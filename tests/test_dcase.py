@@ -9,17 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import (
-  clip_features,
-  dcase,
-  evaluate,
-  experiment,
-  finetune,
-  metrics,
-)
-from aec_jax.cross_validation import extractor_jobs, members_of
-from aec_jax.ensemble import Member
+from aec_jax import dcase, evaluate, experiment, metrics
 from aec_jax.errors import UserError
+from aec_jax.features import log_mels
+from aec_jax.input.folds import extractor_jobs, members_of
+from aec_jax.train import extractor
+from aec_jax.train.classifiers import Member
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(
@@ -126,8 +121,8 @@ def test_a_second_experiment_prepares_and_tunes_nothing(finished, monkeypatch):
   def refuse(*args):
     raise AssertionError('a stage was built again')
 
-  monkeypatch.setattr(clip_features, '_write', refuse)
-  monkeypatch.setattr(finetune, '_train', refuse)
+  monkeypatch.setattr(log_mels, '_write', refuse)
+  monkeypatch.setattr(extractor, '_train', refuse)
   plain = tiny(config.data_dir, 'dcase_l6_plain', segments=(1, 2), max_steps=2)
   results = experiment.run(plain, root / 'plain', root / 'cache')
   assert list(results['ensembles']) == ['1', '2']
@@ -147,9 +142,9 @@ def test_a_silent_clip_can_be_an_error(finished, tmp_path):
     experiment.run(strict, tmp_path / 'run', root / 'cache')
   (Path(config.data_dir) / 'audio_train/void.wav').rename(tmp_path / 'void')
   try:
-    clips = clip_features.list_clips(config, root / 'cache')
+    clips = log_mels.list_clips(config, root / 'cache')
     with pytest.raises(UserError, match=r'train003\.wav: silent'):
-      clip_features.prepare(strict, clips, tmp_path / 'cache')
+      log_mels.prepare(strict, clips, tmp_path / 'cache')
   finally:
     (tmp_path / 'void').rename(Path(config.data_dir) / 'audio_train/void.wav')
 

@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import console, demo
+from aec_jax import demo
 from aec_jax.errors import UserError
+from aec_jax.run import console
 
 
 @pytest.fixture

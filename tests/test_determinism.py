@@ -9,18 +9,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from aec_jax import (
-  audioset,
-  cache,
-  claim,
-  clip_features,
-  embed,
-  experiment,
-  finetune,
-)
-from aec_jax.cross_validation import extractor_jobs
+from aec_jax import audioset, experiment
 from aec_jax.datasets import audioset_tfrecord
+from aec_jax.features import embeddings, log_mels
+from aec_jax.input.folds import extractor_jobs
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.run import cache, claim
+from aec_jax.train import extractor
 from configs import audioset_level13
 
 # Which stages depend on a field, or on all of a section; 'claim' is the
@@ -108,9 +103,9 @@ def recorded(monkeypatch):
     return folder
 
   monkeypatch.setattr(cache, 'stage', stage)
-  monkeypatch.setattr(embed, 'load_variables', lambda folder: {})
+  monkeypatch.setattr(embeddings, 'load_variables', lambda folder: {})
   monkeypatch.setitem(
-    clip_features.DATASETS, 'other', clip_features.DATASETS['fsdkaggle2018']
+    log_mels.DATASETS, 'other', log_mels.DATASETS['fsdkaggle2018']
   )
   return found
 
@@ -118,15 +113,15 @@ def recorded(monkeypatch):
 def stages_of(config, cache_dir, found):
   """{kind: names of the stages} that an experiment would build."""
   found.clear()
-  clips = clip_features.list_clips(config, cache_dir)
-  prepared = clip_features.prepare(config, clips, cache_dir)
-  shifted = clip_features.pitch_shifted(
+  clips = log_mels.list_clips(config, cache_dir)
+  prepared = log_mels.prepare(config, clips, cache_dir)
+  shifted = log_mels.pitch_shifted(
     config, clips, prepared, config.pitch_to, cache_dir
   )
   for job, _ in extractor_jobs(config, prepared):
-    folder = finetune.extractor(config, prepared, job, cache_dir)
+    folder = extractor.extractor(config, prepared, job, cache_dir)
     for some in (prepared, shifted):
-      embed.embed(config, some, folder, cache_dir)
+      embeddings.embed(config, some, folder, cache_dir)
   return dict(found)
 
 
@@ -312,9 +307,9 @@ def test_the_number_of_data_threads_changes_no_bit(
     monkeypatch.setattr(os, 'cpu_count', lambda: count)
     folder = tmp_path / f'{count}'
     config = dcase_data.tiny_config('dcase_l6', recordings)
-    clips = clip_features.list_clips(config, folder)
-    prepared = clip_features.prepare(config, clips, folder)
-    shifted = clip_features.pitch_shifted(config, clips, prepared, 5, folder)
+    clips = log_mels.list_clips(config, folder)
+    prepared = log_mels.prepare(config, clips, folder)
+    shifted = log_mels.pitch_shifted(config, clips, prepared, 5, folder)
     (packed,) = audioset.load_splits(
       audioset_config(audioset_dir), ('unbal_train',), folder
     )

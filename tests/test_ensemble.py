@@ -5,10 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import ensemble, train
-from aec_jax.checkpoint import Checkpoints
-from aec_jax.ensemble import Ensemble, Features, Member
 from aec_jax.input import pieces
+from aec_jax.train import classifiers, step
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.classifiers import Ensemble, Features, Member
 
 LABELS = np.arange(12) % 3
 COUNTS = 1 + np.arange(12) % 4
@@ -67,7 +67,7 @@ def test_members_trained_together_are_those_trained_alone(together, tmp_path):
     single.members.params,
   )
   for a, b in zip(history.evaluations, of_single.evaluations, strict=True):
-    for name in ensemble.METRICS:
+    for name in classifiers.METRICS:
       np.testing.assert_allclose(
         a['members'][name][2], b['members'][name][0], atol=1e-4
       )
@@ -86,7 +86,7 @@ def test_the_best_of_each_is_what_scored_best(together):
   clips = [member.validation for member in run.members]
   found = run.clip_log_probabilities(state.best, clips)
   for m, log_probabilities in enumerate(found):
-    scores = ensemble.score(LABELS[clips[m]], log_probabilities)
+    scores = classifiers.score(LABELS[clips[m]], log_probabilities)
     np.testing.assert_allclose(scores['MAP@3'], standing.best[m], atol=1e-6)
 
 
@@ -120,19 +120,19 @@ def test_early_stops_are_each_member_s_own():
     {'step': 10 * i, 'members': {'MAP@3': row}}
     for i, row in enumerate(scores, 1)
   ]
-  found = ensemble.standing(evaluations[:3], config, 2)
+  found = classifiers.standing(evaluations[:3], config, 2)
   assert found.stopped.tolist() == [False, True]
-  found = ensemble.standing(evaluations, config, 2)
+  found = classifiers.standing(evaluations, config, 2)
   # What comes after a stop is not looked at.
   assert found.stopped.tolist() == [True, True]
   assert found.best.tolist() == [0.3, 0.5]
   assert found.at.tolist() == [20, 10]
-  assert ensemble.standing([], config, 2).best.tolist() == [-np.inf] * 2
+  assert classifiers.standing([], config, 2).best.tolist() == [-np.inf] * 2
 
 
 def test_a_clip_is_the_mean_of_its_pieces():
   rows = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-  found = ensemble._mean_runs(rows, np.array([4, 4, 7]))
+  found = classifiers._mean_runs(rows, np.array([4, 4, 7]))
   np.testing.assert_allclose(found, [[2.0, 3.0], [5.0, 6.0]])
 
 
@@ -178,5 +178,5 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     **{'optimizer.name': 'sgd', 'optimizer.learning_rate': 1e38}
   )
   run = Ensemble(config, features(2), members()[:1])
-  with pytest.raises(train.UserError, match=r'at step \d+'):
+  with pytest.raises(step.UserError, match=r'at step \d+'):
     fit(run, tmp_path)

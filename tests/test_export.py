@@ -7,7 +7,8 @@ import pytest
 from jax import export as jax_export
 
 import aec_jax
-from aec_jax import console, export
+from aec_jax import export
+from aec_jax.run import console
 
 
 def read(folder):

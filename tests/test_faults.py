@@ -9,9 +9,10 @@ import sys
 import dcase_data
 import pytest
 
-from aec_jax import cache, dcase
+from aec_jax import dcase
 from aec_jax.errors import UserError
 from aec_jax.experiment import run as run_experiment
+from aec_jax.run import cache
 from tests import faults
 
 

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import finetune, train
 from aec_jax.errors import UserError
 from aec_jax.input import batches
+from aec_jax.train import extractor, step
 
 COUNTS = (1, 2, 1, 3, 1, 2, 1, 1, 5)
 LABELS = (0, 1, 2, 0, 1, 2, 0, 1, 2)
@@ -20,16 +20,16 @@ LABELS = (0, 1, 2, 0, 1, 2, 0, 1, 2)
 def tuner():
   config = dcase_data.tiny_config()
   clips = dcase_data.clip_examples(COUNTS, LABELS)
-  job = finetune.Job(
+  job = extractor.Job(
     'balanced_first', 'balanced', np.arange(7), np.arange(7, 9)
   )
-  return finetune.FineTuner(config, clips, job)
+  return extractor.FineTuner(config, clips, job)
 
 
 def stepped(tuner, table, plan):
   """The (state, losses) of the first steps on a table."""
   state, losses = tuner.steps(
-    train.replicate(tuner.create_state()), train.replicate(table), plan
+    step.replicate(tuner.create_state()), step.replicate(table), plan
   )
   return jax.tree.map(np.asarray, (state, losses))
 
@@ -84,31 +84,31 @@ def test_validation_is_over_every_example_once(tuner):
 def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
   config = dcase_data.tiny_config()
   clips = dcase_data.clip_examples(COUNTS, LABELS)
-  job = finetune.Job('a', 'unbalanced', np.arange(7), np.arange(7, 9))
-  whole = finetune.extractor(config, clips, job, tmp_path / 'whole')
+  job = extractor.Job('a', 'unbalanced', np.arange(7), np.arange(7, 9))
+  whole = extractor.extractor(config, clips, job, tmp_path / 'whole')
 
   class Cut(Exception):
     pass
 
-  class Failing(finetune.FineTuner):
+  class Failing(extractor.FineTuner):
     def validate(self, state):
       if int(state.step) == 4:
         raise Cut
       return super().validate(state)
 
   with monkeypatch.context() as patch:
-    patch.setattr(finetune, 'FineTuner', Failing)
+    patch.setattr(extractor, 'FineTuner', Failing)
     with pytest.raises(Cut):
-      finetune.extractor(config, clips, job, tmp_path / 'cut')
+      extractor.extractor(config, clips, job, tmp_path / 'cut')
   started = []
 
-  class Resumed(finetune.FineTuner):
+  class Resumed(extractor.FineTuner):
     def _plans(self, todo):
       started.extend(todo)
       return super()._plans(todo)
 
-  monkeypatch.setattr(finetune, 'FineTuner', Resumed)
-  again = finetune.extractor(config, clips, job, tmp_path / 'cut')
+  monkeypatch.setattr(extractor, 'FineTuner', Resumed)
+  again = extractor.extractor(config, clips, job, tmp_path / 'cut')
   assert started[0] == (3, 4)
   assert again.name == whole.name
   with (
@@ -123,16 +123,16 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
 
 def test_an_extractor_that_is_gone_is_not_trained_to_evaluate(tmp_path):
   clips = dcase_data.clip_examples(COUNTS, LABELS)
-  job = finetune.Job('a', 'none', np.arange(7), np.arange(7, 9))
+  job = extractor.Job('a', 'none', np.arange(7), np.arange(7, 9))
   config = dcase_data.tiny_config()
   with pytest.raises(UserError, match='is gone'):
-    finetune.extractor(config, clips, job, tmp_path, may_train=False)
+    extractor.extractor(config, clips, job, tmp_path, may_train=False)
 
 
 def test_wrong_initial_weights_are_refused(tuner, tmp_path):
   config = dcase_data.tiny_config(**{'extractor.init': str(tmp_path / 'no')})
   with pytest.raises(UserError, match=r'config\.extractor\.init'):
-    finetune.extractor(config, tuner.clips, tuner.job, tmp_path)
+    extractor.extractor(config, tuner.clips, tuner.job, tmp_path)
 
 
 def test_the_balanced_plan_takes_one_clip_of_every_class(tuner):
@@ -145,7 +145,7 @@ def test_the_balanced_plan_takes_one_clip_of_every_class(tuner):
 
 def test_examples_on_the_host_are_the_same_rows(tuner):
   config = dcase_data.tiny_config(**{'extractor.examples_on': 'host'})
-  other = finetune.FineTuner(config, tuner.clips, tuner.job)
+  other = extractor.FineTuner(config, tuner.clips, tuner.job)
   (ours,), (theirs,) = tuner._plans([(0, 2)]), other._plans([(0, 2)])
   taken = batches.take(tuner.table, ours['first'])
   for name, array in taken.items():
@@ -159,8 +159,8 @@ def test_augmented_examples_train_and_their_losses_are_mixed(tuner):
   )
   config.cosine_steps = 4
   other = copy.copy(tuner)
-  other.config, other.tx = config, train.optimizer(config.optimizer, 4)
-  other.steps = finetune.make_steps(tuner.model, other.tx, config)
+  other.config, other.tx = config, step.optimizer(config.optimizer, 4)
+  other.steps = extractor.make_steps(tuner.model, other.tx, config)
   (plan,) = other._plans([(0, 4)])
   state, losses = stepped(other, other.table, plan)
   assert np.isfinite(losses).all()
@@ -172,8 +172,8 @@ def test_augmented_examples_train_and_their_losses_are_mixed(tuner):
   }
   log = np.asarray(jax.nn.log_softmax(logits))
   wanted = [-log[0, 0], -0.7 * log[1, 1] - 0.3 * log[1, 2]]
-  found = finetune._cross_entropy(logits, batch)
+  found = extractor._cross_entropy(logits, batch)
   np.testing.assert_allclose(found, wanted, rtol=1e-5)
   # The rate is 0 after the last step of the cosine.
-  still, _ = other.steps(train.replicate(state), other.table, plan)
+  still, _ = other.steps(step.replicate(state), other.table, plan)
   jax.tree.map(np.testing.assert_array_equal, state.params, still.params)

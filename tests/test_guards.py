@@ -14,9 +14,12 @@ from absl import logging
 from test_ensemble import features, members
 from test_train import Writer, tiny_config, tiny_examples, trainer
 
-from aec_jax import checkpoint, metrics, progress, termination, train
-from aec_jax.ensemble import Ensemble
+from aec_jax import metrics
 from aec_jax.errors import UserError
+from aec_jax.run import termination
+from aec_jax.train import checkpoint, progress
+from aec_jax.train import step as step_lib
+from aec_jax.train.classifiers import Ensemble
 
 
 def spoilt_examples(bad):
@@ -62,7 +65,7 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     run.fit(lambda state: {'mAP': 0.0}, checkpoints, Writer())
   state, _ = checkpoints.restore(run.create_state())
   assert int(state.step) == 4
-  assert train.all_finite(state.params)
+  assert step_lib.all_finite(state.params)
 
 
 @pytest.fixture(scope='module')
@@ -78,7 +81,7 @@ def spoilt(ensemble, monkeypatch):
     table = dict(ensemble.resident)
     rows = np.array(table['embeddings']).reshape(2, -1, 16)
     rows[list(extractors)] = np.nan
-    table['embeddings'] = train.replicate(rows.reshape(-1, 16))
+    table['embeddings'] = step_lib.replicate(rows.reshape(-1, 16))
     monkeypatch.setattr(ensemble, 'resident', table)
     config = ensemble.config.copy_and_resolve_references()
     config.update(fields)

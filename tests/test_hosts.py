@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from aec_jax import evaluate, experiment, hosts
+from aec_jax import evaluate, experiment
 from aec_jax.errors import UserError
+from aec_jax.run import hosts
 from configs import audioset_level13
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,10 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import console, predict, timeline
+from aec_jax import predict
+from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
+from aec_jax.run import console
 
 
 @pytest.fixture

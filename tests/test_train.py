@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from aec_jax import checkpoint, metrics, models, train
-from aec_jax import trainer as trainer_lib
+from aec_jax import metrics, models
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
 from aec_jax.evaluate import Predictor
 from aec_jax.input import batches
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.trainer import Trainer, spans
+from aec_jax.train import checkpoint
+from aec_jax.train import loop as trainer_lib
+from aec_jax.train import step as step_lib
+from aec_jax.train.loop import Trainer, spans
 from configs import audioset
 
 
@@ -70,7 +72,7 @@ class Writer:
 
 def trainer(config, examples=None):
   examples = examples or tiny_examples()
-  model = models.classifier(config.model, len(examples.classes), train.AXIS)
+  model = models.classifier(config.model, len(examples.classes), step_lib.AXIS)
   groups = Groups.of_classes(*examples.class_members())
   plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
   return Trainer(config, model, examples, plan)
@@ -213,11 +215,11 @@ def test_plans_are_made_as_they_are_needed(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, plan, same)
 
 
-@pytest.mark.parametrize('name', train.OPTIMIZERS)
+@pytest.mark.parametrize('name', step_lib.OPTIMIZERS)
 def test_every_optimiser_descends(name):
   config = audioset.get_config().optimizer
   config.name, config.learning_rate = name, 0.05
-  tx = train.optimizer(config)
+  tx = step_lib.optimizer(config)
   params = {'w': jnp.array([1.0, -2.0])}
   state = tx.init(params)
   for _ in range(40):
@@ -228,13 +230,15 @@ def test_every_optimiser_descends(name):
 
 def test_an_unknown_optimiser_lists_those_there_are():
   with pytest.raises(UserError, match="'adamm'.*adagrad, adam, adamax"):
-    train.optimizer(ConfigDict({'name': 'adamm'}))
+    step_lib.optimizer(ConfigDict({'name': 'adamm'}))
 
 
 def test_penalty_is_over_the_kernels():
   params = {'kernel': jnp.array([[1.0, -2.0]]), 'bias': jnp.array([5.0])}
-  np.testing.assert_allclose(train.penalty(params, 0.1, 0.0), 0.3, rtol=1e-6)
-  np.testing.assert_allclose(train.penalty(params, 0.0, 0.1), 0.25, rtol=1e-6)
+  np.testing.assert_allclose(step_lib.penalty(params, 0.1, 0.0), 0.3, rtol=1e-6)
+  np.testing.assert_allclose(
+    step_lib.penalty(params, 0.0, 0.1), 0.25, rtol=1e-6
+  )
 
 
 def test_losses_are_per_example():
@@ -243,11 +247,11 @@ def test_losses_are_per_example():
   p = 1 / (1 + np.exp(-logits))
   binary = -np.mean(targets * np.log(p) + (1 - targets) * np.log(1 - p), 1)
   np.testing.assert_allclose(
-    train.LOSSES['binary'](logits, targets), binary, rtol=1e-5
+    step_lib.LOSSES['binary'](logits, targets), binary, rtol=1e-5
   )
   q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   np.testing.assert_allclose(
-    train.LOSSES['categorical'](logits, targets),
+    step_lib.LOSSES['categorical'](logits, targets),
     -np.log(q[targets > 0]),
     rtol=1e-5,
   )
@@ -258,9 +262,9 @@ def test_losses_are_per_example():
 def test_every_example_is_predicted_once_in_order(count, place):
   config = tiny_config(examples_on=place)
   examples = tiny_examples(count)
-  model = models.classifier(config.model, 3, train.AXIS)
-  state = train.create_state(
-    model, train.optimizer(config.optimizer), config, (4, 16)
+  model = models.classifier(config.model, 3, step_lib.AXIS)
+  state = step_lib.create_state(
+    model, step_lib.optimizer(config.optimizer), config, (4, 16)
   )
   found = Predictor(config, model, examples)(state)
   batch = batches.decode(batches.rows(examples), 3)
@@ -309,7 +313,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
 def test_the_running_mean_of_the_parameters_is_what_is_scored():
   config = tiny_config(average=0.9, steps_per_dispatch=1)
   run = trainer(config)
-  state = train.replicate(run.create_state())
+  state = step_lib.replicate(run.create_state())
   expected = jax.tree.map(np.array, state.params)
   for step, plan in enumerate(run._plans([(s, s + 1) for s in range(12)])):
     state, _ = run.steps(state, run.resident, plan)

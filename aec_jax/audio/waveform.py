@@ -233,7 +233,7 @@ def pitch_shift(
   target = target or rate
   if not semitones:
     return resample(waveform, rate, target)
-  from aec_jax.audio import vocoder  # SciPy: what only tags starts without it
+  from aec_jax.audio import vocoder
 
   ratio = 2.0 ** (semitones / 12)
   length = int(len(waveform) * target / rate + 0.5)

@@ -12,7 +12,7 @@ from aec_jax.datasets.clips import (
   roots_of,
   visible,
 )
-from aec_jax.datasets.csv_list import fault, read_list
+from aec_jax.datasets.lists import fault, read_list
 from aec_jax.errors import UserError
 
 _META = 'FSDKaggle2018.meta'

@@ -12,14 +12,9 @@ import tempfile
 
 import numpy as np
 
-from aec_jax.console import table
 from aec_jax.errors import UNREADABLE, UserError
-from aec_jax.models.vggish import (
-  CONVOLUTIONS,
-  EMBEDDING_SIZE,
-  HIDDEN,
-  scaled,
-)
+from aec_jax.models.vggish import CONVOLUTIONS, EMBEDDING_SIZE, HIDDEN, scaled
+from aec_jax.run.console import table
 
 # One log-mel example, and what the four 2×2 pools leave of it.
 EXAMPLE = (96, 64)

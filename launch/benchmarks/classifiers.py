@@ -28,13 +28,13 @@ import torch
 from torch import nn
 
 from aec_jax import dcase, models
-from aec_jax.console import table
 from aec_jax.datasets.examples import Examples
-from aec_jax.ensemble import Ensemble, Features, Member
 from aec_jax.input import pieces
 from aec_jax.input.plan import Groups, Plan
-from aec_jax.train import AXIS, replicate
-from aec_jax.trainer import Trainer
+from aec_jax.run.console import table
+from aec_jax.train.classifiers import Ensemble, Features, Member
+from aec_jax.train.loop import Trainer
+from aec_jax.train.step import AXIS, replicate
 from configs import audioset, audioset_level123, audioset_lstm, dcase_l6
 from launch.benchmarks import timing
 

@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from aec_jax import clip_features, dcase
+from aec_jax import dcase
 from aec_jax.audio import waveform
-from aec_jax.console import table
-from aec_jax.datasets import embedded_recordings, tfrecord
+from aec_jax.datasets import tfrecord
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
+from aec_jax.features import embedded_recordings, log_mels
 from aec_jax.input import pieces
 from aec_jax.models import convert
+from aec_jax.run.console import table
 from configs import dcase_l6
 from launch.benchmarks import audio, timing, torch_vggish
 
@@ -110,15 +111,15 @@ def time_preparation(data: str, folder: Path, runs: int) -> str:
   training = np.flatnonzero(listed.split == 'train')
   order = np.random.default_rng(0).permutation(training)
   listed = listed.select(np.sort(order[:TAKEN]))
-  prepared = clip_features.prepare(config, listed, folder)
+  prepared = log_mels.prepare(config, listed, folder)
   of, semitones = pieces.shifts(prepared.labels, COPIES_OF_A_CLASS, config.seed)
   jobs = {'prepare': [(p, 0) for p in listed.paths]}
   jobs['pitch-shift'] = list(zip(listed.paths[of], semitones, strict=True))
   fresh = (folder / str(i) for i in itertools.count())
   rows = {
-    'prepare': lambda: clip_features.prepare(config, listed, next(fresh)),
+    'prepare': lambda: log_mels.prepare(config, listed, next(fresh)),
     'prepare, librosa': lambda: librosa_examples(jobs['prepare']),
-    'pitch-shift': lambda: clip_features.pitch_shifted(
+    'pitch-shift': lambda: log_mels.pitch_shifted(
       config, listed, prepared, COPIES_OF_A_CLASS, next(fresh)
     ),
     'pitch-shift, librosa': lambda: librosa_examples(jobs['pitch-shift']),

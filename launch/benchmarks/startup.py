@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from aec_jax.console import table
+from aec_jax.run.console import table
 from launch.benchmarks import timing
 
 RUNS = 5

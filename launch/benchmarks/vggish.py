@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from aec_jax import memory
-from aec_jax.console import table
 from aec_jax.models.vggish import CONVOLUTIONS, HIDDEN, VGGishClassifier
+from aec_jax.run import memory
+from aec_jax.run.console import table
 from launch.benchmarks import timing
 
 CLASSES = 41

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import logging
 
-from aec_jax import console
+from aec_jax.run import console
 from tests.bad_inputs import every_kind, fuzz
 from tests.bad_inputs.forging import make_bundle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax import bundle
+from aec_jax.bundle import store
 from aec_jax.errors import UserError
 from configs import audioset_level3, dcase_l6
 from tests.bad_inputs.archives import ZIPS, other_object
@@ -41,7 +41,7 @@ _ARRAYS = {
   'NaN': lambda x: np.full_like(x, np.nan),
   'infinite': lambda x: np.full_like(x, np.inf),
 }
-# Values that bundle.json may not have; None leaves the field out.
+# Values that files.json may not have; None leaves the field out.
 _FIELDS = {
   'format': (99, None, '1', [1]),
   'files': (None, 3, {}),
@@ -83,12 +83,12 @@ def bundle_cases(folder: Path) -> Iterator[Case]:
       copy = folder / f'{damages.__name__}{i}'
       shutil.copytree(whole, copy)
       change(copy)
-      run = lambda copy=copy: bundle.load(copy) and []
+      run = lambda copy=copy: store.load(copy) and []
       yield Case('bundle', what, REFUSED, run, copy.name)
-  run = lambda: bundle.load(folder / 'nowhere') and []
+  run = lambda: store.load(folder / 'nowhere') and []
   yield Case('bundle', 'no folder', REFUSED, run, 'nowhere')
   yield Case('bundle', 'as it was', READ, lambda: _tag(wholes[0]))
-  yield Case('bundle', 'with ears', READ, lambda: bundle.load(wholes[1]) and [])
+  yield Case('bundle', 'with ears', READ, lambda: store.load(wholes[1]) and [])
 
 
 def _damages(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
@@ -207,7 +207,7 @@ def _deaf(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
 
 def _tag(folder: Path) -> list:
   """Loads a bundle and tags a clip of embeddings with it."""
-  found = bundle.load(folder)
+  found = store.load(folder)
   frames = np.zeros((10, 128), np.uint8)
   (tags,) = found.tag([frames])
   if isinstance(tags, UserError):

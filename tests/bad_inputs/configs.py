@@ -9,8 +9,9 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import aec_jax.main  # noqa: F401 (defines the flags)
-from aec_jax import console, experiment
+from aec_jax import experiment
 from aec_jax.errors import UserError
+from aec_jax.run import console
 from configs import audioset_level3, dcase_l6
 from tests import dcase_data
 from tests.bad_inputs.case import REFUSED, Broken, Case

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax.datasets import audioset_tfrecord, csv_list
-from aec_jax.datasets.audio_folder import from_folder
+from aec_jax.datasets import audioset_tfrecord, lists
+from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from tests import dcase_data
 from tests.bad_inputs.case import READ, REFUSED, SKIPPED, Case
@@ -72,7 +72,7 @@ def csv_cases(folder: Path) -> Iterator[Case]:
   for i, (what, text, wanted, says) in enumerate(_LISTS):
     path = folder / f'list{i}.csv'
     path.write_bytes(_bytes(text))
-    run = lambda path=path: csv_list.read_list(str(path), columns) and []
+    run = lambda path=path: lists.read_list(str(path), columns) and []
     yield Case('CSV', what, wanted, run, says)
   for i, (what, text, wanted) in enumerate(_CLASS_LISTS):
     root = folder / f'classes{i}'

@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from aec_jax import bundle, models, tagger
+from aec_jax import models
+from aec_jax.bundle import store, tagger
 from aec_jax.models import convert, vggish
 from configs import audioset_level3, dcase_l6
 
@@ -33,12 +34,12 @@ def make_bundle(folder: Path, module=audioset_level3) -> Path:
     'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},
     'n_examples': 1, 'n_train_examples': 1, 'dataset_fingerprint': '',
   }  # fmt: skip
-  bundle.write(folder, config, results, ('a', 'b', 'c'), extractors, [member])
+  store.write(folder, config, results, ('a', 'b', 'c'), extractors, [member])
   return folder / 'bundle'
 
 
 def change_info(folder: Path, **changes) -> None:
-  """Changes fields of bundle.json; None removes one."""
+  """Changes fields of files.json; None removes one."""
   path = folder / 'bundle.json'
   info = json.loads(path.read_text()) | changes
   kept = {k: v for k, v in info.items() if v is not None}

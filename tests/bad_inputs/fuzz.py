@@ -17,12 +17,12 @@ import numpy as np
 import soundfile
 from hypothesis import strategies as st
 
-from aec_jax import bundle as bundle_lib
-from aec_jax import embed
 from aec_jax.audio import waveform
-from aec_jax.checkpoint import Checkpoints
-from aec_jax.datasets import audioset_tfrecord, csv_list, synthetic_audioset
+from aec_jax.bundle import store as bundle_lib
+from aec_jax.datasets import audioset_tfrecord, lists, synthetic_audioset
 from aec_jax.errors import UserError
+from aec_jax.features import embeddings
+from aec_jax.train.checkpoint import Checkpoints
 
 CLASSES = ('a', 'b', 'c', 'd')
 HEADING = b'fname,label,manually_verified\n'
@@ -64,7 +64,7 @@ def csv(path: Path, data: bytes) -> None:
   path.write_bytes(data)
   columns = {'file': ('fname',), 'label': ('label',)}
   optional = {'verified': ('manually_verified',)}
-  rows = csv_list.read_list(str(path), columns, optional)
+  rows = lists.read_list(str(path), columns, optional)
   assert rows and all(row['file'] and row['label'] for row in rows)
 
 
@@ -79,7 +79,7 @@ def wav(path: Path, data: bytes) -> None:
 def weights(path: Path, data: bytes) -> None:
   """Of an extractor in the cache."""
   (path.parent / 'variables.npz').write_bytes(data)
-  embed.load_variables(path.parent)
+  embeddings.load_variables(path.parent)
 
 
 def checkpoint(path: Path, data: bytes, name: str, good: dict) -> None:

@@ -10,11 +10,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from aec_jax import checkpoint as checkpoint_lib
-from aec_jax import claim, embed, evaluate
+from aec_jax import evaluate
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.examples import Examples
+from aec_jax.features import embeddings
 from aec_jax.models import convert
+from aec_jax.run import claim
+from aec_jax.train import checkpoint as checkpoint_lib
 from tests.bad_inputs.archives import ZIPS, other_object
 from tests.bad_inputs.case import ANY, REFUSED, Broken, Case
 from tests.bad_inputs.tfrecords import good_record, write_release
@@ -94,7 +96,7 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
       f'examples/{name}': lambda copy: Examples.load(str(copy / 'examples'))
       for name in sorted(os.listdir(whole))
     },
-    'variables.npz': embed.load_variables,
+    'variables.npz': embeddings.load_variables,
     'predictions.npz': evaluate.load_predictions,
     'weights.npz': lambda copy: convert.load(str(copy / 'weights.npz'), 0.03),
     'experiment.json': lambda copy: claim.read_claim(ConfigDict(), copy),

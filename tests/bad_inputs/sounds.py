@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from aec_jax import clip_features
 from aec_jax.audio import waveform
 from aec_jax.errors import UserError
+from aec_jax.features import log_mels
 from tests import dcase_data
 from tests.bad_inputs.case import READ, REFUSED, SKIPPED, Broken, Case
 
@@ -126,10 +126,10 @@ def _recordings(root: Path, name: str, content) -> Path:
 def _prepare(root: Path, on_bad: str) -> list[dict]:
   """What the first stage of a folder of recordings skips."""
   config = dcase_data.tiny_config('folder', root, on_bad=on_bad)
-  listed = clip_features.list_clips(config, root)
+  listed = log_mels.list_clips(config, root)
   with tempfile.TemporaryDirectory() as cache:
     try:
-      prepared = clip_features.prepare(config, listed, cache)
+      prepared = log_mels.prepare(config, listed, cache)
     except UserError:
       _nothing_in(cache)
       raise

@@ -6,12 +6,12 @@ import tensorflow_datasets as tfds
 from sklearn import metrics
 
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
-from aec_jax.datasets.audioset_embeddings_dataset_builder import (
+from aec_jax.datasets.examples import Examples
+from aec_jax.errors import UserError
+from aec_jax.tfds.audioset_embeddings_dataset_builder import (
   AudiosetEmbeddings,
   SyntheticAudioset,
 )
-from aec_jax.datasets.examples import Examples
-from aec_jax.errors import UserError
 
 SIZES = {'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120}
 

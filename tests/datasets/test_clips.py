@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aec_jax.datasets import clips as clips_lib
-from aec_jax.datasets.audio_folder import from_folder
+from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UserError
 

@@ -10,14 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from aec_jax.audio import log_mel, waveform
-from aec_jax.datasets import (
-  audioset_embeddings_dataset_builder,
-  audioset_tfrecord,
-  tfrecord,
-)
-from aec_jax.datasets import embedded_recordings as recordings
+from aec_jax.datasets import audioset_tfrecord, tfrecord
 from aec_jax.errors import UserError
+from aec_jax.features import embedded_recordings as recordings
 from aec_jax.models import convert, embedding_postprocess, vggish
+from aec_jax.tfds import audioset_embeddings_dataset_builder
 from launch import prepare
 
 WIDTH = 0.02

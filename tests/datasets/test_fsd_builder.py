@@ -11,11 +11,11 @@ import pytest
 import soundfile
 import tensorflow_datasets as tfds
 
-from aec_jax.datasets import fsdkaggle2018_dataset_builder as fsd
-from aec_jax.datasets.audio_folder import from_folder
-from aec_jax.datasets.audio_folder_dataset_builder import AudioFolder
+from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UserError
+from aec_jax.tfds import fsdkaggle2018_dataset_builder as fsd
+from aec_jax.tfds.audio_folder_dataset_builder import AudioFolder
 
 TRAIN = """fname,label,manually_verified
 c.wav,Cello,0

@@ -6,7 +6,7 @@ import time
 import numpy as np
 from absl import logging
 
-from aec_jax import cache, hosts
+from aec_jax.run import files, hosts
 
 
 @dataclasses.dataclass
@@ -128,7 +128,7 @@ class Progress:
       'best_step': best and best['step'],
       'seconds_left': self.rate and self._seconds_left(step),
     }
-    cache.write_json(self.path, progress)
+    files.write_json(self.path, progress)
 
   def lap(self) -> float:
     """Seconds since the last call."""

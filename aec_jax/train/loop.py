@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from aec_jax import cache, hosts, termination
-from aec_jax.checkpoint import Checkpoints
 from aec_jax.errors import UserError
 from aec_jax.input import batches
-from aec_jax.progress import History, Progress, warn_at_chance
-from aec_jax.train import (
+from aec_jax.run import files, hosts, termination
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.progress import History, Progress, warn_at_chance
+from aec_jax.train.step import (
   TrainState,
   all_finite,
   check_shares,
@@ -154,7 +154,7 @@ class Trainer:
     path = checkpoints.folder / 'diverged.json'
     step = int(step) + 1
     if hosts.is_first():
-      cache.write_json(path, {'what': what, 'step': step, 'examples': ids})
+      files.write_json(path, {'what': what, 'step': step, 'examples': ids})
     return UserError(
       f'{what} at step {step:,}, in the batch of {", ".join(ids[:3])}'
       f' (all {len(ids)} in {path}): try a lower {self.rate_field}; the last'

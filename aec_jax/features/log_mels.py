@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from aec_jax import cache
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import synthetic_fsd
-from aec_jax.datasets.audio_folder import from_folder
 from aec_jax.datasets.clips import Clips
+from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
-from aec_jax.progress import duration
+from aec_jax.run import cache, files
+from aec_jax.train.progress import duration
 
 DATASETS = {
   'fsdkaggle2018': from_fsdkaggle2018,
@@ -276,7 +276,7 @@ def _write(folder, what, clips, jobs, on_bad, source=None) -> None:
     digest.update(np.ascontiguousarray(array).tobytes())
   digest.update(json.dumps([meta['ids'], meta['classes']]).encode())
   meta['fingerprint'] = digest.hexdigest()
-  cache.write_json(folder / 'clips.json', meta)
+  files.write_json(folder / 'clips.json', meta)
 
 
 def _log_mel(samples: np.ndarray) -> np.ndarray:

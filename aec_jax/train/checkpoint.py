@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from aec_jax import hosts
 from aec_jax.errors import UserError
+from aec_jax.run import hosts
 
 # What orbax raises of files that are not as it wrote them.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)

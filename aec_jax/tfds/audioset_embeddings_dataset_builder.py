@@ -12,12 +12,8 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from aec_jax.datasets import (
-  audioset_tfrecord,
-  embedded_recordings,
-  synthetic_audioset,
-  tfrecord,
-)
+from aec_jax.datasets import audioset_tfrecord, synthetic_audioset, tfrecord
+from aec_jax.features import embedded_recordings
 
 
 class AudiosetEmbeddings(tfds.core.DatasetBuilder):

@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 from absl import logging
 
-from aec_jax import cache
 from aec_jax.errors import UserError
+from aec_jax.run import cache, files
 
 # Fields that may change when a work folder is used again: they say where things
 # lie and how long to train, not what is computed. Of a section, only those that
@@ -68,7 +68,7 @@ def make_claim(
   }
   path = workdir / 'experiment.json'
   if path.exists():
-    before = cache.read_json(path, *_NEEDED)
+    before = files.read_json(path, *_NEEDED)
     changed = _changes(before['config'], claim['config'])
     if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
       changed.append('the data set')
@@ -77,8 +77,8 @@ def make_claim(
         f'{workdir} holds an experiment with other settings'
         f' ({"; ".join(changed)}): use another --workdir'
       )
-  cache.write_json(path, claim)
-  return cache.read_json(path)
+  files.write_json(path, claim)
+  return files.read_json(path)
 
 
 def read_claim(config, workdir: Path) -> dict:
@@ -86,7 +86,7 @@ def read_claim(config, workdir: Path) -> dict:
   path = workdir / 'experiment.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no experiment: train first')
-  claim = cache.read_json(path, *_NEEDED)
+  claim = files.read_json(path, *_NEEDED)
   changed = _changes(claim['config'], config.to_dict())
   if changed:
     raise UserError(
@@ -116,7 +116,7 @@ def finished_results(config, workdir: Path) -> dict | None:
   path = workdir / 'results.json'
   if not path.exists():
     return None
-  results = cache.read_json(path, 'config')
+  results = files.read_json(path, 'config')
   same = results['config'] == json.loads(json.dumps(config.to_dict()))
   if not same:
     return None

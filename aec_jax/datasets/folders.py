@@ -12,7 +12,7 @@ from aec_jax.datasets.clips import (
   visible,
   walk,
 )
-from aec_jax.datasets.csv_list import has_columns, read_list
+from aec_jax.datasets.lists import has_columns, read_list
 from aec_jax.errors import UserError
 
 # How the list of a folder calls its columns.

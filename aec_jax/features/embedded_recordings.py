@@ -22,12 +22,12 @@ from etils import epath
 
 from aec_jax.audio import FRONT_END, waveform
 from aec_jax.audio.log_mel import log_mel
-from aec_jax.cache import digest
 from aec_jax.datasets import audioset_tfrecord
-from aec_jax.datasets.audio_folder import from_folder
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
+from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
+from aec_jax.run.cache import digest
 
 # Examples of one call of the network, for which it is compiled once.
 _BLOCK = 64

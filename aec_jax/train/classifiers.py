@@ -15,13 +15,14 @@ import numpy as np
 from absl import logging
 from jax import lax
 
-from aec_jax import metrics, models, train
-from aec_jax.finetune import groups_of
+from aec_jax import metrics, models
 from aec_jax.input import batches
 from aec_jax.input.pieces import Pieces
 from aec_jax.input.plan import Plan
-from aec_jax.train import AXIS, TrainState
-from aec_jax.trainer import Trainer
+from aec_jax.train import step
+from aec_jax.train.extractor import groups_of
+from aec_jax.train.loop import Trainer
+from aec_jax.train.step import AXIS, TrainState
 
 METRICS = ('MAP@3', 'accuracy', 'log_likelihood')
 
@@ -126,11 +127,11 @@ class Ensemble(Trainer):
   """
 
   def __init__(self, config, features: Features, members: Sequence[Member]):
-    train.check_shares(config)
+    step.check_shares(config)
     self.config, self.features, self.members = config, features, members
     self.devices = jax.local_device_count()
     self.model = models.classifier(config.model, features.classes, AXIS)
-    self.tx = train.optimizer(config.optimizer)
+    self.tx = step.optimizer(config.optimizer)
     self.ids = features.ids[features.pieces.clips]  # (piece,)
     size = features.pieces.segments.shape[1]
     self.example_shape = (size, features.embeddings.shape[-1])
@@ -138,7 +139,7 @@ class Ensemble(Trainer):
     # Where each member's embeddings begin in the table, extractor by extractor.
     segments = features.embeddings.shape[1]
     starts = np.array([m.extractor * segments for m in members], np.int32)
-    self.resident = train.replicate(_table(features))
+    self.resident = step.replicate(_table(features))
     self.steps = make_steps(self.model, self.tx, config, starts, self.seeds)
     self.predict = _make_predict(self.model, starts)
     self.plans = [
@@ -154,7 +155,7 @@ class Ensemble(Trainer):
     return Plan(groups, config.batch_size, seed, config.mixup_alpha)
 
   def create_state(self) -> EnsembleState:
-    create = lambda seed: train.create_state(
+    create = lambda seed: step.create_state(
       self.model, self.tx, self.config, self.example_shape, seed
     )
     # Not vmapped: see the orthogonal matrices of `classifiers.LSTM`.
@@ -180,7 +181,7 @@ class Ensemble(Trainer):
     return losses[:, self.left(history)].mean(1)
 
   def _check_state(self, step, state, history, checkpoints) -> None:
-    finite = jax.vmap(train.all_finite)(state.members.variables())
+    finite = jax.vmap(step.all_finite)(state.members.variables())
     for member in np.flatnonzero(~np.asarray(finite)):
       name = self.members[member].name
       what = f'the parameters of {name} are not finite'
@@ -239,7 +240,7 @@ class Ensemble(Trainer):
     unit = -(-self.config.batch_size // self.devices) * self.devices
     count = -(-max(map(len, rows)) // unit) * unit
     padded = np.stack([np.resize(r, count) for r in rows]).astype(np.int32)
-    variables = train.replicate(variables)
+    variables = step.replicate(variables)
     out = []
     for start in range(0, count, unit):
       block = padded[:, start : start + unit]
@@ -328,7 +329,7 @@ def _gather(table, start, indices):
 
 
 def make_steps(model, tx, config, starts, seeds) -> Callable:
-  """As `train.make_train_steps`, for all members at once.
+  """As `step.make_train_steps`, for all members at once.
 
   The plan's leaves are (device, step, member, example), losses (step, member).
   """
@@ -339,7 +340,7 @@ def make_steps(model, tx, config, starts, seeds) -> Callable:
       for name, value in plan.items()
     }
     batch = batches.assemble(gathered, model.classes)
-    return train.train_step(model, tx, config, state, batch, seed)
+    return step.train_step(model, tx, config, state, batch, seed)
 
   every = jax.vmap(member_step, in_axes=(0, None, 0, 0, 0))
 

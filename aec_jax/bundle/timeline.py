@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aec_jax.audio import FRONT_END, stream
+from aec_jax.bundle.tagger import SECONDS, Tagger, Tags
 from aec_jax.errors import UserError
-from aec_jax.tagger import SECONDS, Tagger, Tags
 
 CLASSES = 5
 # About as many columns as a picture has; frames are averaged down to them.

@@ -15,7 +15,7 @@ import soundfile
 import tensorflow_datasets as tfds
 from absl import logging
 
-from aec_jax.datasets.audio_folder import from_folder
+from aec_jax.datasets.folders import from_folder
 
 
 class AudioFolder(tfds.core.DatasetBuilder):

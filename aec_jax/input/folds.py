@@ -9,10 +9,10 @@ and a member stops by its extractor's validation clips.
 
 import numpy as np
 
-from aec_jax import finetune
-from aec_jax.clip_features import ClipExamples
-from aec_jax.ensemble import Member
+from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import pieces
+from aec_jax.train import extractor
+from aec_jax.train.classifiers import Member
 
 
 def scored_apart(prepared: ClipExamples) -> np.ndarray:
@@ -36,7 +36,7 @@ def fold_of(config, prepared: ClipExamples) -> np.ndarray:
   return out
 
 
-def extractor_jobs(config, prepared) -> list[tuple[finetune.Job, int | None]]:
+def extractor_jobs(config, prepared) -> list[tuple[extractor.Job, int | None]]:
   """The extractors to train, each with the fold that it may not see."""
   training = np.flatnonzero(~scored_apart(prepared))
   folds = fold_of(config, prepared)
@@ -64,7 +64,7 @@ def _job(config, prepared, name, clips):
   if name == 'original':
     sampling, part = 'none', 'first'
   training, validation = pieces.split(clips, part)
-  return finetune.Job(name, sampling, np.sort(training), np.sort(validation))
+  return extractor.Job(name, sampling, np.sort(training), np.sort(validation))
 
 
 def members_of(config, prepared, jobs, source) -> list[Member]:

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aec_jax.audio import FRONT_END
+from aec_jax.bundle.tagger import Ensemble, Tagger, modules
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models import convert, embedding_postprocess
-from aec_jax.tagger import Ensemble, Tagger, modules
 
 FORMAT = 1
 _INFO, _WEIGHTS, _CARD = 'bundle.json', 'weights.npz', 'README.md'

@@ -19,16 +19,18 @@ import optax
 from absl import logging
 from jax import lax
 
-from aec_jax import cache, metrics, models, train
-from aec_jax.checkpoint import Checkpoints
-from aec_jax.clip_features import ClipExamples
-from aec_jax.embed import blocks, save_variables
+from aec_jax import metrics, models
 from aec_jax.errors import UserError
+from aec_jax.features.embeddings import blocks, save_variables
+from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.models import convert
-from aec_jax.train import AXIS, TrainState
-from aec_jax.trainer import Trainer
+from aec_jax.run import cache
+from aec_jax.train import step as step_lib
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.loop import Trainer
+from aec_jax.train.step import AXIS, TrainState
 
 # Raised when extractors change for the same config.
 _VERSION = 2
@@ -158,7 +160,7 @@ class FineTuner(Trainer):
     self.ids = clips.ids
     self.devices = jax.local_device_count()
     self.model = models.extractor(settings, len(clips.classes), AXIS)
-    self.tx = train.optimizer(settings.optimizer, settings.cosine_steps)
+    self.tx = step_lib.optimizer(settings.optimizer, settings.cosine_steps)
     groups = groups_of(clips.labels, job.training, job.sampling)
     self.plan = Plan(groups, settings.batch_size, config.seed)
     self.budget = self._budget()
@@ -166,8 +168,8 @@ class FineTuner(Trainer):
       'examples': clips.examples,
       'labels': clips.example_labels().astype(np.int32),
     }
-    on_device = train.on_device(settings)
-    self.resident = train.replicate(self.table) if on_device else {}
+    on_device = step_lib.on_device(settings)
+    self.resident = step_lib.replicate(self.table) if on_device else {}
     self.steps = make_steps(self.model, self.tx, settings)
     self.sums = _make_sums(self.model)
 
@@ -206,7 +208,7 @@ class FineTuner(Trainer):
 
   def validate(self, state) -> dict[str, float]:
     """Log-likelihood and accuracy of an example of the validation clips."""
-    variables = train.replicate(state.variables())
+    variables = step_lib.replicate(state.variables())
     rows = pieces.expand(self.clips.offsets, self.job.validation)
     totals = np.zeros(2)
     for indices, mask in blocks(len(rows), self.devices):
@@ -281,8 +283,8 @@ def gather(table: dict, plan: dict) -> dict:
 def check(settings) -> None:
   """Raises `UserError` for a section `extractor` that makes no sense."""
   models.extractor(settings, classes=2)
-  train.optimizer(settings.optimizer, field='config.extractor.optimizer')
-  train.on_device(settings, 'config.extractor')
+  step_lib.optimizer(settings.optimizer, field='config.extractor.optimizer')
+  step_lib.on_device(settings, 'config.extractor')
   if settings.init == 'random':
     return
   if settings.model != 'vggish':
@@ -336,7 +338,7 @@ def step(model, tx, config, state: TrainState, batch: dict):
     losses = _cross_entropy(logits, batch)
     loss = jnp.sum(losses * mask) / share
     c = config.optimizer
-    extra = train.penalty(params, c.l1, c.l2)
+    extra = step_lib.penalty(params, c.l1, c.l2)
     return loss + extra, (loss, updates.get('batch_stats', {}))
 
   grads, (loss, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
@@ -357,7 +359,7 @@ def _cross_entropy(logits, batch):
 
 
 def make_steps(model, tx, config) -> Callable:
-  """As `train.make_train_steps`, for a table of examples and labels."""
+  """As `step_lib.make_train_steps`, for a table of examples and labels."""
 
   def steps(state, table, plan):
     def body(state, now):

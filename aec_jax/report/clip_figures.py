@@ -7,9 +7,9 @@ import soundfile
 
 from aec_jax import report
 from aec_jax.audio import FRONT_END, waveform
-from aec_jax.clip_features import ClipExamples
-from aec_jax.cross_validation import scored_apart
 from aec_jax.datasets.clips import Clips
+from aec_jax.features.log_mels import ClipExamples
+from aec_jax.input.folds import scored_apart
 from aec_jax.report import charts
 
 _HEARD = 10  # seconds of a clip that the report plays

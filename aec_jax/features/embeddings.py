@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aec_jax import cache, models, train
-from aec_jax.clip_features import ClipExamples, Rows, progress
+from aec_jax import models
 from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.features.log_mels import ClipExamples, Rows, progress
 from aec_jax.models import vggish
-from aec_jax.train import AXIS
+from aec_jax.run import cache
+from aec_jax.train import step
+from aec_jax.train.step import AXIS
 
 # Examples of a batch.
 _BLOCK = 128
@@ -83,7 +85,7 @@ def _outputs(model, variables, clips, folder, cache_dir, name):
       axis_name=AXIS,
       in_axes=(None, 0),
     )
-    resident = train.replicate(variables)
+    resident = step.replicate(variables)
     count = len(clips.examples)
     indices_of = blocks(count, jax.local_device_count())
     with Rows(unfinished / f'{name}.npy') as rows:

@@ -1,0 +1,1 @@
+"""What is kept of a finished experiment, and what it says of sounds."""

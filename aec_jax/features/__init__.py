@@ -1,0 +1,1 @@
+"""Stages that turn recordings into what is trained on."""

@@ -1,0 +1,1 @@
+"""Training: one step, the loop, checkpoints, and what is trained."""
