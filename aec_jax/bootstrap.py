@@ -25,13 +25,14 @@ def mean_interval(values: np.ndarray) -> list[float]:
 
 
 def map_interval(targets, scores) -> list[float]:
-  """Of `metrics.summary`'s mAP, whose arguments it takes: low, high.
+  """Of the mean of `metrics.average_precision`, whose arguments it takes.
 
   The mAP of each resample is exact, as `metrics` would score its clips.
   """
   targets, scores = np.asarray(targets, bool), np.asarray(scores)
   resampled = resampled_map(targets, scores, weights(len(scores)))
-  return _interval(metrics.summary(targets, scores)['mAP'], resampled)
+  score = float(np.nanmean(metrics.average_precision(targets, scores)))
+  return _interval(score, resampled)
 
 
 def weights(clips: int, resamples: int = RESAMPLES, seed: int = 0):

@@ -1,4 +1,4 @@
-"""Scores of a classifier: AP, AUC, d', MAP@k and paired t-tests (thesis §4.3).
+"""Scores of a classifier: AP, AUC, d', MAP@k, lwlrap, t-tests (thesis §4.3).
 
 Per-class results are float64 (class,), with NaN where a class has no value;
 means are over the other classes, and say how many those are. Only the order of
@@ -15,6 +15,8 @@ from scipy.special import ndtri, stdtr
 _BLOCK = 16
 # Few scores share one of so many buckets, and their counts stay in the cache.
 _BUCKETS = 8192
+# Labels whose clips' scores are compared at once, in `lwlrap`.
+_ROWS = 4096
 
 
 class TTest(NamedTuple):
@@ -83,47 +85,35 @@ def d_prime(auc):
   return np.sqrt(2.0) * ndtri(auc)
 
 
-def macro(ap, auc) -> dict[str, float]:
-  """Means of per-class APs and AUCs (class,), as `summary` returns them."""
-  mean_auc = _mean(auc)
-  return {
-    'mAP': _mean(ap),
-    'AUC': mean_auc,
-    'd_prime': float(d_prime(mean_auc)),
-    'mAP_classes': int(np.sum(~np.isnan(ap))),
-    'AUC_classes': int(np.sum(~np.isnan(auc))),
-  }
+def lwlrap(targets, scores) -> float:
+  """Label-weighted label-ranking average precision (FSDKaggle2019's metric).
 
-
-def summary(targets, scores) -> dict[str, float]:
-  """The scores of a multi-label model; arguments and errors as for AP.
-
-  Returns:
-    'mAP' and 'AUC', means over the classes that have one, NaN if none has;
-    'd_prime', of the mean AUC; 'mAP_classes' and 'AUC_classes', how many
-    classes each mean took.
-  """
-  return macro(*ap_and_auc(targets, scores))
-
-
-def chance(metric: str, shares) -> float:
-  """The mean score of a guess that does not listen.
+  For each label of each clip the share of the clip's own labels among the
+  classes that score at least as high; the mean over all labels of all clips
+  (Howard et al., DCASE 2019 Task 2). Ties count as in scikit-learn's
+  `label_ranking_average_precision_score`, weighted by the clips' labels.
 
   Args:
-    metric: one of those that `summary` and `single_label_summary` return, or
-      'log_likelihood'.
-    shares: (class,), the share of the examples that have each class. The guess
-      knows them.
+    targets, scores: as `average_precision` takes them.
+
+  Returns:
+    In 0..1, NaN where no clip has a label.
+
+  Raises:
+    ValueError: as `average_precision` does.
   """
-  shares = np.sort(np.asarray(shares, float))[::-1]
-  if metric in ('AUC', 'd_prime'):
-    return {'AUC': 0.5, 'd_prime': 0.0}[metric]
-  if metric == 'mAP':
-    return float(shares.mean())
-  if metric == 'log_likelihood':
-    return float(np.sum(shares * np.log(np.maximum(shares, 1e-30))))
-  ranks = {'MAP@3': 3, 'accuracy': 1}[metric]
-  return float(np.sum(shares[:ranks] / (1 + np.arange(len(shares[:ranks])))))
+  targets, scores = _check_multilabel(targets, scores)
+  if np.isnan(scores).any():
+    raise ValueError('scores contain NaN')
+  rows, columns = np.nonzero(targets)
+  total = 0.0
+  for first in range(0, len(rows), _ROWS):
+    some = rows[first : first + _ROWS]
+    own = scores[some, columns[first : first + _ROWS]][:, None]
+    ahead = scores[some] >= own  # (label, class)
+    hits = np.count_nonzero(ahead & targets[some], 1)
+    total += float(np.sum(hits / np.count_nonzero(ahead, 1)))
+  return total / len(rows) if len(rows) else float('nan')
 
 
 def reciprocal_rank(targets, scores, k: int = 3) -> np.ndarray:
@@ -171,18 +161,6 @@ def ap_at_k(targets, scores, k: int = 3) -> np.ndarray:
   clips = np.bincount(true_class, minlength=n_classes)
   nan = np.full(n_classes, np.nan)
   return np.divide(total, clips, out=nan, where=clips > 0)
-
-
-def single_label_summary(targets, scores) -> dict[str, float]:
-  """The scores of a single-label model; arguments as for `reciprocal_rank`.
-
-  Returns:
-    'MAP@3', and 'accuracy', which is MAP@1.
-  """
-  return {
-    'MAP@3': map_at_k(targets, scores, 3),
-    'accuracy': map_at_k(targets, scores, 1),
-  }
 
 
 def paired_t_test(a, b) -> TTest:
@@ -342,9 +320,3 @@ def _check_scores(scores) -> np.ndarray:
     )
   # Exact, and few machines compare float16 natively.
   return scores.astype(np.float32) if scores.dtype == np.float16 else scores
-
-
-def _mean(values) -> float:
-  """Mean of what is not NaN; NaN, without a warning, if there is nothing."""
-  values = np.asarray(values)[~np.isnan(values)]
-  return float(values.mean()) if values.size else float('nan')

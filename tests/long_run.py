@@ -58,7 +58,7 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
     audioset.load_splits(config, ('eval',), workdir)
   )
   model = models.classifier(config.model, len(scored.classes), AXIS)
-  predict, targets = Predictor(config, model, scored), scored.multi_hot()
+  predict, targets = Predictor(config, model, scored), scored.labels.multi_hot()
   (workdir / 'held.csv').write_text(','.join(COLUMNS) + '\n')
   start, rows = time.monotonic(), []
 

@@ -51,7 +51,7 @@ def test_config_trains_a_step(name, examples):
   config.batch_size, config.steps_per_dispatch = 8, 1
   experiment.check_config(config)
   model = models.classifier(config.model, len(examples.classes), AXIS)
-  groups = Groups.of_classes(*examples.class_members())
+  groups = Groups.of_classes(*examples.labels.clips_of_classes())
   plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
   trainer = Trainer(config, model, examples, plan)
   state = trainer.create_state()

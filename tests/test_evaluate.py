@@ -24,7 +24,7 @@ def finish(folder, probabilities, ids=b'abcd', **found):
   evaluate.save_predictions(
     folder / 'predictions.npz', examples, probabilities.astype(np.float32)
   )
-  targets = examples.multi_hot()
+  targets = examples.labels.multi_hot()
   results = {
     'experiment': folder.name,
     'metrics': found or metrics.summary(targets, probabilities),

@@ -73,7 +73,7 @@ class Writer:
 def trainer(config, examples=None):
   examples = examples or tiny_examples()
   model = models.classifier(config.model, len(examples.classes), step_lib.AXIS)
-  groups = Groups.of_classes(*examples.class_members())
+  groups = Groups.of_classes(*examples.labels.clips_of_classes())
   plan = Plan(groups, config.batch_size, config.seed, config.mixup_alpha)
   return Trainer(config, model, examples, plan)
 
@@ -81,7 +81,7 @@ def trainer(config, examples=None):
 def fit(config, folder, evaluate=None, examples=None):
   run = trainer(config, examples)
   predict = Predictor(config, run.model, examples or tiny_examples(seed=1))
-  targets = (examples or tiny_examples(seed=1)).multi_hot()
+  targets = (examples or tiny_examples(seed=1)).labels.multi_hot()
   checkpoints = checkpoint.Checkpoints(folder)
   history = run.fit(
     evaluate or (lambda state: metrics.summary(targets, predict(state))),
@@ -143,7 +143,7 @@ def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop, whole_run):
 
   run.steps = failing
   predict = Predictor(run.config, run.model, tiny_examples(seed=1))
-  targets = tiny_examples(seed=1).multi_hot()
+  targets = tiny_examples(seed=1).labels.multi_hot()
   with pytest.raises(Cut):
     run.fit(
       lambda s: metrics.summary(targets, predict(s)), checkpoints, Writer()
@@ -293,7 +293,7 @@ def test_mixup_is_equation_27():
     scale * x[first] + (1 - scale) * x[second],
     atol=1e-6,
   )
-  y = examples.multi_hot()
+  y = examples.labels.multi_hot()
   np.testing.assert_allclose(
     batch['targets'],
     weight[:, None] * y[first] + (1 - weight[:, None]) * y[second],

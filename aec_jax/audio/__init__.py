@@ -19,6 +19,7 @@ class FrontEnd(NamedTuple):
     low, high: outer edges of the first and the last mel band, Hz.
     offset: added to the mel magnitudes before the logarithm.
     frames: of an example, 0.96 s.
+    step: frames from one example to the next.
   """
 
   sample_rate: int = 16_000
@@ -30,16 +31,22 @@ class FrontEnd(NamedTuple):
   high: float = 7_500.0
   offset: float = 0.01
   frames: int = 96
+  step: int = 96
 
   @property
   def example_hop(self) -> int:
     """From example to example: 15,360 samples, 0.96 s."""
-    return self.frames * self.hop
+    return self.step * self.hop
 
   @property
   def example_samples(self) -> int:
     """That one example's frames reach over: 15,600, the last window's end."""
-    return self.example_hop - self.hop + self.window
+    return (self.frames - 1) * self.hop + self.window
+
+  @property
+  def seconds(self) -> float:
+    """From example to example."""
+    return self.example_hop / self.sample_rate
 
 
 FRONT_END = FrontEnd()

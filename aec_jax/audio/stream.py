@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import soxr
 
-from aec_jax.audio import FRONT_END, waveform
+from aec_jax.audio import FRONT_END, FrontEnd, waveform
 from aec_jax.errors import UserError
 
 # Samples of a block: a multiple of the 512 that trimming counts in, and 12 s at
@@ -128,26 +128,29 @@ def survey(
   return Survey(rate, start, min(stop, count), gains, count)
 
 
-def examples(recording: Recording, found: Survey) -> Iterator[np.ndarray]:
-  """Reads a recording again, as examples of 0.96 s at 16 kHz.
+def examples(
+  recording: Recording, found: Survey, spec: FrontEnd = FRONT_END
+) -> Iterator[np.ndarray]:
+  """Reads a recording again, as examples, of 0.96 s at 16 kHz.
 
   Args:
     recording: that was surveyed.
     found: of it.
+    spec: of the front end.
 
   Yields:
     (example, 15600) float32, in all at least one.
   """
-  length, hop = FRONT_END.example_samples, FRONT_END.example_hop
+  length, hop = spec.example_samples, spec.example_hop
   rest, some = np.zeros(0, np.float32), False
-  for block in _resampled(_kept(recording, found), found.rate):
+  for block in _resampled(_kept(recording, found), found.rate, spec):
     rest = np.concatenate([rest, block])
     if len(rest) >= length:
-      rows = waveform.split_examples(rest)
+      rows = waveform.split_examples(rest, spec)
       yield rows
       rest, some = rest[len(rows) * hop :], True
   if not some:
-    yield waveform.split_examples(rest)
+    yield waveform.split_examples(rest, spec)
 
 
 def _kept(recording, found):
@@ -163,11 +166,11 @@ def _kept(recording, found):
       yield block
 
 
-def _resampled(blocks, rate):
-  if rate == FRONT_END.sample_rate:
+def _resampled(blocks, rate, spec):
+  if rate == spec.sample_rate:
     yield from blocks
     return
-  stream = soxr.ResampleStream(rate, FRONT_END.sample_rate, 1, 'float32', 'HQ')
+  stream = soxr.ResampleStream(rate, spec.sample_rate, 1, 'float32', 'HQ')
   for block in blocks:
     yield stream.resample_chunk(block)
   yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

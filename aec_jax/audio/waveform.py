@@ -13,7 +13,7 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from aec_jax.audio import FRONT_END
+from aec_jax.audio import FRONT_END, FrontEnd
 from aec_jax.errors import UserError
 
 # A float recording has peaks near 1; one that was never divided by 2^15 has
@@ -34,7 +34,10 @@ _VOCODER_SECONDS = 2048 / 44_100
 
 
 def prepare(
-  waveform: np.ndarray, rate: int, semitones: float = 0
+  waveform: np.ndarray,
+  rate: int,
+  semitones: float = 0,
+  spec: FrontEnd = FRONT_END,
 ) -> np.ndarray:
   """A recording as the front end takes it (thesis §5.2.1 and §5.2.3).
 
@@ -45,12 +48,14 @@ def prepare(
     waveform: (sample,), float32.
     rate: its sample rate, Hz.
     semitones: shifts the pitch, if not 0.
+    spec: of the front end.
 
   Returns:
-    (sample,), float32 at 16 kHz: the peak was 1 before resampling.
+    (sample,), float32 at the front end's rate: the peak was 1 before
+    resampling.
   """
   waveform = peak_normalise(trim_silence(waveform))
-  return pitch_shift(waveform, rate, semitones, FRONT_END.sample_rate)
+  return pitch_shift(waveform, rate, semitones, spec.sample_rate)
 
 
 def read(
@@ -185,9 +190,9 @@ def fit_length(waveform: np.ndarray, length: int) -> np.ndarray:
 
 
 def split_examples(
-  waveform: np.ndarray, hop: int = FRONT_END.example_hop
+  waveform: np.ndarray, spec: FrontEnd = FRONT_END
 ) -> np.ndarray:
-  """Cuts a 16 kHz waveform into examples of 0.96 s.
+  """Cuts a waveform at the front end's rate into examples, of 0.96 s.
 
   Row i holds the samples that the 96 frames of example i reach over: 15,360
   and the 240 more that its last window needs. Hence the log-mel of the rows is
@@ -198,13 +203,14 @@ def split_examples(
 
   Args:
     waveform: (sample,).
-    hop: samples from example to example; less than 15,360 makes them overlap.
+    spec: of the front end; its examples may overlap.
 
   Returns:
     (example, 15600), at least one row; a read-only view where possible.
   """
-  length = FRONT_END.example_samples
-  return sliding_window_view(fit_length(waveform, length), length)[::hop]
+  length = spec.example_samples
+  rows = sliding_window_view(fit_length(waveform, length), length)
+  return rows[:: spec.example_hop]
 
 
 def pitch_shift(

@@ -17,7 +17,7 @@ import numpy as np
 
 from aec_jax.datasets import tfrecord
 from aec_jax.datasets.examples import Examples, Writer
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, check_choice
 
 SPLITS = ('bal_train', 'unbal_train', 'eval')
 MAX_SEGMENTS = 10
@@ -108,7 +108,7 @@ def pack(
   data_dir: str,
   split: str,
   out_folder: str,
-  damaged: str = 'error',
+  on_bad: str = 'error',
   progress: Callable[[int, int], None] | None = None,
 ) -> None:
   """Reads a split and writes it as a folder for `Examples.load`.
@@ -117,23 +117,22 @@ def pack(
     data_dir: the folder of the release.
     split: one of `SPLITS`.
     out_folder: what to write; in the order of files and of records in them.
-    damaged: 'error', or 'skip' to leave damaged records out and list them.
+    on_bad: 'error', or 'skip' to leave damaged records out and list them.
     progress: called with the number of files read, and of all files.
 
   Raises:
     UserError: something is missing, or a record is damaged.
   """
-  if damaged not in ('error', 'skip'):
-    raise UserError(f"config.damaged is 'error' or 'skip', not {damaged!r}")
+  check_choice('config.on_bad', on_bad, ('error', 'skip'))
   paths = list_files(data_dir, split)
   classes = read_classes(data_dir)
-  read = functools.partial(_read, classes=classes, damaged=damaged)
+  read = functools.partial(_read, classes=classes, on_bad=on_bad)
   chunks = _chunks(paths)
   n_files = n_examples = 0
   with Writer(out_folder, classes) as writer:
     parts = _map_in_order(read, chunks)
     for chunk, part in zip(chunks, parts, strict=True):
-      if part.skipped and damaged == 'error':
+      if part.skipped and on_bad == 'error':
         raise UserError(_complaint(part.skipped[0]))
       writer.append(part)
       n_examples += len(part)
@@ -147,7 +146,7 @@ def pack(
 def _complaint(entry):
   return (
     f'{entry["file"]}, record {entry["record"]}: {entry["reason"]};'
-    " config.damaged='skip' skips such records and lists them"
+    " config.on_bad=skip skips such records and lists them"
   )
 
 
@@ -177,10 +176,10 @@ def _map_in_order(function, items):
       yield pending.popleft().result()
 
 
-def _read(paths, classes, damaged) -> Examples:
+def _read(paths, classes, on_bad) -> Examples:
   """Reads files at once, or where anything is wrong, by halves down to one.
 
-  With damaged='error' it goes no further than the first damaged file.
+  With on_bad='error' it goes no further than the first damaged file.
   """
   part = _read_fast(paths, classes)
   if part is not None:
@@ -188,10 +187,10 @@ def _read(paths, classes, damaged) -> Examples:
   if len(paths) == 1:
     return _read_carefully(paths[0], classes)
   middle = len(paths) // 2
-  first = _read(paths[:middle], classes, damaged)
-  if first.skipped and damaged == 'error':
+  first = _read(paths[:middle], classes, on_bad)
+  if first.skipped and on_bad == 'error':
     return first
-  second = _read(paths[middle:], classes, damaged)
+  second = _read(paths[middle:], classes, on_bad)
   return Examples.concatenate([first, second])
 
 

@@ -15,7 +15,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.run import files
 
 _ARRAYS = ('embeddings', 'n_segments', 'label_ids', 'label_offsets', 'ids')
 _JSON = 'examples.json'
@@ -49,36 +51,9 @@ class Examples:
   def __len__(self) -> int:
     return len(self.embeddings)
 
-  def label_rows(self) -> np.ndarray:
-    """The example of each entry of `label_ids`: (label,) int32."""
-    rows = np.arange(len(self), dtype=np.int32)
-    return np.repeat(rows, np.diff(self.label_offsets))
-
-  def multi_hot(self) -> np.ndarray:
-    """Dense labels: (example, class) bool."""
-    out = np.zeros((len(self), len(self.classes)), bool)
-    out[self.label_rows(), self.label_ids] = True
-    return out
-
-  def packed_labels(self) -> np.ndarray:
-    """`np.packbits(multi_hot(), axis=1)`: (example, ceil(class / 8)) uint8."""
-    width = -(-len(self.classes) // 8)
-    out = np.zeros(len(self) * width, np.uint8)
-    ids = self.label_ids.astype(np.int64)
-    byte = self.label_rows() * np.int64(width) + (ids >> 3)
-    np.bitwise_or.at(out, byte, (128 >> (ids & 7)).astype(np.uint8))
-    return out.reshape(len(self), width)
-
-  def class_members(self) -> tuple[np.ndarray, np.ndarray]:
-    """The examples of each class, ascending.
-
-    Returns:
-      members (label,) int32 and offsets (class + 1,) int64: class k has the
-      examples members[offsets[k] : offsets[k + 1]].
-    """
-    order = np.argsort(self.label_ids, kind='stable')
-    counts = np.bincount(self.label_ids, minlength=len(self.classes))
-    return self.label_rows()[order], _offsets(counts)
+  @property
+  def labels(self) -> Labels:
+    return Labels(self.label_ids, self.label_offsets, len(self.classes))
 
   def fingerprint(self) -> str:
     """A hash of the arrays and the class names, hexadecimal."""
@@ -164,48 +139,29 @@ class Writer:
     self._folder = folder
     self._classes = tuple(classes)
     self._parts = []  # all but the embeddings
-    self._shape = None
-    self._hash = hashlib.blake2b()
+    os.makedirs(self._folder, exist_ok=True)
+    self._rows = files.GrowingNpy(_npy(folder, 'embeddings'))
 
   def __enter__(self):
-    os.makedirs(self._folder, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
       os.remove(os.path.join(self._folder, _JSON))
-    self._file = open(_npy(self._folder, 'embeddings'), 'wb')
+    self._rows.__enter__()
     return self
 
   def append(self, part: Examples) -> None:
     """Adds examples; all parts have one embedding size and dtype."""
-    block = np.ascontiguousarray(part.embeddings)
-    if self._shape is None:
-      self._shape, self._dtype = (0, *block.shape[1:]), block.dtype
-      self._write_header()
-    self._shape = (self._shape[0] + len(part), *self._shape[1:])
-    self._hash.update(_as_bytes(block))
-    self._file.write(_as_bytes(block))
-    nothing = np.empty((0, *block.shape[1:]), block.dtype)
+    self._rows.append(part.embeddings)
+    nothing = part.embeddings[:0]
     self._parts.append(dataclasses.replace(part, embeddings=nothing))
 
-  def __exit__(self, error, *_):
-    with self._file:
-      if error is None:
-        self._write_header()  # the final one is as long: numpy pads it
+  def __exit__(self, error, *rest):
+    self._rows.__exit__(error, *rest)
     if error is None:
       self._finish()
 
-  def _write_header(self):
-    self._file.seek(0)
-    header = {
-      'descr': np.lib.format.dtype_to_descr(self._dtype),
-      'fortran_order': False,
-      'shape': self._shape,
-    }
-    np.lib.format.write_array_header_1_0(self._file, header)
-
   def _finish(self):
     whole = Examples.concatenate(self._parts)
-    digest = self._hash.hexdigest()
-    entries = {'embeddings': (self._dtype.str, self._shape, digest)}
+    entries = {'embeddings': self._rows.entry}
     for name in _ARRAYS[1:]:
       array = getattr(whole, name)
       entries[name] = _entry(array)
@@ -215,8 +171,7 @@ class Writer:
       'skipped': whole.skipped,
       'fingerprint': _combine(entries, self._classes),
     }
-    with open(os.path.join(self._folder, _JSON), 'w', encoding='utf-8') as file:
-      json.dump(meta, file, indent=1)
+    files.write_json(os.path.join(self._folder, _JSON), meta)
 
 
 def _npy(folder, name):

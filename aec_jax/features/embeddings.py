@@ -1,6 +1,5 @@
 """What a trained extractor makes of clips, and how its variables are kept."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import flax
@@ -8,30 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aec_jax import models
 from aec_jax.errors import UNREADABLE, UserError
-from aec_jax.features.log_mels import ClipExamples, Rows, progress
-from aec_jax.models import vggish
-from aec_jax.run import cache
-from aec_jax.train import step
-from aec_jax.train.step import AXIS
+from aec_jax.features.log_mels import ClipExamples
+from aec_jax.input.batches import padded_blocks
+from aec_jax.models import extractors
+from aec_jax.run import cache, files
+from aec_jax.run.progress import Meter
 
 # Examples of a batch.
 _BLOCK = 128
 
 
-def blocks(count: int, devices: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """(device, example) indices below `count` and masks; the last is padded."""
-  size = -(-_BLOCK // devices) * devices
-  for start in range(0, count, size):
-    indices = np.arange(start, start + size)
-    mask = indices < count
-    indices = np.where(mask, indices, 0)
-    yield indices.reshape(devices, -1), mask.reshape(devices, -1)
-
-
 def save_variables(path: Path, variables: dict) -> None:
-  """Writes variables to an .npz, named as 'params/vggish/conv1/kernel'."""
+  """Writes variables to an .npz, named as 'params/extractor/conv1/kernel'."""
   flat = flax.traverse_util.flatten_dict(variables, sep='/')
   np.savez(path, **{name: np.asarray(x) for name, x in flat.items()})
 
@@ -51,47 +39,43 @@ def load_variables(folder: Path) -> dict:
     ) from error
 
 
-def embed(config, clips: ClipExamples, folder: Path, cache_dir) -> np.ndarray:
+def embed(
+  section, classes: int, clips: ClipExamples, variables: dict, key: str,
+  cache_dir: str | Path,
+) -> np.ndarray:  # fmt: skip
   """An extractor's embeddings of clips, from the cache or computed now.
 
   Args:
-    config: of the experiment.
+    section: `config.extractor`.
+    classes: number of classes.
     clips: what to embed.
-    folder: of the extractor.
+    variables: of the extractor, as `extractors.extractor_variables` has them.
+    key: names them, for the cache.
 
   Returns:
-    (segment, 128) float32, mapped from disk; a segment is an example.
+    (segment, feature) float32, mapped from disk; a segment is an example. Of an
+    extractor that classifies by itself, logits (segment, class).
   """
-  variables = load_variables(folder)
-  variables = {k: v['vggish'] for k, v in variables.items() if v}
-  c = config.extractor
-  model = vggish.VGGish(c.embedding_activation, c.width, c.dtype, c.batch_norm)
-  return _outputs(model, variables, clips, folder, cache_dir, 'embeddings')
-
-
-def classify(config, clips: ClipExamples, folder: Path, cache_dir):
-  """Logits (segment, class) float32 of an extractor's own classifier."""
-  variables = {k: v for k, v in load_variables(folder).items() if v}
-  model = models.extractor(config.extractor, len(clips.classes))
-  return _outputs(model, variables, clips, folder, cache_dir, 'logits')
-
-
-def _outputs(model, variables, clips, folder, cache_dir, name):
-  depends = {'clips': clips.folder.name, 'extractor': folder.name}
+  module = extractors.row(section).module(section, classes, None)
+  depends = {'clips': clips.folder.name, 'extractor': key}
 
   def build(unfinished):
+    # Each device takes its share of a block.
+    devices = jax.local_device_count()
     apply = jax.pmap(
-      lambda v, x: model.apply(v, x.astype(jnp.float32)),
-      axis_name=AXIS,
-      in_axes=(None, 0),
+      lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0)
     )
-    resident = step.replicate(variables)
     count = len(clips.examples)
-    indices_of = blocks(count, jax.local_device_count())
-    with Rows(unfinished / f'{name}.npy') as rows:
-      for indices, mask in progress(name, indices_of, _BLOCK, count):
-        out = np.asarray(apply(resident, clips.examples[indices]))
-        rows.append(out[mask])
+    size = -(-_BLOCK // devices) * devices
+    meter = Meter('embedding', count, logged=True)
+    with files.GrowingNpy(unfinished / 'embeddings.npy') as rows:
+      for at, real in padded_blocks(count, size):
+        block = clips.examples[at]
+        block = block.reshape(devices, -1, *block.shape[1:])
+        out = np.asarray(apply(variables, block))
+        rows.append(out.reshape(size, -1)[:real])
+        meter.advance(real)
 
-  folder = cache.stage(cache_dir, name, depends, build)
-  return np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
+  folder = cache.stage(cache_dir, 'embeddings', depends, build)
+  path = folder / 'embeddings.npy'
+  return np.load(path, mmap_mode='r', allow_pickle=False)

@@ -6,40 +6,41 @@ training clips. Each is a folder of plain .npy files and `clips.json`.
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import json
 import os
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from aec_jax.audio import FRONT_END, waveform
+from aec_jax.audio import FrontEnd, waveform
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import synthetic_fsd
 from aec_jax.datasets.clips import Clips
 from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
-from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UNREADABLE, UserError, check_choice
 from aec_jax.input import pieces
-from aec_jax.run import cache, files
-from aec_jax.train.progress import duration
+from aec_jax.input.batches import padded_blocks
+from aec_jax.models import extractors
+from aec_jax.run import cache, content, files
+from aec_jax.run.progress import Meter
 
 DATASETS = {
-  'fsdkaggle2018': from_fsdkaggle2018,
-  'folder': from_folder,
+  'fsdkaggle2018': lambda root, c: from_fsdkaggle2018(root, c.on_bad),
+  'folder': lambda root, c: from_folder(root, c.on_bad, c.label_separator),
 }
 
 # Raised when prepared examples change their form.
-_VERSION = 1
+_VERSION = 2
 # Clips that are read at a time, so that memory stays small.
 _CHUNK = 64
 # Examples of one call of log_mel, for which it is compiled once.
 _BLOCK = 256
 
-_COLUMNS = ('labels', 'fold', 'verified', 'split', 'usage', 'source')
+# Of a clip, beside its labels; the first ones are in every fingerprint.
+_COLUMNS = ('fold', 'verified', 'split', 'usage', 'source', 'group')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,9 +48,10 @@ class ClipExamples:
   """The log-mel examples of clips, clip after clip.
 
   Attributes:
-    examples: (example, 96, 64) float16, mapped from disk.
+    examples: (example, frame, band) float16, mapped from disk.
     offsets: (clip + 1,) int64.
-    ids, labels, fold, verified, split, usage: (clip,), as in `Clips`.
+    labels: of the clips.
+    ids, fold, verified, split, usage, group: (clip,), as in `Clips`.
     source: (clip,) int32, which clip of the list that is, or which clip of
       `ClipExamples` a shifted copy was made of.
     classes: names.
@@ -62,11 +64,12 @@ class ClipExamples:
   examples: np.ndarray
   offsets: np.ndarray
   ids: np.ndarray
-  labels: np.ndarray
+  labels: Labels
   fold: np.ndarray
   verified: np.ndarray
   split: np.ndarray
   usage: np.ndarray
+  group: np.ndarray
   source: np.ndarray
   classes: tuple[str, ...]
   skipped: list[dict]
@@ -77,9 +80,9 @@ class ClipExamples:
   def __len__(self) -> int:
     return len(self.ids)
 
-  def example_labels(self) -> np.ndarray:
-    """(example,) int16, each the label of its clip."""
-    return np.repeat(self.labels, np.diff(self.offsets))
+  def example_clips(self) -> np.ndarray:
+    """(example,) the clip of each."""
+    return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
   @classmethod
   def load(cls, folder: Path) -> 'ClipExamples':
@@ -93,13 +96,18 @@ class ClipExamples:
       examples = np.load(
         folder / 'examples.npy', mmap_mode='r', allow_pickle=False
       )
+      names = ('offsets', 'label_ids', 'label_offsets', *_COLUMNS)
       arrays = {
         name: np.load(folder / f'{name}.npy', allow_pickle=False)
-        for name in ('offsets', *_COLUMNS)
+        for name in names
       }
       meta['classes'] = tuple(meta['classes'])
       meta['ids'] = np.array(meta['ids'], str)
-      return cls(examples, **arrays, **meta, folder=folder)
+      labels = Labels(
+        arrays.pop('label_ids'), arrays.pop('label_offsets'),
+        len(meta['classes']),
+      )  # fmt: skip
+      return cls(examples, labels=labels, **arrays, **meta, folder=folder)
     except UNREADABLE as error:
       raise UserError(
         f'{folder} holds no whole set of clips ({error}): delete it and run'
@@ -110,40 +118,45 @@ class ClipExamples:
 def list_clips(config, cache_dir: str | Path) -> Clips:
   """The clips that an experiment is about.
 
-  Test clips without a label are left out: nothing scores them.
+  Clips without a label are left out: nothing trains on or scores them.
 
   Raises:
-    UserError: the data set is not there, or has files that `config.on_bad`
-      does not tolerate.
+    UserError: the data set is not there, has files that `config.on_bad`
+      does not tolerate, or clips with several labels where each is to have one.
   """
-  if config.dataset not in DATASETS:
-    raise UserError(
-      f'config.dataset is {config.dataset!r}; it must be one of'
-      f' {", ".join(DATASETS)}'
-    )
+  check_choice('config.dataset', config.dataset, DATASETS)
   if config.data_dir:
-    clips = DATASETS[config.dataset](config.data_dir, config.on_bad)
+    clips = DATASETS[config.dataset](config.data_dir, config)
   else:
     clips = from_fsdkaggle2018(_synthetic(config, cache_dir))
   if config.classes:
-    names = [n.strip() for item in config.classes for n in str(item).split(',')]
-    clips = clips.with_classes(names)
+    clips = clips.with_classes(config.classes)
   logging.info('%s', clips.describe())
-  return clips.select(clips.labels >= 0)
+  if config.objective == 'single_label':
+    clips.single_labels()
+  return clips.select(np.diff(clips.label_offsets) > 0)
 
 
 def _synthetic(config, cache_dir):
-  logging.info('config.data_dir is empty: using the synthetic set')
+  logging.warning(
+    'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
+    ' nothing of real sounds'
+  )
   sizes = config.synthetic.to_dict()
   return (
     cache.stage(
       cache_dir,
       'synthetic-fsd',
-      {'version': _VERSION, **sizes},
+      {'version': 1, **sizes},
       lambda folder: synthetic_fsd.make(folder / 'fsd', **sizes),
     )
     / 'fsd'
   )
+
+
+def labels_of(clips: Clips) -> Labels:
+  """The labels of a list of clips."""
+  return Labels(clips.label_ids, clips.label_offsets, len(clips.classes))
 
 
 def prepare(config, clips: Clips, cache_dir) -> ClipExamples:
@@ -153,77 +166,96 @@ def prepare(config, clips: Clips, cache_dir) -> ClipExamples:
     UserError: no clip is left, or one is unreadable, silent or of another
       scale and `config.on_bad` is 'error'.
   """
+  spec = extractors.front_end(config.extractor)
   depends = {
     'version': _VERSION,
     'classes': clips.classes,
     'on_bad': config.on_bad,
-    'clips': _digest_of(clips),
+    'front_end': spec._asdict(),
+    'clips': _digest_of(clips, cache_dir),
   }
 
   def build(folder):
     jobs = [(clip, 0) for clip in range(len(clips))]
-    _write(folder, 'preparing', clips, jobs, config.on_bad)
+    _write(folder, 'preparing', clips, jobs, spec, config.on_bad)
 
   return ClipExamples.load(cache.stage(cache_dir, 'clips', depends, build))
 
 
 def pitch_shifted(
-  config, clips: Clips, prepared: ClipExamples, target, cache_dir
-) -> ClipExamples:
-  """Shifted copies of the training clips, from the cache or made now."""
+  config, clips: Clips, prepared: ClipExamples, cache_dir
+) -> ClipExamples | None:
+  """Shifted copies of the training clips, from the cache or made now.
+
+  None where every class has `config.pitch_to` clips already.
+  """
   training = np.flatnonzero(prepared.split == 'train')
+  labels = prepared.labels.select(training)
+  of, semitones = pieces.shifts(labels, config.pitch_to, config.seed)
+  if not len(of):
+    return None
+  spec = extractors.front_end(config.extractor)
   depends = {
     'clips': prepared.folder.name,
-    'target': target,
+    'target': config.pitch_to,
     'seed': config.seed,
   }
 
   def build(folder):
-    of, semitones = pieces.shifts(
-      prepared.labels[training], target, config.seed
-    )
-    of = training[of]
+    sources = training[of]
     jobs = [
       (int(prepared.source[clip]), int(shift))
-      for clip, shift in zip(of, semitones, strict=True)
+      for clip, shift in zip(sources, semitones, strict=True)
     ]
-    _write(folder, 'pitch-shifting', clips, jobs, 'error', of)
+    _write(folder, 'pitch-shifting', clips, jobs, spec, 'error', sources)
 
   return ClipExamples.load(cache.stage(cache_dir, 'shifted', depends, build))
 
 
-def _digest_of(clips) -> str:
-  files = [os.stat(path) for path in clips.paths]
+def _digest_of(clips, cache_dir) -> str:
+  """A hash of all that the examples are a function of."""
   rows = zip(
     clips.ids.tolist(),
-    [(stat.st_size, stat.st_mtime_ns) for stat in files],
+    content.digests(clips.paths.tolist(), cache_dir),
+    np.split(clips.label_ids, clips.label_offsets[1:-1]),
     *(
       getattr(clips, name).tolist()
-      for name in ('labels', 'fold', 'verified', 'split', 'usage')
+      for name in (
+        'fold', 'verified', 'split', 'usage', 'group', 'start', 'end'
+      )
     ),
     strict=True,
-  )
-  return cache.digest(list(rows))
+  )  # fmt: skip
+  return cache.digest([[*row[:2], row[2].tolist(), *row[3:]] for row in rows])
 
 
-def _read(path: str, semitones: int):
+def _read(clips, job, spec):
   """One clip's examples to be, and what is odd about it.
 
+  Args:
+    clips: the list.
+    job: which clip, and by how many semitones to shift it.
+    spec: of the front end.
+
   Returns:
-    samples (example, 15600), or None where the file is unreadable; the reason
+    samples (example, sample), or None where the file is unreadable; the reason
     or the oddities, each without the path.
   """
-  notes = []
+  clip, semitones = job
+  path, notes = clips.paths[clip], []
   try:
     samples, rate = waveform.read(path, notes)
   except UserError as error:
     return None, [str(error).removeprefix(f'{path}: ')]
-  samples = waveform.prepare(samples, rate, semitones)
+  start, end = clips.start[clip], clips.end[clip]
+  if not np.isnan(start):
+    samples = samples[round(start * rate) : round(end * rate)]
+  samples = waveform.prepare(samples, rate, semitones, spec)
   notes = [note.removeprefix(f'{path}: ') for note in notes]
-  return waveform.split_examples(samples), notes
+  return waveform.split_examples(samples, spec), notes
 
 
-def _write(folder, what, clips, jobs, on_bad, source=None) -> None:
+def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
   """Writes the folder that `ClipExamples.load` reads.
 
   Args:
@@ -231,18 +263,19 @@ def _write(folder, what, clips, jobs, on_bad, source=None) -> None:
     what: for the progress line.
     clips: the list.
     jobs: (clip, semitones) each.
+    spec: of the front end.
     on_bad: 'skip' or 'error'.
     source: (job,) what to keep as `source`; the clip when None.
   """
   kept, counts, bad, notes = [], [], [], []
-  workers = os.cpu_count()
+  meter = Meter(what, len(jobs), logged=True)
   with (
-    Rows(folder / 'examples.npy') as rows,
-    concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    files.GrowingNpy(folder / 'examples.npy', 16) as rows,
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
   ):
-    for first in progress(what, range(0, len(jobs), _CHUNK), _CHUNK, len(jobs)):
+    for first in range(0, len(jobs), _CHUNK):
       some = jobs[first : first + _CHUNK]
-      found = pool.map(lambda job: _read(clips.paths[job[0]], job[1]), some)
+      found = pool.map(lambda job: _read(clips, job, spec), some)
       ready = []
       for i, (samples, words) in enumerate(found, first):
         file = str(clips.ids[jobs[i][0]])
@@ -255,7 +288,8 @@ def _write(folder, what, clips, jobs, on_bad, source=None) -> None:
           counts.append(len(samples))
           ready.append(samples)
       if ready:
-        rows.append(_log_mel(np.concatenate(ready)))
+        rows.append(_log_mel(np.concatenate(ready), spec))
+      meter.advance(len(some))
   if not kept:
     raise UserError(f'no clip of {len(jobs)} can be read: {bad[0]["reason"]}')
   of = np.array([jobs[i][0] for i in kept])
@@ -264,91 +298,46 @@ def _write(folder, what, clips, jobs, on_bad, source=None) -> None:
   }
   columns['source'] = (of if source is None else source[kept]).astype(np.int32)
   columns['offsets'] = np.concatenate([[0], np.cumsum(counts)])
+  labels = labels_of(clips).select(of)
   meta = {
     'ids': clips.ids[of].tolist(),
     'classes': list(clips.classes),
     'skipped': (clips.skipped if source is None else []) + bad,
     'notes': notes if source is None else [],
+    'fingerprint': _fingerprint(rows.hash, labels, columns, clips, of),
   }
-  digest = rows.hash
+  columns |= {'label_ids': labels.ids, 'label_offsets': labels.offsets}
   for name, array in columns.items():
     np.save(folder / f'{name}.npy', array, allow_pickle=False)
-    digest.update(np.ascontiguousarray(array).tobytes())
-  digest.update(json.dumps([meta['ids'], meta['classes']]).encode())
-  meta['fingerprint'] = digest.hexdigest()
   files.write_json(folder / 'clips.json', meta)
 
 
-def _log_mel(samples: np.ndarray) -> np.ndarray:
-  """(example, 15600) -> (example, 96, 64) float16, in blocks of one size."""
-  out = np.empty((len(samples), FRONT_END.frames, FRONT_END.bands), np.float16)
-  for start in range(0, len(samples), _BLOCK):
-    block = samples[start : start + _BLOCK]
-    padded = np.zeros((_BLOCK, samples.shape[1]), np.float32)
-    padded[: len(block)] = block
-    out[start : start + _BLOCK] = np.asarray(log_mel(padded))[: len(block)]
+def _fingerprint(digest, labels, columns, clips, of) -> str:
+  """A hash of the examples (in `digest`), the columns and the names.
+
+  Where each clip has one label and none a group, the same as before clips had
+  lists of labels: finished experiments know their data by it.
+  """
+  single = (labels.counts() == 1).all()
+  parts = {'labels': labels.ids} if single else {
+    'label_ids': labels.ids, 'label_offsets': labels.offsets
+  }  # fmt: skip
+  parts |= columns
+  if not (parts['group'] != '').any():
+    del parts['group']
+  order = ('labels', 'label_ids', 'label_offsets', *_COLUMNS, 'offsets')
+  for name in order:
+    if name in parts:
+      digest.update(np.ascontiguousarray(parts[name]).tobytes())
+  names = [clips.ids[of].tolist(), list(clips.classes)]
+  digest.update(json.dumps(names).encode())
+  return digest.hexdigest()
+
+
+def _log_mel(samples: np.ndarray, spec: FrontEnd) -> np.ndarray:
+  """(example, sample) -> (example, frame, band) float16, in equal blocks."""
+  out = np.empty((len(samples), spec.frames, spec.bands), np.float16)
+  for at, count in padded_blocks(len(samples), _BLOCK):
+    found = np.asarray(log_mel(samples[at], spec))
+    out[at[:count]] = found[:count]
   return out
-
-
-class Rows:
-  """An .npy file that grows by rows; a context manager.
-
-  Attributes:
-    hash: of the bytes so far.
-  """
-
-  def __init__(self, path: Path):
-    self._path, self._count, self._like = path, 0, None
-    self.hash = hashlib.blake2b(digest_size=16)
-
-  def __enter__(self):
-    self._file = open(self._path, 'wb')
-    return self
-
-  def append(self, rows: np.ndarray) -> None:
-    """Adds rows, all of one shape and dtype."""
-    rows = np.ascontiguousarray(rows)
-    if self._like is None:
-      self._like = rows[:0]
-      self._write_header()
-    self._count += len(rows)
-    self.hash.update(rows.data)
-    self._file.write(rows.data)
-
-  def __exit__(self, error, *_):
-    with self._file:
-      if error is None and self._like is not None:
-        self._write_header()  # as long as the first one: numpy pads it
-
-  def _write_header(self):
-    self._file.seek(0)
-    header = {
-      'descr': np.lib.format.dtype_to_descr(self._like.dtype),
-      'fortran_order': False,
-      'shape': (self._count, *self._like.shape[1:]),
-    }
-    np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def progress(
-  what: str, items: Iterable, size: int, total: int, every: float = 10.0
-) -> Iterator:
-  """Passes items on and says at times how far it is.
-
-  Args:
-    what: is being done.
-    items: each standing for `size` things, the last for what is left.
-    size: of an item.
-    total: things in all.
-    every: seconds between lines; the last is always said.
-  """
-  start = said = time.monotonic()
-  for i, item in enumerate(items, 1):
-    yield item
-    now, done = time.monotonic(), min(i * size, total)
-    if now - said >= every or done == total:
-      said, rate = now, done / (now - start)
-      logging.info(
-        '%s %s/%s · %.1f/s · %s left',
-        what, f'{done:,}', f'{total:,}', rate, duration((total - done) / rate),
-      )  # fmt: skip

@@ -1,28 +1,89 @@
 """From planned indices to the arrays of a training step, on the device.
 
-Examples travel and rest as they are stored: embeddings as uint8, labels as
-packed bits. Everything after the gather happens inside the jitted step.
+Examples travel and rest as they are stored: AudioSet's embeddings as uint8,
+labels as packed bits. Everything after the gather happens inside the jitted
+step.
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aec_jax.datasets.examples import Examples
+from aec_jax.datasets.labels import Labels
+from aec_jax.input.pieces import Pieces
+from aec_jax.input.plan import Groups
 
 
-def rows(examples: Examples) -> dict[str, np.ndarray]:
-  """The arrays a step gathers from, all with the example axis first."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+  """What classifiers train on and are scored on.
+
+  Attributes:
+    embeddings: (extractor, segment, feature), float32, or uint8 as AudioSet's.
+    pieces: how the segments make up what a classifier takes.
+    ids: (clip,) names.
+    labels: of the clips.
+  """
+
+  embeddings: np.ndarray
+  pieces: Pieces
+  ids: np.ndarray
+  labels: Labels
+
+  @property
+  def example_shape(self) -> tuple[int, int]:
+    """(segment, feature) of a piece."""
+    return self.pieces.segments.shape[1], self.embeddings.shape[-1]
+
+  def table(self) -> dict[str, np.ndarray]:
+    """The arrays that `gather` takes rows of."""
+    pieces = self.pieces
+    return {
+      # (extractor · segment, feature)
+      'embeddings': self.embeddings.reshape(-1, self.embeddings.shape[-1]),
+      'segments': pieces.segments,
+      'n_segments': pieces.n_segments,
+      'labels': self.labels.packed()[pieces.clips],
+    }
+
+
+def groups_of(labels: Labels, rows: np.ndarray, sampling: str) -> Groups:
+  """What a plan draws from: some rows, all together or class by class.
+
+  Args:
+    labels: of the rows.
+    rows: (row,) what may be drawn.
+    sampling: 'balanced' or anything else.
+  """
+  if sampling != 'balanced':
+    return Groups(rows.astype(np.int32), np.array([0, len(rows)], np.int64))
+  members, offsets = labels.clips_of_classes()
+  return Groups.of_classes(rows[members], offsets)
+
+
+def gather(table: dict, start, indices) -> dict:
+  """Some pieces' rows, of numpy or JAX arrays.
+
+  Args:
+    table: of `Features`.
+    start: where the extractor's embeddings begin.
+    indices: of pieces, of any shape.
+  """
   return {
-    'embeddings': examples.embeddings,  # (example, segment, feature)
-    'n_segments': examples.n_segments,  # (example,)
-    'labels': examples.packed_labels(),  # (example, ceil(class / 8))
+    'embeddings': table['embeddings'][start + table['segments'][indices]],
+    'n_segments': table['n_segments'][indices],
+    'labels': table['labels'][indices],
   }
 
 
-def take(table: dict, indices):
-  """Some rows of a table, of numpy or JAX arrays."""
-  return {name: array[indices] for name, array in table.items()}
+def gather_step(table: dict, start, step: dict) -> dict:
+  """Replaces a plan's indices, 'first' and perhaps 'second', by their rows."""
+  return {
+    name: gather(table, start, value) if name in ('first', 'second') else value
+    for name, value in step.items()
+  }
 
 
 def dequantise(embeddings: jax.Array) -> jax.Array:
@@ -42,16 +103,27 @@ def decode(row: dict, classes: int) -> dict:
   mask = segments < row['n_segments'].astype(jnp.int32)[:, None]
   if embeddings.dtype == jnp.uint8:
     embeddings = dequantise(embeddings)
-  bits = jnp.unpackbits(row['labels'], axis=-1, count=classes)
   return {
     'embeddings': jnp.where(mask[..., None], embeddings, 0.0),
     'mask': mask,
-    'targets': bits.astype(jnp.float32),
+    'targets': targets(row['labels'], classes),
   }
 
 
+def targets(labels: jax.Array, classes: int) -> jax.Array:
+  """Packed labels (example, byte) -> (example, class) float32."""
+  bits = jnp.unpackbits(labels, axis=-1, count=classes)
+  return bits.astype(jnp.float32)
+
+
+def blend(first: jax.Array, second: jax.Array, weight: jax.Array) -> jax.Array:
+  """Mixup (thesis eq. 27): weight (example,) λ of the first."""
+  scale = weight.reshape(-1, *[1] * (first.ndim - 1))
+  return scale * first + (1 - scale) * second
+
+
 def mix(first: dict, second: dict, weight: jax.Array) -> dict:
-  """Mixup (thesis eq. 27) of decoded batches.
+  """Mixup of decoded batches.
 
   Args:
     first, second: what `decode` returns.
@@ -61,35 +133,37 @@ def mix(first: dict, second: dict, weight: jax.Array) -> dict:
     A decoded batch. A segment is valid where it is in either example, the
     shorter one being silent there.
   """
-
-  def blend(a, b):
-    scale = weight.reshape(-1, *[1] * (a.ndim - 1))
-    return scale * a + (1 - scale) * b
-
   mixed = (weight < 1)[:, None]
   return {
-    'embeddings': blend(first['embeddings'], second['embeddings']),
+    'embeddings': blend(first['embeddings'], second['embeddings'], weight),
     'mask': first['mask'] | (mixed & second['mask']),
-    'targets': blend(first['targets'], second['targets']),
-  }
-
-
-def gather(table: dict, step: dict) -> dict:
-  """Replaces a plan's indices by the rows they name.
-
-  Args:
-    table: what `rows` returns, on the host or on the device.
-    step: {'first'} or {'first', 'second', 'weight'}, indices of any shape.
-  """
-  return {
-    name: value if name == 'weight' else take(table, value)
-    for name, value in step.items()
+    'targets': blend(first['targets'], second['targets'], weight),
   }
 
 
 def assemble(gathered: dict, classes: int) -> dict:
-  """A step's gathered rows to its decoded, mixed batch."""
+  """A step's gathered rows to its decoded, mixed batch.
+
+  Returns:
+    As `decode`; and 'valid' (example,) bool, False where an example only fills
+    up what the devices share. Such an example has no valid segment.
+  """
   batch = decode(gathered['first'], classes)
   if 'second' in gathered:
     batch = mix(batch, decode(gathered['second'], classes), gathered['weight'])
+  if 'valid' in gathered:
+    valid = gathered['valid']
+    batch |= {'valid': valid, 'mask': batch['mask'] & valid[:, None]}
   return batch
+
+
+def padded_blocks(count: int, size: int):
+  """Indices below `count` in blocks of one size, for what is compiled once.
+
+  Yields:
+    (size,) int32, in the last block filled up with 0, and how many are real.
+  """
+  for start in range(0, count, size):
+    block = np.arange(start, start + size, dtype=np.int32)
+    block[block >= count] = 0
+    yield block, min(size, count - start)

@@ -1,97 +1,192 @@
 """Which clips each extractor and each member trains on, stops by and scores.
 
 Where the test clips have labels, they are scored, as in DCASE 2018 Task 2: each
-member leaves one fold out of its training and stops by it. Where they have
-none, the training clips are scored, each by the members that have not seen
-it: then an extractor, too, is trained without the fold that it is scored on,
-and a member stops by its extractor's validation clips.
+member leaves one fold out of its training and stops by it, or stops by the
+validation clips where the data set has some. Where no test clip is there, the
+training clips are scored, each by the members that have not seen it: then an
+extractor, too, is trained without the fold that it is scored on, and a member
+stops by its extractor's validation clips.
 """
+
+import dataclasses
+from typing import Protocol
 
 import numpy as np
 
-from aec_jax.features.log_mels import ClipExamples
+from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UserError
 from aec_jax.input import pieces
-from aec_jax.train import extractor
-from aec_jax.train.classifiers import Member
+
+_SAMPLINGS = ('balanced', 'unbalanced')
+# 'balanced' alone trains on the training clips and stops by the data set's own
+# validation clips; 'balanced_first' cuts them as §5.2.2 does.
+EXTRACTOR_NAMES = (
+  'original',
+  *_SAMPLINGS,
+  *(f'{sampling}_{part}' for sampling in _SAMPLINGS for part in pieces.PARTS),
+)
 
 
-def scored_apart(prepared: ClipExamples) -> np.ndarray:
-  """(clip,) bool: the test clips, which have labels wherever they are kept."""
-  return prepared.split == 'test'
+class Folded(Protocol):
+  """Clips, as far as this module asks: `features.log_mels.ClipExamples`."""
+
+  labels: Labels
+  split: np.ndarray
+  fold: np.ndarray
+  group: np.ndarray
 
 
-def fold_of(config, prepared: ClipExamples) -> np.ndarray:
-  """(clip,) the fold of each training clip, 0 and up; -1 for test clips.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+  """One extractor to be.
 
-  The data set's own where every training clip has one.
+  Attributes:
+    name: such as 'balanced_first'.
+    sampling: 'balanced', 'unbalanced', or 'none': as it is initialised.
+    training, validation: (clip,) indices of clips.
+    held_out: the fold that it may not see; None: it sees all.
   """
-  training = ~scored_apart(prepared)
-  out = np.full(len(prepared), -1)
-  own = prepared.fold[training]
-  if own.min() >= 0 and len(np.unique(own)) > 1:
+
+  name: str
+  sampling: str
+  training: np.ndarray
+  validation: np.ndarray
+  held_out: int | None = None
+
+  @property
+  def title(self) -> str:
+    """Its name among all extractors."""
+    fold = '' if self.held_out is None else f'/{self.held_out}'
+    return f'{self.name}{fold}'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+  """One classifier to be; clips are indices.
+
+  Attributes:
+    name: such as 'balanced_first/0'.
+    extractor: index of the extractor whose embeddings it takes.
+    training, validation: (clip,), what it learns from and when it stops.
+    scored: (clip,), what its guess counts for.
+  """
+
+  name: str
+  extractor: int
+  training: np.ndarray
+  validation: np.ndarray
+  scored: np.ndarray
+
+
+def scored_apart(split: np.ndarray) -> np.ndarray:
+  """(clip,) bool: the test clips, which have labels wherever they are kept."""
+  return split == 'test'
+
+
+def fold_of(config, clips: Folded) -> np.ndarray:
+  """(clip,) the fold of each clip that may train, 0 and up; -1 for test clips.
+
+  Where the data set has validation clips they are fold 0, and the only one that
+  is ever left out. Else the data set's own where every training clip has one.
+  """
+  training = ~scored_apart(clips.split)
+  out = np.full(len(clips.split), -1)
+  own = clips.fold[training]
+  if (clips.split == 'validation').any():
+    out[training] = clips.split[training] == 'train'
+  elif own.min() >= 0 and len(np.unique(own)) > 1:
     out[training] = np.unique(own, return_inverse=True)[1]
   else:
-    labels = prepared.labels[training]
-    out[training] = pieces.folds(labels, config.folds, config.seed)
+    out[training] = pieces.folds(
+      clips.labels.select(training), config.folds, config.seed,
+      clips.group[training],
+    )  # fmt: skip
   return out
 
 
-def extractor_jobs(config, prepared) -> list[tuple[extractor.Job, int | None]]:
-  """The extractors to train, each with the fold that it may not see."""
-  training = np.flatnonzero(~scored_apart(prepared))
-  folds = fold_of(config, prepared)
-  if scored_apart(prepared).any():
-    held_out = [None]
-  else:
-    held_out = list(range(folds.max() + 1))
+def _left_out(clips: Folded, folds: np.ndarray) -> list[int]:
+  """The folds that take turns at being left out."""
+  if (clips.split == 'validation').any():
+    return [0]
+  return list(range(folds.max() + 1))
+
+
+def extractor_jobs(config, clips: Folded) -> list[Job]:
+  """The extractors to train.
+
+  Raises:
+    UserError: a name needs validation clips that are not there, or a fold
+      leaves too little to train on.
+  """
+  training = np.flatnonzero(~scored_apart(clips.split))
+  folds = fold_of(config, clips)
+  held_out: list[int | None] = [None]
+  if not scored_apart(clips.split).any():
+    held_out = list(_left_out(clips, folds))
   jobs = []
   for name in config.extractors:
     for fold in held_out:
       rest = training if fold is None else training[folds[training] != fold]
-      jobs.append((_job(config, prepared, name, rest), fold))
+      jobs.append(_job(config, clips, name, rest, fold))
   return jobs
 
 
-def _job(config, prepared, name, clips):
+def _job(config, clips, name, rest, fold) -> Job:
   """§5.2.2: clips in the order of train.csv, where classes come mixed.
 
   Folders list theirs class by class, so that there the order is drawn.
   """
-  if config.dataset != 'fsdkaggle2018':
-    order = pieces.spread(prepared.labels[clips], config.seed)
-    clips = clips[order]
+  if len(rest) < 2:
+    raise UserError(
+      f'fold {fold} leaves {len(rest)} clips to train on: give fewer folds or'
+      ' more clips'
+    )
   sampling, _, part = name.partition('_')
+  if name in _SAMPLINGS:
+    validation = clips.split[rest] == 'validation'
+    if not validation.any():
+      raise UserError(
+        f"config.extractors has {name!r}, which stops by the data set's own"
+        f' validation clips, and there are none: {name}_first takes some of'
+        ' the training clips'
+      )
+    return Job(name, sampling, rest[~validation], rest[validation], fold)
   if name == 'original':
     sampling, part = 'none', 'first'
-  training, validation = pieces.split(clips, part)
-  return extractor.Job(name, sampling, np.sort(training), np.sort(validation))
+  if config.dataset != 'fsdkaggle2018':
+    order = pieces.spread(clips.labels.select(rest).rarest(), config.seed)
+    rest = rest[order]
+  training, validation = pieces.split(rest, part)
+  return Job(name, sampling, np.sort(training), np.sort(validation), fold)
 
 
-def members_of(config, prepared, jobs, source) -> list[Member]:
+def members_of(config, clips: Folded, jobs, source) -> list[Member]:
   """Extractors × folds.
 
   Args:
-    config, prepared: of the experiment.
+    config, clips: of the experiment.
     jobs: what `extractor_jobs` returns.
     source: (copy,) the clip of each pitch-shifted copy; copies are numbered
-      from len(prepared) on, and train wherever their clip does.
+      from len(clips) on, and train wherever their clip does.
   """
-  tests = np.flatnonzero(scored_apart(prepared))
-  folds = fold_of(config, prepared)
-  copies = len(prepared) + np.arange(len(source))
+  tests = np.flatnonzero(scored_apart(clips.split))
+  folds = fold_of(config, clips)
+  copies = len(folds) + np.arange(len(source))
 
   def member(extractor, fold, training, validation, scored):
     training = np.append(training, copies[np.isin(source, training)])
-    name = f'{jobs[extractor][0].name}/{fold}'
+    name = f'{jobs[extractor].name}/{fold}'
     return Member(name, extractor, training, validation, scored)
 
   members = []
-  for i, (job, held_out) in enumerate(jobs):
-    if held_out is not None:
-      scored = np.flatnonzero(folds == held_out)
-      members.append(member(i, held_out, job.training, job.validation, scored))
+  for i, job in enumerate(jobs):
+    if job.held_out is not None:
+      scored = np.flatnonzero(folds == job.held_out)
+      members.append(
+        member(i, job.held_out, job.training, job.validation, scored)
+      )
       continue
-    for fold in range(folds.max() + 1):
+    for fold in _left_out(clips, folds):
       inside = np.flatnonzero((folds >= 0) & (folds != fold))
       outside = np.flatnonzero(folds == fold)
       members.append(member(i, fold, inside, outside, tests))

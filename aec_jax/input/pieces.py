@@ -9,6 +9,9 @@ import dataclasses
 
 import numpy as np
 
+# What becomes of the segments after a clip's last whole piece.
+LAST_PIECES = ('repeat', 'align', 'mask')
+
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
@@ -19,11 +22,14 @@ class Pieces:
       valid ones the clip's first.
     n_segments: (piece,) int16, how many of them are valid.
     clips: (piece,) int32, ascending.
+    own: (piece, length) bool, where a segment of the clip stands for the first
+      time: not in what a last piece repeats, or shares with the one before.
   """
 
   segments: np.ndarray
   n_segments: np.ndarray
   clips: np.ndarray
+  own: np.ndarray
 
   def __len__(self) -> int:
     return len(self.clips)
@@ -32,16 +38,44 @@ class Pieces:
     """The pieces of some clips, ascending."""
     return np.flatnonzero(np.isin(self.clips, clips))
 
+  def select(self, rows: np.ndarray) -> 'Pieces':
+    """Some pieces, ascending."""
+    return Pieces(
+      self.segments[rows], self.n_segments[rows], self.clips[rows],
+      self.own[rows],
+    )  # fmt: skip
 
-def cut(offsets: np.ndarray, length: int) -> Pieces:
+  def weights(self) -> np.ndarray:
+    """(piece,) float32, the share that each piece has in its clip.
+
+    This states what a clip's values are, everywhere: the sum of its pieces'
+    values by these weights, which are as their numbers of valid segments.
+    """
+    starts = self._starts()
+    runs = np.diff(np.append(starts, len(self)))
+    total = np.add.reduceat(self.n_segments.astype(np.float32), starts)
+    return self.n_segments / np.repeat(total, runs)
+
+  def clip_values(self, values: np.ndarray) -> np.ndarray:
+    """Values of pieces (piece, …) to those of their clips (clip, …)."""
+    weights = self.weights().reshape(-1, *[1] * (values.ndim - 1))
+    return np.add.reduceat(values * weights, self._starts())
+
+  def _starts(self):
+    return np.flatnonzero(np.diff(self.clips, prepend=-1))
+
+
+def cut(offsets: np.ndarray, length: int, last: str = 'repeat') -> Pieces:
   """Cuts clips into consecutive pieces (§5.2.3).
-
-  A last piece that is not full, and a clip that is too short for one, goes on
-  with the clip's beginning, as often as it takes.
 
   Args:
     offsets: (clip + 1,) of the segments; no clip is without.
     length: segments of a piece, L; 0 leaves clips whole, of different lengths.
+    last: what a last piece is that would not be full. 'repeat': it goes on
+      with the clip's beginning, as often as it takes, and so does a clip that
+      is too short for one (the thesis). 'align': it is the clip's last L
+      segments, and what a shorter clip lacks is masked. 'mask': what it lacks
+      is masked.
   """
   counts = np.diff(offsets)
   size = length or int(counts.max())
@@ -50,23 +84,39 @@ def cut(offsets: np.ndarray, length: int) -> Pieces:
   number = np.arange(len(clips)) - np.repeat(
     np.cumsum(per_clip) - per_clip, per_clip
   )  # of a piece in its clip
-  within = number[:, None] * size + np.arange(size)  # (piece, segment)
-  valid = np.full(len(clips), size) if length else counts[clips]
-  wrapped = within % counts[clips][:, None]
+  of_clip = counts[clips]  # segments
+  first = number * size
+  if last == 'align':
+    first = np.minimum(first, np.maximum(of_clip - size, 0))
+  within = first[:, None] + np.arange(size)  # (piece, segment)
+  own = (within >= number[:, None] * size) & (within < of_clip[:, None])
+  valid = np.full(len(clips), size)
+  if not length or last != 'repeat':
+    valid = np.minimum(of_clip - first, size)
+  wrapped = within % of_clip[:, None]
   wrapped[np.arange(size) >= valid[:, None]] = 0
   return Pieces(
     (offsets[clips][:, None] + wrapped).astype(np.int32),
     valid.astype(np.int16),
     clips.astype(np.int32),
+    own,
   )
+
+
+def padded(counts: np.ndarray, size: int) -> Pieces:
+  """One piece a clip, whose segments lie padded to `size`, clip after clip."""
+  clips = np.arange(len(counts), dtype=np.int32)
+  segments = np.arange(len(counts) * size, dtype=np.int32).reshape(-1, size)
+  own = np.arange(size) < counts[:, None]
+  return Pieces(segments, counts.astype(np.int16), clips, own)
 
 
 def expand(offsets: np.ndarray, clips: np.ndarray) -> np.ndarray:
   """The entries of some clips, clip after clip."""
-  return np.concatenate(
-    [np.arange(offsets[c], offsets[c + 1]) for c in clips]
-    or [np.zeros(0, np.int64)]
-  )
+  counts = offsets[np.asarray(clips, int) + 1] - offsets[clips]
+  ends = np.cumsum(counts)
+  within = np.arange(ends[-1] if len(ends) else 0)
+  return within + np.repeat(offsets[clips] - (ends - counts), counts)
 
 
 def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -72,6 +72,7 @@ class Plan:
     spans: Iterable[tuple[int, int]],
     host: int = 0,
     hosts: int = 1,
+    size: int = 0,
   ):
     """The plan of several spans of steps as a `tf.data.Dataset`.
 
@@ -79,29 +80,35 @@ class Plan:
       spans: (start, stop) steps of each element; stop is excluded.
       host: which slice of every batch to plan.
       hosts: into how many equal slices a batch is cut.
+      size: what a batch is filled up to; 0 for its own size.
 
     Returns:
       A dataset with an element a span: {'first': (step, example) int32}, and
       with mixup 'second' alike and 'weight' (step, example) float32, the λ of
-      'first'. `example` runs over the host's slice of the batch.
+      'first'. `example` runs over the host's slice of the batch. Where batches
+      are filled up there is 'valid' (step, example) bool.
 
     Raises:
       ValueError: the hosts cannot share the batch equally.
     """
     import tensorflow as tf
 
-    if self.batch_size % hosts:
-      raise ValueError(
-        f'{hosts} hosts cannot share a batch of {self.batch_size}'
-      )
-    share = self.batch_size // hosts
+    size = size or self.batch_size
+    if size % hosts:
+      raise ValueError(f'{hosts} hosts cannot share a batch of {size}')
+    share = size // hosts
     tables = _Tables(self.groups)
 
     def plan(span):
       steps = tf.range(span[0], span[1])
       within = tf.range(host * share, (host + 1) * share, dtype=tf.int64)
-      positions = steps[:, None] * self.batch_size + within  # (step, example)
-      return self._draw(tables, positions)
+      real = tf.minimum(within, self.batch_size - 1)
+      positions = steps[:, None] * self.batch_size + real  # (step, example)
+      out = self._draw(tables, positions)
+      if size > self.batch_size:
+        valid = within[None] < self.batch_size
+        out['valid'] = tf.repeat(valid, tf.shape(steps)[0], 0)
+      return out
 
     spans = np.asarray(list(spans), np.int64).reshape(-1, 2)
     return (

@@ -1,7 +1,9 @@
 """Flax modules, by name."""
 
+import dataclasses
+
 from aec_jax.errors import UserError, check_choice
-from aec_jax.models import classifiers, vggish
+from aec_jax.models import classifiers
 
 CLASSIFIERS = {
   'dnn': classifiers.DNN,
@@ -16,6 +18,20 @@ _CHOICES = {
   'f_activation': tuple(classifiers.F_ACTIVATIONS),
   'activation': tuple(classifiers.LSTM_ACTIVATIONS),
 }
+
+
+def defaults(name: str) -> dict:
+  """The fields of a classifier's module with their defaults.
+
+  Raises:
+    UserError: there is none of that name.
+  """
+  check_choice('config.model.name', name, CLASSIFIERS)
+  return {
+    field.name: field.default
+    for field in dataclasses.fields(CLASSIFIERS[name])
+    if field.name not in ('classes', 'axis_name', 'parent', 'name')
+  }
 
 
 def classifier(config, classes: int, axis_name: str | None = None):
@@ -61,37 +77,3 @@ def _check_layers(name, fields):
       f'config.model.levels is {levels}; it must name some of the'
       f' {len(hidden)} hidden layers, counted from 1'
     )
-
-
-# Classifiers of single log-mel examples, from a config's `extractor` section.
-EXTRACTORS = {
-  'vggish': lambda c, classes, axis_name: vggish.VGGishClassifier(
-    classes,
-    c.hidden,
-    c.embedding_activation,
-    c.width,
-    c.dtype,
-    c.batch_norm,
-    axis_name=axis_name,
-  ),
-  # With He's weights: from the challenge's own it takes very long to start.
-  'baseline': lambda c, classes, axis_name: vggish.BaselineCNN(
-    classes, c.width, None, c.dtype
-  ),
-}
-
-
-def extractor(config, classes: int, axis_name: str | None = None):
-  """The example classifier of a config's `extractor` section.
-
-  Raises:
-    UserError: its model is unknown, or a value is none it may have.
-  """
-  check_choice('config.extractor.model', config.model, EXTRACTORS)
-  check_choice('config.extractor.dtype', config.dtype, _CHOICES['dtype'])
-  check_choice(
-    'config.extractor.embedding_activation',
-    config.embedding_activation,
-    vggish.ACTIVATIONS,
-  )
-  return EXTRACTORS[config.model](config, classes, axis_name)

@@ -19,6 +19,9 @@ F_ACTIVATIONS = {
   'sigmoid': nn.sigmoid,
 }
 
+# Attention's logit of a segment that is not valid.
+_MASKED = -1e30
+
 LSTM_ACTIVATIONS = {'tanh': jnp.tanh, 'relu': nn.relu}
 
 
@@ -89,7 +92,9 @@ class DNN(Classifier):
     for level in range(1, len(self.hidden) + 1):
       x = self.hidden_layer(level)(x, mask, train)  # (batch, segment, unit)
     weight = mask.astype(x.dtype)[..., None]
-    x = jnp.sum(x * weight, 1) / jnp.sum(weight, 1)  # (batch, unit)
+    # An example that only fills up a batch has no valid segment.
+    count = jnp.maximum(jnp.sum(weight, 1), 1)
+    x = jnp.sum(x * weight, 1) / count  # (batch, unit)
     return self.output_layer()(x)
 
 
@@ -106,11 +111,10 @@ class LSTM(Classifier):
   @nn.compact
   def __call__(self, x, mask, train: bool = False):
     x = self._last_output(x, mask)  # (batch, unit)
-    everywhere = jnp.ones(x.shape[:1], bool)
     if self.batch_norm:
       x = MaskedBatchNorm(
         self.bn_momentum, axis_name=self.axis_name, name='norm'
-      )(x, everywhere, train)
+      )(x, mask.any(1), train)
     x = Dropout(self.dropout, self.axis_name)(x, train)
     return self.output_layer()(x)
 
@@ -166,7 +170,8 @@ class Attention(nn.Module):
     """h (batch, segment, unit), mask (batch, segment) -> y (batch, class)."""
     fv = Dense(2 * self.classes, self.dtype, name='fv')(h)
     f, v = jnp.split(fv, 2, -1)  # (batch, segment, class) each
-    v = jnp.where(mask[..., None], v, -jnp.inf)
+    # Finite, for examples without a valid segment.
+    v = jnp.where(mask[..., None], v, _MASKED)
     p = nn.softmax(v, axis=1)
     self.sow('intermediates', 'p', p)
     return jnp.sum(p * F_ACTIVATIONS[self.f_activation](f), 1)
@@ -202,5 +207,5 @@ class MultiLevelAttention(Classifier):
     if self.pool_norm:
       y = MaskedBatchNorm(
         self.bn_momentum, axis_name=self.axis_name, name='pool_norm'
-      )(y, jnp.ones(y.shape[:1], bool), train)
+      )(y, mask.any(1), train)
     return self.output_layer()(y)

@@ -1,4 +1,4 @@
-"""VGGish, its fine-tuning classifier, and the DCASE 2018 baseline CNN.
+"""VGGish, and the DCASE 2018 baseline CNN.
 
 All take log-mel examples (batch, frame, band) and keep their parameters in
 float32. Thesis Table 1 and §5.2.2.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from aec_jax.audio import FrontEnd
 from aec_jax.models.convolution import convolve, max_pool
 from aec_jax.models.layers import Dense, MaskedBatchNorm
 
@@ -114,39 +115,16 @@ class VGGish(nn.Module):
     return norm(x, jnp.broadcast_to(mask, x.shape[:-1]), train)
 
 
-class VGGishClassifier(nn.Module):
-  """VGGish, a hidden layer and an output layer, for fine-tuning (§5.2.2).
-
-  Attributes:
-    classes: number of classes K.
-    hidden: units of the layer between the embedding and the output.
-    Others: see `VGGish`.
-  """
-
-  classes: int
-  hidden: int = 100
-  embedding_activation: str = 'linear'
-  width: float = 1.0
-  dtype: str = 'float32'
-  batch_norm: bool = False
-  bn_momentum: float = 0.9
-  axis_name: str | None = None
-
-  @nn.compact
-  def __call__(self, x, mask=None, train: bool = False):
-    """Log-mel examples (batch, 96, 64) -> logits (batch, class)."""
-    x = VGGish(
-      self.embedding_activation,
-      self.width,
-      self.dtype,
-      self.batch_norm,
-      self.bn_momentum,
-      self.axis_name,
-      name='vggish',
-    )(x, mask, train)
-    init = nn.initializers.he_uniform()
-    x = nn.relu(Dense(self.hidden, self.dtype, init, name='hidden')(x))
-    return Dense(self.classes, self.dtype, name='output')(x)
+# Of the baseline: examples of 0.25 s every 0.12 s, of audio at 44.1 kHz.
+BASELINE_FRONT_END = FrontEnd(
+  sample_rate=44_100,
+  window=1102,
+  hop=441,
+  fft=2048,
+  offset=0.001,
+  frames=25,
+  step=12,
+)
 
 
 class BaselineCNN(nn.Module):

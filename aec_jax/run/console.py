@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -145,32 +144,3 @@ def run_command(main) -> int:
   except BrokenPipeError:  # the reader, such as head, has enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-class Bar:
-  """A progress bar on stderr; nothing where that is no terminal.
-
-  Args:
-    what: is being done.
-    total: of whatever `advance` counts.
-  """
-
-  def __init__(self, what: str, total: float):
-    self.what, self.total, self.done = what, total, 0.0
-    self.shown = sys.stderr.isatty() and total > 0
-    self.start = self.last = time.monotonic()
-
-  def advance(self, amount: float) -> None:
-    self.done = min(self.done + amount, self.total)
-    now = time.monotonic()
-    if self.shown and now - self.last > 0.2:
-      self.last, share = now, self.done / self.total
-      left = (now - self.start) * (1 / max(share, 1e-3) - 1)
-      marks = '#' * round(30 * share)
-      line = f'{self.what} [{marks:<30}] {share:4.0%} · {left:,.0f} s left'
-      print(f'\r{line:<78}', end='', file=sys.stderr, flush=True)
-
-  def clear(self) -> None:
-    """Wipes the line, before something else is printed."""
-    if self.shown:
-      print(f'\r{"":<78}\r', end='', file=sys.stderr, flush=True)

@@ -1,10 +1,13 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from aec_jax.errors import UserError
 
@@ -50,3 +53,55 @@ def read_json(path: str | Path, *needed: str) -> dict:
       f' {", ".join(needed) or "anything"}'
     ) from error
   return value
+
+
+class GrowingNpy:
+  """An .npy file that grows by rows, so that the whole need not fit in memory.
+
+  A context manager.
+
+  Args:
+    path: of the file.
+    digest_size: of the hash, bytes.
+
+  Attributes:
+    hash: of the bytes so far.
+  """
+
+  def __init__(self, path: str | Path, digest_size: int = 64):
+    self._path, self._count, self._like = path, 0, None
+    self.hash = hashlib.blake2b(digest_size=digest_size)
+
+  def __enter__(self):
+    self._file = open(self._path, 'wb')
+    return self
+
+  def append(self, rows: np.ndarray) -> None:
+    """Adds rows, all of one shape and dtype."""
+    rows = np.ascontiguousarray(rows)
+    if self._like is None:
+      self._like = rows[:0]
+      self._write_header()
+    self._count += len(rows)
+    self.hash.update(rows.reshape(-1).view(np.uint8))
+    self._file.write(rows.data)
+
+  @property
+  def entry(self) -> tuple[str, tuple[int, ...], str]:
+    """The rows' dtype, shape and hash."""
+    shape = (self._count, *self._like.shape[1:])
+    return self._like.dtype.str, shape, self.hash.hexdigest()
+
+  def __exit__(self, error, *_):
+    with self._file:
+      if error is None and self._like is not None:
+        self._write_header()  # as long as the first one: numpy pads it
+
+  def _write_header(self):
+    self._file.seek(0)
+    header = {
+      'descr': np.lib.format.dtype_to_descr(self._like.dtype),
+      'fortran_order': False,
+      'shape': (self._count, *self._like.shape[1:]),
+    }
+    np.lib.format.write_array_header_1_0(self._file, header)

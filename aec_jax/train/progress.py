@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from aec_jax.run import files, hosts
+from aec_jax.run.progress import duration
 
 
 @dataclasses.dataclass
@@ -135,13 +136,3 @@ class Progress:
     now = time.monotonic()
     seconds, self.last_lap = now - self.last_lap, now
     return seconds
-
-
-def duration(seconds: float) -> str:
-  """'45 s', '12 min', '3 h 05 min'."""
-  if seconds < 60:
-    return f'{seconds:.0f} s'
-  minutes = round(seconds / 60)
-  if minutes < 60:
-    return f'{minutes} min'
-  return f'{minutes // 60} h {minutes % 60:02d} min'

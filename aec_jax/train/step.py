@@ -1,4 +1,4 @@
-"""One training step: state, losses, optimisers, the pmapped update.
+"""One training step: the state, the optimisers, the update that all share.
 
 Everything random is a function of (seed, step): the dropout masks by
 `fold_in`, as the plan is by itself. A run that is killed and started again
@@ -15,17 +15,8 @@ import optax
 from jax import lax
 
 from aec_jax.errors import UserError, check_choice
-from aec_jax.input import batches
 
 AXIS = 'device'
-
-# Each maps logits and targets (example, class) to losses (example,).
-LOSSES = {
-  'binary': lambda logits, targets: jnp.mean(
-    optax.sigmoid_binary_cross_entropy(logits, targets), -1
-  ),
-  'categorical': optax.softmax_cross_entropy,
-}
 
 # Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
@@ -35,9 +26,12 @@ OPTIMIZERS = {
   'adagrad': lambda r, c: optax.adagrad(r),
   'rmsprop': lambda r, c: optax.rmsprop(r),
   'adam': lambda r, c: optax.adam(r, c.b1, c.b2),
+  'adamw': lambda r, c: optax.adamw(
+    r, c.b1, c.b2, weight_decay=c.weight_decay
+  ),
   'adamax': lambda r, c: optax.adamax(r, c.b1, c.b2),
   'nadam': lambda r, c: optax.nadam(r, c.b1, c.b2),
-}
+}  # fmt: skip
 
 
 @flax.struct.dataclass
@@ -58,6 +52,20 @@ class TrainState:
   opt_state: optax.OptState
   average: dict
 
+  @classmethod
+  def start(cls, variables: dict, tx, average: float) -> 'TrainState':
+    """The state before the first step, of a module's variables."""
+    params = variables['params']
+    batch_stats = variables.get('batch_stats', {})
+    both = {'params': params, 'batch_stats': batch_stats}
+    return cls(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=tx.init(params),
+      average=both if average else {},
+    )
+
   def variables(self) -> dict:
     """What the model is scored with: the averages where they are kept."""
     return self.average or {
@@ -66,58 +74,43 @@ class TrainState:
     }
 
 
-def update_average(average: dict, now: dict, step, decay: float) -> dict:
-  """Moves a running mean, which forgets the first steps faster."""
-  keep = jnp.minimum(decay, (1 + step) / (10 + step))
-  return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
+def schedule(config) -> float | optax.Schedule:
+  """The learning rate of a config's `optimizer` section, over the steps.
+
+  It rises along a line for `warmup_steps`, and then is constant, or falls along
+  half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) to 0 at step
+  `cosine_steps`.
+  """
+  rate, warm, end = (
+    config.learning_rate, config.warmup_steps, config.cosine_steps
+  )  # fmt: skip
+  after = rate
+  if end:
+    after = optax.cosine_decay_schedule(rate, max(end - warm, 1))
+  if not warm:
+    return after
+  rise = optax.linear_schedule(0.0, rate, warm)
+  rest = after if end else optax.constant_schedule(rate)
+  return optax.join_schedules([rise, rest], [warm])
 
 
 def optimizer(
-  config, cosine_steps: int = 0, field: str = 'config.optimizer'
+  config, field: str = 'config.optimizer'
 ) -> optax.GradientTransformation:
   """The optimiser of a config's `optimizer` section.
 
   Args:
     config: the section.
-    cosine_steps: steps in which the learning rate falls to 0 along half a
-      cosine (Loshchilov and Hutter 2017, arXiv:1608.03983); 0: it is constant.
-    field: the section's name.
+    field: the section's name, for messages.
 
   Raises:
     UserError: its name is unknown.
   """
   check_choice(f'{field}.name', config.name, OPTIMIZERS)
-  rate = config.learning_rate
-  if cosine_steps:
-    rate = optax.cosine_decay_schedule(rate, cosine_steps)
-  return OPTIMIZERS[config.name](rate, config)
-
-
-def create_state(model, tx, config, example_shape, seed=None) -> TrainState:
-  """A fresh state for examples of shape (segment, feature).
-
-  The only randomness is the parameters', from the key of `config.seed` (or of
-  `seed`, which may be traced); dropout at step s uses the same key folded with
-  s + 1.
-  """
-
-  @jax.jit
-  def create(key):
-    x = jnp.zeros((1, *example_shape))
-    mask = jnp.ones(x.shape[:2], bool)
-    variables = model.init(key, x, mask, train=True)
-    params = variables['params']
-    batch_stats = variables.get('batch_stats', {})
-    average = {'params': params, 'batch_stats': batch_stats}
-    return TrainState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      batch_stats=batch_stats,
-      opt_state=tx.init(params),
-      average=average if config.average else {},
-    )
-
-  return create(jax.random.key(config.seed if seed is None else seed))
+  tx = OPTIMIZERS[config.name](schedule(config), config)
+  if config.clip_norm:
+    tx = optax.chain(optax.clip_by_global_norm(config.clip_norm), tx)
+  return tx
 
 
 def penalty(params, l1: float, l2: float) -> jax.Array:
@@ -130,67 +123,54 @@ def penalty(params, l1: float, l2: float) -> jax.Array:
   return total
 
 
-def train_step(model, tx, config, state: TrainState, batch: dict, seed=None):
+def update(
+  tx, settings, state: TrainState, loss_of: Callable
+) -> tuple[TrainState, jax.Array]:
   """One update from one device's share of a batch; runs inside `pmap`.
 
   Args:
-    seed: of dropout; `config.seed` when None, and it may be traced.
+    tx: what `optimizer` returns.
+    settings: the section with `optimizer` and `average`.
+    state: before.
+    loss_of: params -> (loss, batch_stats), the mean loss of the device's share,
+      such that its mean over devices is the batch's.
 
   Returns:
     The new state, equal on all devices, and the global batch's mean loss.
   """
-  seed = config.seed if seed is None else seed
-  key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
 
-  def objective(params):
-    logits, updates = model.apply(
-      {'params': params, 'batch_stats': state.batch_stats},
-      batch['embeddings'],
-      batch['mask'],
-      train=True,
-      rngs={'dropout': key},
-      mutable=['batch_stats'],
-    )
-    loss = jnp.mean(LOSSES[config.loss](logits, batch['targets']))
-    extra = penalty(params, config.optimizer.l1, config.optimizer.l2)
-    return loss + extra, (loss, updates.get('batch_stats', {}))
+  def penalised(params):
+    loss, batch_stats = loss_of(params)
+    c = settings.optimizer
+    return loss + penalty(params, c.l1, c.l2), (loss, batch_stats)
 
-  grads, (loss, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+  grads, (loss, batch_stats) = jax.grad(penalised, has_aux=True)(state.params)
   grads, loss = lax.pmean((grads, loss), AXIS)
-  updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
+  changes, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, changes)
   average = state.average
   if average:
     now = {'params': params, 'batch_stats': batch_stats}
-    average = update_average(average, now, state.step, config.average)
+    average = update_average(average, now, state.step, settings.average)
   state = TrainState(state.step + 1, params, batch_stats, opt_state, average)
   return state, loss
 
 
-def make_train_steps(model, tx, config) -> Callable:
-  """Several steps in one dispatch, pmapped.
+def update_average(average: dict, now: dict, step, decay: float) -> dict:
+  """Moves a running mean, which forgets the first steps faster."""
+  keep = jnp.minimum(decay, (1 + step) / (10 + step))
+  return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
-  Returns:
-    (state, table, plan) -> (state, losses (step,)). The state is donated. The
-    plan's leaves are (device, step, example, …); they hold indices into the
-    table, or, when the table is empty, the gathered rows themselves.
+
+def mean_loss(losses: jax.Array, valid: jax.Array | None) -> jax.Array:
+  """The mean of the losses (example,) of what is valid in the whole batch.
+
+  As this device's share: the mean of it over the devices is that of the batch.
   """
-
-  def steps(state, table, plan):
-    def body(state, step):
-      gathered = batches.gather(table, step) if table else step
-      batch = batches.assemble(gathered, model.classes)
-      return train_step(model, tx, config, state, batch)
-
-    return lax.scan(body, state, plan)
-
-  return jax.pmap(
-    steps,
-    axis_name=AXIS,
-    in_axes=(None, None, 0),
-    out_axes=(None, None),
-    donate_argnums=(0,),
-  )
+  if valid is None:
+    return jnp.mean(losses)
+  count = lax.pmean(jnp.sum(valid.astype(jnp.float32)), AXIS)
+  return jnp.sum(losses * valid) / count
 
 
 def replicate(tree):
@@ -211,24 +191,19 @@ def replicate(tree):
   return jax.tree.map(put, tree)
 
 
-def check_shares(config) -> None:
-  """Raises `UserError` unless the devices can share a batch equally."""
-  if config.batch_size % jax.device_count():
-    raise UserError(
-      f'config.batch_size is {config.batch_size}, which'
-      f' {jax.device_count()} devices cannot share equally'
-    )
-
-
-def on_device(config, section: str = 'config') -> bool:
-  """Whether examples rest on the device, from `examples_on` of a section."""
-  field = f'{section}.examples_on'
-  check_choice(field, config.examples_on, ('device', 'host'))
-  return config.examples_on == 'device'
-
-
 @jax.jit
 def all_finite(tree) -> jax.Array:
   """Whether a tree of arrays has no NaN and no infinity."""
   leaves = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
   return jnp.all(jnp.stack(leaves))
+
+
+def check(settings, section: str = 'config') -> None:
+  """Raises `UserError` for an optimiser that makes no sense."""
+  optimizer(settings.optimizer, f'{section}.optimizer')
+  c = settings.optimizer
+  if c.cosine_steps and c.warmup_steps >= c.cosine_steps:
+    raise UserError(
+      f'{section}.optimizer.warmup_steps is {c.warmup_steps}; it must be less'
+      f' than cosine_steps, {c.cosine_steps}'
+    )

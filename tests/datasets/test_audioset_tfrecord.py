@@ -83,7 +83,7 @@ def test_pack_reads_what_was_written(tmp_path_factory, shapes, per_file):
       examples.embeddings[i, :n], one['audio_embedding']
     )
     assert not examples.embeddings[i, n:].any()
-    assert set(np.flatnonzero(examples.multi_hot()[i])) == one['labels']
+    assert set(np.flatnonzero(examples.labels.multi_hot()[i])) == one['labels']
 
 
 def test_labels_become_ascending_and_unique(tmp_path):
@@ -314,7 +314,7 @@ def test_a_damaged_record_alone_is_skipped(release, reason, damage):
   kept = [0, 1, 3, 4]
   np.testing.assert_array_equal(examples.embeddings, whole.embeddings[kept])
   np.testing.assert_array_equal(examples.n_segments, whole.n_segments[kept])
-  np.testing.assert_array_equal(examples.multi_hot(), whole.multi_hot()[kept])
+  np.testing.assert_array_equal(examples.labels.multi_hot(), whole.multi_hot()[kept])
 
 
 @pytest.mark.parametrize(('reason', 'damage'), LOSES_THE_REST)

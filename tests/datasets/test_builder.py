@@ -48,7 +48,7 @@ def ids(dataset):
 @pytest.mark.parametrize('split', audioset_tfrecord.SPLITS)
 def test_builder_gives_the_clips_of_the_reader(builder, examples, split):
   expected = examples[split]
-  dense = expected.multi_hot()
+  dense = expected.labels.multi_hot()
   clips = list(tfds.as_numpy(builder.as_dataset(split=split)))
   assert len(clips) == len(expected) == builder.info.splits[split].num_examples
   for i, clip in enumerate(clips):
@@ -142,13 +142,13 @@ def test_sizes_are_as_asked_and_clips_are_distinct(examples):
 
 def test_training_and_evaluation_sets_are_balanced(examples):
   for split in ('bal_train', 'eval'):
-    counts = examples[split].multi_hot().sum(0)
+    counts = examples[split].labels.multi_hot().sum(0)
     assert counts.min() >= len(examples[split]) // 8
     assert counts.max() < 3 * counts.min()
 
 
 def test_the_unbalanced_set_has_a_long_tail(examples):
-  counts = examples['unbal_train'].multi_hot().sum(0)
+  counts = examples['unbal_train'].labels.multi_hot().sum(0)
   assert counts.min() > 0
   assert counts.argmax() == 0
   assert counts.max() > 4 * counts.min()
@@ -156,7 +156,7 @@ def test_the_unbalanced_set_has_a_long_tail(examples):
 
 def test_clips_have_one_to_five_labels_and_a_few_are_short(examples):
   everything = Examples.concatenate(examples.values())
-  n_labels = everything.multi_hot().sum(1)
+  n_labels = everything.labels.multi_hot().sum(1)
   assert n_labels.min() == 1
   assert 1.4 < n_labels.mean() < 2.2
   assert n_labels.max() <= 5
@@ -171,9 +171,9 @@ def test_it_can_be_learnt(examples):
     x = examples[split].embeddings / 255.0
     return np.concatenate([x.mean(1), x.max(1), np.ones((len(x), 1))], 1)
 
-  x, y = features('unbal_train'), examples['unbal_train'].multi_hot()
+  x, y = features('unbal_train'), examples['unbal_train'].labels.multi_hot()
   weights = np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ y)
-  targets = examples['eval'].multi_hot()
+  targets = examples['eval'].labels.multi_hot()
   scores = features('eval') @ weights
   chance = targets.mean()
   assert metrics.average_precision_score(targets, scores) > 2 * chance

@@ -46,7 +46,7 @@ def label_lists(draw):
 @given(label_lists())
 def test_multi_hot_has_each_label(case):
   labels, n_classes = case
-  dense = make_examples(labels, n_classes).multi_hot()
+  dense = make_examples(labels, n_classes).labels.multi_hot()
   assert dense.shape == (len(labels), n_classes)
   assert [list(np.flatnonzero(row)) for row in dense] == labels
 
@@ -54,19 +54,19 @@ def test_multi_hot_has_each_label(case):
 @given(label_lists())
 def test_packed_labels_are_the_packed_multi_hot(case):
   examples = make_examples(*case)
-  packed = examples.packed_labels()
+  packed = examples.labels.packed()
   assert packed.dtype == np.uint8
-  np.testing.assert_array_equal(packed, np.packbits(examples.multi_hot(), 1))
+  np.testing.assert_array_equal(packed, np.packbits(examples.labels.multi_hot(), 1))
 
 
 @given(label_lists())
 def test_class_members_are_the_columns_of_multi_hot(case):
   examples = make_examples(*case)
-  members, offsets = examples.class_members()
+  members, offsets = examples.labels.clips_of_classes()
   assert members.dtype == np.int32
   assert offsets.dtype == np.int64
   assert len(offsets) == len(examples.classes) + 1
-  for k, column in enumerate(examples.multi_hot().T):
+  for k, column in enumerate(examples.labels.multi_hot().T):
     of_class = members[offsets[k] : offsets[k + 1]]
     np.testing.assert_array_equal(of_class, np.flatnonzero(column))
 

@@ -33,7 +33,7 @@ def test_it_is_a_release_with_the_label_sets_of_the_lists(lists, tmp_path):
     examples = Examples.load(str(tmp_path / split))
     assert len(examples) == 50 and not examples.skipped
     assert len(set(examples.ids)) == 50
-    hot = examples.multi_hot()
+    hot = examples.labels.multi_hot()
     found = {tuple(np.flatnonzero(row)) for row in hot}
     assert found == {(7,), (1, 299)}
     assert (examples.n_segments == 10).all()

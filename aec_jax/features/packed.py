@@ -1,0 +1,74 @@
+"""AudioSet's released embeddings, packed for training: a stage."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import logging
+
+from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
+from aec_jax.datasets.examples import Examples
+from aec_jax.errors import UserError
+from aec_jax.run import cache, content
+
+# Raised when packed examples change their form.
+_VERSION = 2
+
+
+def load_splits(
+  config, splits: Sequence[str], cache_dir: str | Path
+) -> list[Examples]:
+  """The splits as they lie packed in the cache, packed if they are not yet.
+
+  Raises:
+    UserError: a split is absent or named twice, or a record damaged and not to
+      be skipped.
+  """
+  if not splits or len(set(splits)) < len(splits):
+    raise UserError(
+      f'the splits ({", ".join(splits)}) are none, or one twice; there are'
+      f' {", ".join(audioset_tfrecord.SPLITS)}'
+    )
+  data_dir = config.data_dir or str(_synthetic(cache_dir))
+  return [
+    Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
+    for split in splits
+  ]
+
+
+def _synthetic(cache_dir):
+  logging.warning(
+    'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
+    ' nothing of real sounds'
+  )
+  return (
+    cache.stage(
+      cache_dir,
+      'synthetic-audioset',
+      {'version': 1},
+      lambda folder: synthetic_audioset.make(str(folder / 'audioset')),
+    )
+    / 'audioset'
+  )
+
+
+def _pack(config, data_dir, split, cache_dir):
+  paths = audioset_tfrecord.list_files(data_dir, split)
+  classes = audioset_tfrecord.read_classes(data_dir)
+  depends = {
+    'version': _VERSION,
+    'split': split,
+    'classes': classes,
+    'on_bad': config.on_bad,
+    'files': [
+      (Path(path).name, value)
+      for path, value in zip(
+        paths, content.digests(paths, cache_dir), strict=True
+      )
+    ],
+  }
+
+  def build(folder):
+    logging.info('packing %s: %s files', split, f'{len(paths):,}')
+    audioset_tfrecord.pack(data_dir, split, str(folder), config.on_bad)
+
+  return cache.stage(cache_dir, f'audioset-{split}', depends, build)

@@ -1,0 +1,187 @@
+"""The extractors, by name: what turns an example's log-mel into an embedding.
+
+An extractor is a row of `EXTRACTORS`; nothing else of the project knows its
+size, its front end or its layers. A new one is a module and a row.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aec_jax.audio import FRONT_END, FrontEnd
+from aec_jax.errors import UserError, check_choice
+from aec_jax.models import convert, vggish
+from aec_jax.models.layers import Dense
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+  """A kind of extractor.
+
+  Attributes:
+    module: of a config's section `extractor`, the number of classes and the
+      device axis; maps log-mel (example, frame, band) to embeddings (example,
+      feature), or to logits where it `classifies`.
+    front_end: of the examples that it takes.
+    classifies: whether it is a classifier of examples by itself.
+    quantised: whether embeddings are AudioSet's: PCA, and uint8.
+    pretrained: reads a file of weights for the section; None: there are none.
+  """
+
+  module: Callable[[SimpleNamespace, int, str | None], nn.Module]
+  front_end: FrontEnd = FRONT_END
+  classifies: bool = False
+  quantised: bool = False
+  pretrained: Callable[[str, SimpleNamespace], dict] | None = None
+
+
+def _vggish(c, classes, axis_name):
+  del classes
+  return vggish.VGGish(
+    c.embedding_activation, c.width, c.dtype, c.batch_norm, axis_name=axis_name
+  )
+
+
+def _baseline(c, classes, axis_name):
+  del axis_name
+  # With He's weights: from the challenge's own it takes very long to start.
+  return vggish.BaselineCNN(classes, c.width, None, c.dtype)
+
+
+EXTRACTORS = {
+  'vggish': Extractor(_vggish, pretrained=lambda f, c: convert.load(f, c.width)),
+  # AudioSet's release: VGGish before any last activation, then PCA and uint8.
+  'released': Extractor(
+    lambda c, classes, axis_name: vggish.VGGish('linear', c.width or 1.0),
+    quantised=True,
+  ),
+  'baseline': Extractor(
+    _baseline, front_end=vggish.BASELINE_FRONT_END, classifies=True
+  ),
+}  # fmt: skip
+
+
+class ExampleClassifier(nn.Module):
+  """An extractor, a hidden layer and an output layer (§5.2.2).
+
+  Attributes:
+    extractor: log-mel to embeddings.
+    classes: number of classes K.
+    hidden: units of the layer between the embedding and the output.
+    dtype: operand precision of the two layers.
+  """
+
+  extractor: nn.Module
+  classes: int
+  hidden: int = 100
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self, x, mask=None, train: bool = False):
+    """Log-mel (example, frame, band) -> logits (example, class)."""
+    x = self.extractor(x, mask, train)
+    init = nn.initializers.he_uniform()
+    x = nn.relu(Dense(self.hidden, self.dtype, init, name='hidden')(x))
+    return Dense(self.classes, self.dtype, name='output')(x)
+
+
+def row(section) -> Extractor:
+  """The row of `EXTRACTORS` that a section `extractor` names.
+
+  Raises:
+    UserError: there is none.
+  """
+  check_choice('config.extractor.model', section.model, EXTRACTORS)
+  return EXTRACTORS[section.model]
+
+
+def front_end(section) -> FrontEnd:
+  """The front end of the extractor, with the section's frames if it has any."""
+  spec = row(section).front_end
+  if section.frames and section.frames != spec.frames:
+    return spec._replace(frames=section.frames, step=section.frames)
+  return spec
+
+
+def embedder(section, axis_name: str | None = None) -> nn.Module:
+  """The module from log-mel to embeddings."""
+  return row(section).module(section, 0, axis_name)
+
+
+def embedding_size(section) -> int:
+  """Numbers of an embedding."""
+  spec = front_end(section)
+  example = jnp.zeros((1, spec.frames, spec.bands))
+  module = embedder(section)
+  out = jax.eval_shape(
+    lambda: module.init_with_output(jax.random.key(0), example)[0]
+  )
+  return out.shape[-1]
+
+
+def example_classifier(
+  section, classes: int, axis_name: str | None = None
+) -> nn.Module:
+  """What is trained on single examples."""
+  found = row(section)
+  module = found.module(section, classes, axis_name)
+  if found.classifies:
+    return module
+  return ExampleClassifier(module, classes, section.hidden, section.dtype)
+
+
+def extractor_variables(section, variables: dict) -> dict:
+  """Of an `example_classifier`'s variables, those that a bundle keeps."""
+  if row(section).classifies:
+    return {k: v for k, v in variables.items() if v}
+  return {k: v['extractor'] for k, v in variables.items() if v}
+
+
+def pretrained(section) -> dict | None:
+  """The parameters that training starts from; None: random ones.
+
+  Raises:
+    UserError: the file can't be read or is of another width, or there are no
+      such weights for this extractor or this number of frames.
+  """
+  if section.init == 'random':
+    return None
+  found = row(section)
+  if not found.pretrained:
+    raise UserError(
+      f'config.extractor.init is {section.init}, but there are no weights for'
+      f" a {section.model}: it must be 'random'"
+    )
+  if front_end(section) != found.front_end:
+    raise UserError(
+      f'config.extractor.init is {section.init}, whose examples have'
+      f' {found.front_end.frames} frames, and config.extractor.frames is'
+      f" {section.frames}: start from 'random'"
+    )
+  return found.pretrained(section.init, section)
+
+
+def check(section) -> None:
+  """Raises `UserError` for a section `extractor` that makes no sense."""
+  check_choice('config.extractor.dtype', section.dtype, ('bfloat16', 'float32'))
+  check_choice(
+    'config.extractor.embedding_activation',
+    section.embedding_activation,
+    vggish.ACTIVATIONS,
+  )
+  spec = front_end(section)
+  if section.model == 'vggish' and spec.frames % 16:
+    raise UserError(
+      f'config.extractor.frames is {spec.frames}; VGGish takes multiples of 16'
+    )
+  for axis, most in (('frames', spec.frames), ('bands', spec.bands)):
+    if (widest := section.augment[f'mask_{axis}']) > most:
+      raise UserError(
+        f'config.extractor.augment.mask_{axis} is {widest}; an example has'
+        f' {most} {axis}'
+      )
+  pretrained(section)

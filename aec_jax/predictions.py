@@ -1,0 +1,81 @@
+"""What a scored experiment keeps of its clips: predictions.npz."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.run import files
+
+_ARRAYS = ('probabilities', 'ids', 'label_ids', 'label_offsets')
+
+
+def save(
+  path: Path, ids: np.ndarray, labels: Labels, probabilities: np.ndarray
+) -> None:
+  """Writes what ensembles and comparisons need of a scored experiment.
+
+  Args:
+    path: of the .npz.
+    ids, labels: of the scored clips.
+    probabilities: (clip, class) float32.
+  """
+  with files.whole(path) as unfinished, open(unfinished, 'wb') as file:
+    np.savez(
+      file,
+      probabilities=probabilities,
+      ids=ids,
+      label_ids=labels.ids,
+      label_offsets=labels.offsets,
+    )
+
+
+def load(folder: str | Path) -> dict[str, np.ndarray]:
+  """The predictions of a finished experiment.
+
+  Raises:
+    UserError: the folder holds none.
+  """
+  path = Path(folder) / 'predictions.npz'
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return {name: file[name] for name in _ARRAYS}
+  except UNREADABLE as error:
+    raise UserError(
+      f'{folder} holds no finished experiment (cannot read {path.name}): run'
+      ' it first'
+    ) from error
+
+
+def mean_probabilities(
+  folders: Sequence[str | Path],
+) -> tuple[np.ndarray, np.ndarray]:
+  """Targets and the mean probabilities of experiments on the same examples.
+
+  Returns:
+    targets (example, class) bool and probabilities (example, class) float32.
+
+  Raises:
+    UserError: a folder is unfinished, or scored on other examples.
+  """
+  total = 0.0
+  for folder in folders:
+    found = load(folder)
+    if folder == folders[0]:
+      first = found
+    elif not np.array_equal(found['ids'], first['ids']):
+      raise UserError(
+        f'{folder} was scored on other examples than {folders[0]}'
+      )
+    total = total + found['probabilities']
+  return targets_of(first), total / len(folders)
+
+
+def targets_of(predictions: dict[str, np.ndarray]) -> np.ndarray:
+  """The labels of what `load` returns: (example, class) bool."""
+  classes = predictions['probabilities'].shape[1]
+  return Labels(
+    predictions['label_ids'], predictions['label_offsets'], classes
+  ).multi_hot()

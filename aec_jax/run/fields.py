@@ -1,0 +1,287 @@
+"""The fields of an experiment's config: defaults, ranges, and what they change.
+
+The one list of them, beside the fields of `model`, which are its Flax module's
+own. A field that an older work folder, cache entry or bundle lacks equals its
+default, so a new field refuses nobody's work.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from absl import logging
+
+from aec_jax.errors import UserError, check_choice
+
+_ANY = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+  """A field of the config.
+
+  Attributes:
+    default: its value where nobody says otherwise; None: by the data's size.
+    low, high: the least and the most that it may be.
+    choices: what it may be.
+    role: 'what' changes what is computed; 'free' may change in a used work
+      folder although it changes the result (how long, what is tolerated);
+      'how' says where things lie and how they are done.
+  """
+
+  default: Any
+  low: float | None = None
+  high: float | None = None
+  choices: tuple[str, ...] = ()
+  role: str = 'what'
+
+
+def _training(role: str = 'what') -> dict[str, Field]:
+  """The fields of whatever is trained; `role` of those that say how long."""
+  return {
+    'batch_size': Field(None, 1, 2**24),
+    'max_steps': Field(None, 1, _ANY, role=role),
+    'eval_every': Field(None, 1, _ANY),
+    'patience': Field(None, 1, _ANY, role=role),
+    'checkpoint_every': Field(500, 1, _ANY, role='how'),
+    'steps_per_dispatch': Field(10, 1, 10_000, role='how'),
+    # Where the training examples rest.
+    'examples_on': Field('device', choices=('device', 'host'), role='how'),
+    # Decay of a running mean of the parameters that is scored in their place;
+    # 0 scores the parameters as they are, as the thesis does.
+    'average': Field(0.0, 0, 0.999999),
+    'optimizer.name': Field('adam'),
+    'optimizer.learning_rate': Field(1e-3, 1e-12, 1e3),
+    'optimizer.b1': Field(0.9, 0, 0.999999),
+    'optimizer.b2': Field(0.999, 0, 0.999999),
+    'optimizer.momentum': Field(0.9, 0, 0.999999),
+    'optimizer.weight_decay': Field(0.0, 0, 1e3),  # of adamw
+    'optimizer.l1': Field(0.0, 0, 1e3),
+    'optimizer.l2': Field(0.0, 0, 1e3),
+    # The largest global norm of a gradient; 0: any.
+    'optimizer.clip_norm': Field(0.0, 0, 1e9),
+    # Steps in which the learning rate rises from 0.
+    'optimizer.warmup_steps': Field(0, 0, _ANY),
+    # Steps after which it has fallen to 0 along half a cosine; 0: it is
+    # constant.
+    'optimizer.cosine_steps': Field(0, 0, _ANY),
+  }
+
+
+FIELDS: dict[str, Field] = {
+  'name': Field(''),
+  # 'audioset' (released embeddings), 'fsdkaggle2018', or 'folder': recordings
+  # in any layout that docs/data.md names.
+  'dataset': Field('folder'),
+  # Where the data set lies; empty: a synthetic one is made.
+  'data_dir': Field('', role='how'),
+  # Of AudioSet, which of its splits.
+  'train_splits': Field(()),
+  'eval_splits': Field(()),
+  # What a clip's labels are: see `aec_jax.objective`.
+  'objective': Field('single_label'),
+  # Between the labels of a cell of a list; empty: found out.
+  'label_separator': Field(''),
+  # Names of some classes to use, all when empty.
+  'classes': Field(()),
+  # What a record or a file does that is damaged, missing, silent or of another
+  # scale: 'skip' counts and lists it, 'error' stops.
+  'on_bad': Field('skip', choices=('skip', 'error'), role='how'),
+  # What a member does whose training diverges: 'error' stops, 'skip' leaves it
+  # out and names it.
+  'on_diverged': Field('error', choices=('skip', 'error'), role='free'),
+  'seed': Field(0, 0, _ANY),
+  'synthetic.clips_per_class': Field(12, 2, 10_000),
+  'synthetic.test_per_class': Field(4, 0, 10_000),
+  # Which extractors; 'original' is not fine-tuned.
+  'extractors': Field(
+    ('balanced_first', 'balanced_last', 'unbalanced_first', 'unbalanced_last')
+  ),
+  # A row of `aec_jax.models.extractors.EXTRACTORS`.
+  'extractor.model': Field('vggish'),
+  # A file of python -m aec_jax.models.convert, or 'random'.
+  'extractor.init': Field('random'),
+  'extractor.width': Field(None, 0.001, 16),
+  # Frames of an example; 0: as many as the extractor has by itself.
+  'extractor.frames': Field(0, 0, 10_000),
+  'extractor.hidden': Field(100, 1, 100_000),
+  'extractor.embedding_activation': Field('linear'),
+  'extractor.batch_norm': Field(None),
+  'extractor.dtype': Field('float32'),
+  **{f'extractor.{k}': v for k, v in _training().items()},
+  'extractor.batch_size': Field(41, 1, 2**24),
+  # More of them run in a loop, in which XLA:CPU's convolutions are slow.
+  'extractor.steps_per_dispatch': Field(1, 1, 10_000, role='how'),
+  'extractor.checkpoint_every': Field(200, 1, _ANY, role='how'),
+  'extractor.optimizer.learning_rate': Field(None, 1e-12, 1e3),
+  # Past the thesis; see `aec_jax.input.augment`. Masks are in frames and in
+  # bands, at most as many as an example has.
+  'extractor.augment.time_shift': Field(False),
+  'extractor.augment.mixup_alpha': Field(0.0, 0, 1e3),
+  'extractor.augment.mask_frames': Field(0, 0, 10_000),
+  'extractor.augment.mask_bands': Field(0, 0, 10_000),
+  # Segments of a piece, L; several train an ensemble each. 0 leaves clips
+  # whole, of different lengths.
+  'segments': Field((6,)),
+  # What becomes of a last piece that would not be full: 'repeat' as the thesis,
+  # 'align' it to the clip's end, or 'mask' what it lacks.
+  'last_piece': Field('repeat', choices=('repeat', 'align', 'mask')),
+  # Clips of each class with pitch-shifted copies; 0 makes none.
+  'pitch_to': Field(0, 0, 1_000_000),
+  # Of clips that have no fold of their own.
+  'folds': Field(5, 2, 1000),
+  'sampling': Field('balanced', choices=('balanced', 'unbalanced')),
+  'mixup_alpha': Field(0.0, 0, 1e3),
+  # What early stopping goes by: any score of the objective.
+  'metric': Field('MAP@3'),
+  **_training('free'),
+  # The scores of the thesis's row.
+  'expected': Field({}, role='how'),
+}
+
+# Of the model, whichever it is: ranges alone.
+_MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
+
+# Fields that are gone or have another name, and where their value goes.
+RENAMED = {
+  'damaged': 'on_bad',
+  'extractor.cosine_steps': 'extractor.optimizer.cosine_steps',
+  'task': None,
+  'loss': None,
+}
+# What `task`, of older work folders, stood for.
+_OF_TASK = {
+  'audioset': {
+    'dataset': 'audioset', 'objective': 'multi_label', 'segments': (10,),
+    'last_piece': 'mask', 'extractors': ('released',),
+    'extractor.model': 'released',
+  },
+  'dcase': {'objective': 'single_label'},
+}  # fmt: skip
+
+
+def defaults() -> dict:
+  """All fields but `model`, as nested dicts."""
+  return nested({path: copy.copy(f.default) for path, f in FIELDS.items()})
+
+
+def nested(flat: Mapping[str, Any]) -> dict:
+  """{'a.b': 1} to {'a': {'b': 1}}."""
+  out: dict = {}
+  for path, value in flat.items():
+    *parents, name = path.split('.')
+    section = out
+    for parent in parents:
+      section = section.setdefault(parent, {})
+    section[name] = value
+  return out
+
+
+def flattened(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """('a.b', 1), …; a section that is a field, as `expected`, stays whole."""
+  for name, value in config.items():
+    path = f'{prefix}{name}'
+    if isinstance(value, Mapping) and path not in FIELDS:
+      yield from flattened(value, f'{path}.')
+    else:
+      yield path, value
+
+
+def role(path: str) -> str:
+  """Of a field; those of `model` all change what is computed."""
+  return FIELDS[path].role if path in FIELDS else 'what'
+
+
+def upgraded(record: Mapping) -> dict[str, Any]:
+  """The fields of an older record of a config, flat, by their names of today.
+
+  What it lacks is not in it: it equals its default.
+  """
+  flat = dict(flattened(record))
+  out = dict(_OF_TASK.get(flat.get('task'), {}))
+  for path, value in flat.items():
+    path = RENAMED.get(path, path)
+    if path is not None:
+      out[path] = value
+  return out
+
+
+def renamed_option(option: str) -> str | None:
+  """A command-line option by the name of today, None where it is gone."""
+  field, _, value = option.removeprefix('--config.').partition('=')
+  if not option.startswith('--config.') or field not in RENAMED:
+    return option
+  new = RENAMED[field]
+  logging.warning(
+    'config.%s is %s', field, f'config.{new} now' if new else 'gone: ignored'
+  )
+  return new and f'--config.{new}={value}'
+
+
+def changed(flat: Mapping[str, Any]) -> dict[str, Any]:
+  """The fields that change what is computed and are not at their default."""
+  return {
+    path: value
+    for path, value in flat.items()
+    if role(path) == 'what'
+    and not (path in FIELDS and _same(FIELDS[path].default, value))
+  }
+
+
+def differences(
+  before: Mapping[str, Any],
+  after: Mapping[str, Any],
+  model: Mapping,
+  roles: tuple[str, ...] = ('what',),
+) -> list[str]:
+  """Which fields of two configs differ.
+
+  Args:
+    before, after: flat, as `upgraded` returns them.
+    model: the defaults of the model's own fields.
+    roles: of the fields to look at.
+
+  Returns:
+    'config.seed: 0 there, 1 here', …
+  """
+  default = {path: f.default for path, f in FIELDS.items()}
+  default |= {f'model.{name}': value for name, value in model.items()}
+  out = []
+  for path in sorted(before.keys() | after.keys()):
+    if role(path) not in roles:
+      continue
+    a, b = (flat.get(path, default.get(path)) for flat in (before, after))
+    if not _same(a, b):
+      out.append(f'config.{path}: {a} there, {b} here')
+  return out
+
+
+def _same(a, b) -> bool:
+  """Equality after JSON, which has no tuples."""
+  return _plain(a) == _plain(b)
+
+
+def _plain(x):
+  return [_plain(y) for y in x] if isinstance(x, list | tuple) else x
+
+
+def check(config) -> None:
+  """Raises `UserError` for a field that is out of its range or choices.
+
+  Args:
+    config: as `aec_jax.presets.resolve` returns it.
+  """
+  flat = dict(flattened(config.to_dict()))
+  for path, field in FIELDS.items():
+    value = flat.get(path, field.default)
+    if field.choices:
+      check_choice(f'config.{path}', value, field.choices)
+    _check_range(path, value, field.low, field.high)
+  for name, (low, high) in _MODEL_RANGES.items():
+    _check_range(f'model.{name}', flat.get(f'model.{name}'), low, high)
+
+
+def _check_range(path, value, low, high):
+  if value is not None and low is not None and not low <= value <= high:
+    raise UserError(f'config.{path} is {value}; it must be {low} to {high}')

@@ -1,0 +1,271 @@
+"""What an experiment's classifiers train on and are scored on.
+
+`Released`: AudioSet's embeddings as they come (thesis §5.1). `Recorded`: clips
+of sound, through log-mel and trained extractors (§5.2). Both say which members
+there are, and make the `Features` that these take.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aec_jax.datasets.examples import Examples
+from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UserError
+from aec_jax.features import log_mels, packed
+from aec_jax.features.embeddings import embed, load_variables
+from aec_jax.input import pieces
+from aec_jax.input.batches import Features
+from aec_jax.input.folds import (
+  Job,
+  Member,
+  extractor_jobs,
+  members_of,
+  scored_apart,
+)
+from aec_jax.models import extractors
+from aec_jax.report import Shown, clip_figures
+from aec_jax.train import extractor as fine_tuning
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+  """An extractor that is ready.
+
+  Attributes:
+    name: among all extractors.
+    variables: as `extractors.extractor_variables` has them.
+    key: names them, for the cache of embeddings.
+    evaluations: of its training.
+  """
+
+  name: str
+  variables: dict
+  key: str
+  evaluations: Sequence[dict] = ()
+
+
+class Released:
+  """AudioSet's embeddings.
+
+  Args:
+    config: of the experiment.
+    cache_dir: of the stages.
+    scoring: whether the training splits can be done without.
+
+  Attributes:
+    classes: names.
+    ids, labels, usage: of the clips.
+    fingerprints: of the data; the last ones of what is scored.
+    scored_fingerprints: of what is scored alone.
+    skipped, notes: {'file', 'reason', …} of what was left out or is odd.
+    n_train: clips that train; n_training_clips: with their shifted copies.
+    scored_on: what results.json says of it; None: nothing.
+  """
+
+  scored_on = None
+  extractors: Sequence[Trained] = ()
+
+  def __init__(self, config, cache_dir, scoring: bool = False):
+    self._config = config
+    scored = packed.load_splits(config, config.eval_splits, cache_dir)
+    training = []
+    if not scoring:
+      training = packed.load_splits(config, config.train_splits, cache_dir)
+    self._parts = parts = [*training, *scored]
+    self.n_train = sum(len(part) for part in training)
+    self.n_training_clips = self.n_train
+    self.classes = parts[0].classes
+    self.ids = np.concatenate([part.ids for part in parts])
+    self.labels = Labels.concatenate([part.labels for part in parts])
+    self.usage = np.full(len(self.ids), '')
+    self.fingerprints = [part.fingerprint() for part in parts]
+    self.scored_fingerprints = [part.fingerprint() for part in scored]
+    self.skipped = [entry for part in parts for entry in part.skipped]
+    self.notes: list[dict] = []
+
+  def train_extractors(self, cache_dir) -> None:
+    """Nothing: the embeddings are there."""
+
+  def embed(self) -> None:
+    """Nothing, likewise."""
+
+  def members(self) -> list[Member]:
+    """The one classifier, which stops by what it is scored on (§5.1.3)."""
+    training = np.arange(self.n_train)
+    scored = np.arange(self.n_train, len(self.ids))
+    return [Member('released', 0, training, scored, scored)]
+
+  def scored_clips(self) -> np.ndarray:
+    """(clip,) indices of what is scored."""
+    return np.arange(self.n_train, len(self.ids))
+
+  def features(self, length: int) -> Features:
+    """Each clip in one piece: the release's have at most ten segments."""
+    whole = Examples.concatenate(self._parts)
+    count, size, width = whole.embeddings.shape
+    if length and length != size:
+      raise UserError(
+        f'config.segments is {length}; the released clips have {size}'
+      )
+    return Features(
+      whole.embeddings.reshape(1, count * size, width),
+      pieces.padded(whole.n_segments.astype(int), size),
+      self.ids,
+      self.labels,
+    )
+
+  def distribution(self) -> dict:
+    """The clips of each class, of the training and the evaluation splits."""
+    names = (*self._config.train_splits, *self._config.eval_splits)
+    return {
+      'clips': {
+        name: dict(
+          zip(part.classes, part.labels.class_counts().tolist(), strict=True)
+        )
+        for name, part in zip(names, self._parts, strict=True)
+      }
+    }
+
+  def show(self, clip_id: str) -> Shown:
+    """A clip's embeddings, which are all that the release has of it."""
+    for part in self._parts:
+      found = np.flatnonzero(part.ids == clip_id.encode())
+      if found.size:
+        return Shown(part.embeddings[found[0]].T, '128 embeddings over time')
+    raise KeyError(clip_id)
+
+
+class Recorded:
+  """Clips of sound; arguments and attributes as of `Released`.
+
+  Attributes:
+    extractors: those that are ready, in the order of the jobs.
+  """
+
+  def __init__(self, config, cache_dir, scoring: bool = False):
+    self._config, self._cache_dir = config, cache_dir
+    self._scoring = scoring
+    self._clips = log_mels.list_clips(config, cache_dir)
+    self._own = own = log_mels.prepare(config, self._clips, cache_dir)
+    self.extractors = []
+    self.classes, self.notes, self.skipped = own.classes, own.notes, own.skipped
+    self.usage = own.usage
+    self.scored_fingerprints = [own.fingerprint]
+    self.n_train = int(np.sum(own.split == 'train'))
+    apart = scored_apart(own.split).any()
+    self.scored_on = 'test' if apart else 'out-of-fold'
+
+  @functools.cached_property
+  def fingerprints(self) -> list[str]:
+    """Of the clips, and of the weights that extractors start from."""
+    init = self._config.extractor.init
+    return [self._own.fingerprint, fine_tuning.weights_digest(init)]
+
+  @functools.cached_property
+  def jobs(self) -> list[Job]:
+    """The extractors to train."""
+    return extractor_jobs(self._config, self._own)
+
+  @functools.cached_property
+  def _sets(self) -> list[log_mels.ClipExamples]:
+    """The clips, and their shifted copies."""
+    copies = None
+    if self._config.pitch_to and not self._scoring:
+      copies = log_mels.pitch_shifted(
+        self._config, self._clips, self._own, self._cache_dir
+      )
+    return [self._own] if copies is None else [self._own, copies]
+
+  @functools.cached_property
+  def ids(self) -> np.ndarray:
+    return np.concatenate([s.ids for s in self._sets])
+
+  @functools.cached_property
+  def labels(self) -> Labels:
+    return Labels.concatenate([s.labels for s in self._sets])
+
+  @property
+  def n_training_clips(self) -> int:
+    """Those that train, with their shifted copies."""
+    return len(self.ids) - int(scored_apart(self._own.split).sum())
+
+  def train_extractors(self, cache_dir: str | Path) -> None:
+    """Trains those that are not in the cache."""
+    for job in self.jobs:
+      folder = fine_tuning.trained(self._config, self._own, job, cache_dir)
+      variables = extractors.extractor_variables(
+        self._config.extractor, load_variables(folder)
+      )
+      history = json.loads((folder / 'history.json').read_text('utf-8'))
+      self.extractors.append(
+        Trained(job.title, variables, folder.name, history['evaluations'])
+      )
+
+  def members(self) -> list[Member]:
+    """Extractors × folds."""
+    source = np.zeros(0, np.int32)
+    if len(self._sets) > 1:
+      source = self._sets[1].source
+    return members_of(self._config, self._own, self.jobs, source)
+
+  def scored_clips(self) -> np.ndarray:
+    """(clip,) the test clips, or where there are none all that have labels."""
+    apart = scored_apart(self._own.split)
+    return np.flatnonzero(apart) if apart.any() else np.arange(len(self._own))
+
+  def embed(self) -> None:
+    """Makes the shifted copies and the embeddings that are not there."""
+    len(self.outputs)
+
+  @functools.cached_property
+  def outputs(self) -> np.ndarray:
+    """(extractor, segment, feature), what the extractors make of all clips."""
+    return np.stack(
+      [
+        np.concatenate(
+          [
+            embed(
+              self._config.extractor, len(self.classes), s, e.variables, e.key,
+              self._cache_dir,
+            )
+            for s in self._sets
+          ]
+        )
+        for e in self.extractors
+      ]
+    )  # fmt: skip
+
+  @functools.cached_property
+  def offsets(self) -> np.ndarray:
+    """(clip + 1,) of the segments."""
+    counts = np.concatenate([np.diff(s.offsets) for s in self._sets])
+    return np.concatenate([[0], np.cumsum(counts)])
+
+  def features(self, length: int) -> Features:
+    """The clips in pieces of some length; 0: each as a whole."""
+    last = self._config.last_piece
+    cut = pieces.cut(self.offsets, length, last)
+    return Features(self.outputs, cut, self.ids, self.labels)
+
+  def distribution(self) -> dict:
+    """See `clip_figures.distribution`."""
+    return clip_figures.distribution(self._clips, self._own)
+
+  def show(self, clip_id: str) -> Shown:
+    """See `clip_figures.show_clip`."""
+    spec = extractors.front_end(self._config.extractor)
+    return clip_figures.show_clip(self._clips, self._own, clip_id, spec)
+
+
+def open_source(
+  config, cache_dir: str | Path, scoring: bool = False
+) -> Released | Recorded:
+  """What a config's `dataset` and `extractor` name."""
+  if config.dataset == 'audioset':
+    return Released(config, cache_dir, scoring)
+  return Recorded(config, cache_dir, scoring)
