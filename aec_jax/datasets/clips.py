@@ -1,13 +1,15 @@
-"""Sets of labelled audio clips: which files, of which class and fold.
+"""Sets of labelled audio clips: which files, of which classes and fold.
 
-`fsdkaggle2018` and `audio_folder` list them. A set holds no audio. Each file is
+`fsdkaggle2018` and `folders` list them. A set holds no audio. Each file is
 checked by its size and header only; what cannot be used is left out and named
-in `skipped`.
+in `skipped`, what is used otherwise than it looks is said in `notes`.
 """
 
 import collections
 import concurrent.futures
 import dataclasses
+import functools
+import math
 import os
 import stat
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ EXTENSIONS = ('.wav', '.flac', '.ogg', '.mp3')
 # Audio that is not read, so that it is named instead of overlooked.
 OTHER_EXTENSIONS = ('.aac', '.aif', '.aiff', '.m4a', '.mp4', '.opus', '.wma')
 POLICIES = ('skip', 'error')
+SPLITS = ('train', 'validation', 'test')
 USAGES = ('', 'Public', 'Private', 'Ignored')
 
 
@@ -29,43 +32,95 @@ class Clips:
   """A set of labelled clips, in the order of their list.
 
   Attributes:
-    paths: (clip,) str, where each file lies.
+    paths: (clip,) str, where each file lies; several clips may be parts of one.
     ids: (clip,) str, the file's name in its list or folder; where classes'
-      folders share file names, the path below the top folder.
-    labels: (clip,) int16, index into `classes`, -1 where unknown.
+      folders share file names, the path below the top folder; a part of a file
+      has its start and end after the name. Each once.
+    label_ids: (label,) int16, the classes of all clips one after another;
+      ascending within a clip, none twice.
+    label_offsets: (clip + 1,) int64: clip i has the labels
+      label_ids[label_offsets[i] : label_offsets[i + 1]], none where unknown.
     classes: names, each once.
     verified: (clip,) bool, whether a person has checked the label.
     fold: (clip,) int16, the data set's own fold, -1 where it has none.
-    split: (clip,) str, 'train' or 'test'.
+    split: (clip,) str, one of `SPLITS`.
     usage: (clip,) str, one of `USAGES`: the part of the leaderboard that a
       test clip was scored on.
+    group: (clip,) str, the recording that a clip is a piece of, '' where
+      unknown; clips of one recording belong into one fold.
+    start, end: (clip,) float64, the part of the file in seconds; NaN where it
+      is the whole file.
     skipped: a {'file', 'reason'} for each file that is left out.
+    notes: what was decided about the whole set, a line each.
   """
 
   paths: np.ndarray
   ids: np.ndarray
-  labels: np.ndarray
+  label_ids: np.ndarray
+  label_offsets: np.ndarray
   classes: tuple[str, ...]
   verified: np.ndarray
   fold: np.ndarray
   split: np.ndarray
   usage: np.ndarray
+  group: np.ndarray
+  start: np.ndarray
+  end: np.ndarray
   skipped: list[dict[str, str]]
+  notes: list[str]
 
   def __len__(self) -> int:
     return len(self.paths)
 
-  def select(self, index) -> 'Clips':
+  @functools.cached_property
+  def labels(self) -> np.ndarray:
+    """As `single_labels`."""
+    return self.single_labels()
+
+  def single_labels(self) -> np.ndarray:
+    """The class of each clip: (clip,) int16, -1 where unknown.
+
+    Raises:
+      UserError: a clip has several.
+    """
+    counts = np.diff(self.label_offsets)
+    if (counts > 1).any():
+      first = int(np.argmax(counts > 1))
+      raise UserError(
+        f'{self.paths[first]}: {counts[first]} labels'
+        f' ({", ".join(self.names_of(first))}); for clips of several give'
+        ' --config.objective=multi_label'
+      )
+    out = np.full(len(self), -1, np.int16)
+    out[counts == 1] = self.label_ids
+    return out
+
+  def names_of(self, clip: int) -> list[str]:
+    """The names of a clip's classes."""
+    start, stop = self.label_offsets[clip : clip + 2]
+    return [self.classes[k] for k in self.label_ids[start:stop]]
+
+  def label_rows(self) -> np.ndarray:
+    """The clip of each entry of `label_ids`: (label,) int32."""
+    rows = np.arange(len(self), dtype=np.int32)
+    return np.repeat(rows, np.diff(self.label_offsets))
+
+  def select(self, index: np.ndarray | Sequence | slice) -> 'Clips':
     """The clips of an index, slice or mask (clip,); `skipped` stays whole."""
-    arrays = {
-      field.name: getattr(self, field.name)[index]
-      for field in dataclasses.fields(self)
-      if field.name not in ('classes', 'skipped')
-    }
-    return dataclasses.replace(self, **arrays)
+    kept = np.arange(len(self))[index]
+    arrays = {name: getattr(self, name)[kept] for name in _COLUMNS}
+    counts = np.diff(self.label_offsets)[kept]
+    offsets = offsets_of(counts)
+    shift = np.repeat(self.label_offsets[:-1][kept] - offsets[:-1], counts)
+    label_ids = self.label_ids[np.arange(offsets[-1]) + shift]
+    return dataclasses.replace(
+      self, **arrays, label_ids=label_ids, label_offsets=offsets
+    )
 
   def with_classes(self, names: Sequence[str]) -> 'Clips':
     """The clips of the named classes, renumbered in the order of `names`.
+
+    Of a clip with several labels the others are dropped.
 
     Raises:
       UserError: a name is not a class of this set.
@@ -75,38 +130,69 @@ class Clips:
       raise UserError(
         f'no class {unknown[0]!r}; the classes are {", ".join(self.classes)}'
       )
-    new_id = np.full(len(self.classes) + 1, -1, np.int16)  # last: for label -1
+    new_id = np.full(len(self.classes), -1, np.int16)
     for i, name in enumerate(names):
       new_id[self.classes.index(name)] = i
-    labels = new_id[self.labels]
-    renumbered = dataclasses.replace(self, labels=labels, classes=tuple(names))
-    return renumbered.select(labels >= 0)
+    rows, label_ids = self.label_rows(), new_id[self.label_ids]
+    rows, label_ids = rows[label_ids >= 0], label_ids[label_ids >= 0]
+    counts = np.bincount(rows, minlength=len(self))
+    renumbered = dataclasses.replace(
+      self,
+      label_ids=label_ids[np.lexsort((label_ids, rows))],
+      label_offsets=offsets_of(counts),
+      classes=tuple(names),
+    )
+    return renumbered.select(counts > 0)
 
   def describe(self) -> str:
-    """One line: the clips of each split, and why others were skipped."""
+    """One line: the clips of each split, why others were skipped, the notes."""
     splits = collections.Counter(self.split.tolist())
-    names = [name for name in ('train', 'test') if splits[name]]
-    parts = [f'{splits[name]:,} {name}' for name in names]
+    parts = [f'{splits[name]:,} {name}' for name in SPLITS if splits[name]]
     line = f'{" + ".join(parts)} clips, {len(self.classes)} classes'
+    counts = np.diff(self.label_offsets)
+    if (counts > 1).any():
+      line += f', {counts[counts > 0].mean():.2g} labels a clip'
     if self.skipped:
       reasons = collections.Counter(entry['reason'] for entry in self.skipped)
       why = ', '.join(f'{n:,} {reason}' for reason, n in reasons.most_common())
       line += f'; {len(self.skipped):,} files skipped: {why}'
-    return line
+    return '; '.join([line, *self.notes])
+
+
+# The columns of `Clips` with a value a clip.
+_COLUMNS = (
+  'paths',
+  'ids',
+  'verified',
+  'fold',
+  'split',
+  'usage',
+  'group',
+  'start',
+  'end',
+)
 
 
 @dataclasses.dataclass
 class Entry:
-  """A file that a list or a folder names, before it is looked at."""
+  """A file, or a part of it, that a list or a folder names."""
 
   path: str
   id: str
-  label: str  # '' where unknown
+  labels: tuple[str, ...]  # none where unknown
   name: str  # how messages call the file
   verified: bool = True
   fold: int = -1
   split: str = 'train'
   usage: str = ''
+  group: str = ''
+  start: float = math.nan  # seconds
+  end: float = math.nan
+
+
+def offsets_of(counts: np.ndarray) -> np.ndarray:
+  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
+  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
 def roots_of(data_dir: str | os.PathLike | Sequence) -> list[str]:
@@ -204,15 +290,17 @@ def checked(
   skipped: list[dict[str, str]],
   on_bad: str,
   where: str,
+  notes: Sequence[str] = (),
 ) -> Clips:
   """The clips of all entries whose files are usable.
 
   Args:
     entries: in the order that the clips are to have.
-    classes: names, of which an entry's label is one, or ''.
+    classes: names, among which are an entry's labels.
     skipped: what has been left out already.
     on_bad: one of `POLICIES`, what to do with files that are not usable.
     where: what messages call the data set.
+    notes: what has been decided already.
 
   Raises:
     UserError: `on_bad` is none of them, or it is 'error' and a file is bad, or
@@ -221,11 +309,12 @@ def checked(
   if on_bad not in POLICIES:
     raise UserError(f'on_bad is {on_bad!r}, expected one of {POLICIES}')
   # Threads: on a network disk the wait for each file is what takes the time.
+  paths = list(dict.fromkeys(entry.path for entry in entries))
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    troubles = list(pool.map(trouble_with, [entry.path for entry in entries]))
-  pairs = list(zip(entries, troubles, strict=True))
-  skipped = [left_out(e.name, why) for e, why in pairs if why] + skipped
-  good = [entry for entry, why in pairs if not why]
+    troubles = dict(zip(paths, pool.map(trouble_with, paths), strict=True))
+  bad = {e.name: troubles[e.path] for e in entries if troubles[e.path]}
+  skipped = [left_out(name, why) for name, why in bad.items()] + skipped
+  good = [entry for entry in entries if not troubles[entry.path]]
   trainable = any(entry.split == 'train' for entry in good)
   if skipped and (on_bad == 'error' or not trainable):
     first = skipped[0]
@@ -233,15 +322,41 @@ def checked(
       f'{where}: {len(skipped)} unusable files, {len(good)} usable; the first'
       f' is {first["file"]!r}: {first["reason"]}'
     )
+  return _as_clips(good, classes, skipped, [*notes, *_vanished(entries, good)])
+
+
+def _vanished(entries, good) -> list[str]:
+  """A note on the classes whose every clip is left out."""
+  before = {label for entry in entries for label in entry.labels}
+  gone = sorted(before - {label for entry in good for label in entry.labels})
+  if not gone:
+    return []
+  return [f'no usable clip is left of {len(gone)} classes: {_some(gone)}']
+
+
+def _some(names: Sequence[str]) -> str:
+  """The first few of some names."""
+  more = ', …' if len(names) > 5 else ''
+  return ', '.join(names[:5]) + more
+
+
+def _as_clips(entries, classes, skipped, notes) -> Clips:
   number = {name: i for i, name in enumerate(classes)}
+  labels = [sorted({number[name] for name in e.labels}) for e in entries]
+  counts = np.array([len(some) for some in labels], np.int64)
   return Clips(
-    paths=np.array([e.path for e in good], str),
-    ids=np.array([e.id for e in good], str),
-    labels=np.array([number.get(e.label, -1) for e in good], np.int16),
+    paths=np.array([e.path for e in entries], str),
+    ids=np.array([e.id for e in entries], str),
+    label_ids=np.array([k for some in labels for k in some], np.int16),
+    label_offsets=offsets_of(counts),
     classes=classes,
-    verified=np.array([e.verified for e in good], bool),
-    fold=np.array([e.fold for e in good], np.int16),
-    split=np.array([e.split for e in good], str),
-    usage=np.array([e.usage for e in good], str),
+    verified=np.array([e.verified for e in entries], bool),
+    fold=np.array([e.fold for e in entries], np.int16),
+    split=np.array([e.split for e in entries], str),
+    usage=np.array([e.usage for e in entries], str),
+    group=np.array([e.group for e in entries], str),
+    start=np.array([e.start for e in entries], float),
+    end=np.array([e.end for e in entries], float),
     skipped=skipped,
+    notes=notes,
   )

@@ -53,7 +53,7 @@ def from_folder(data_dir: str | os.PathLike, on_bad: str = 'skip') -> Clips:
   listing = _folder_list(root, has_classes=bool(by_class))
   if listing:
     entries = _listed_entries(root, listing)
-    classes = tuple(sorted({entry.label for entry in entries}))
+    classes = tuple(sorted({name for e in entries for name in e.labels}))
     known = {os.path.normpath(entry.path) for entry in entries}
     reason = f'not listed in {os.path.basename(listing)}'
   else:
@@ -104,7 +104,8 @@ def _class_entries(root, by_class) -> tuple[list[Entry], tuple[str, ...]]:
   for parts, split, folder in by_class:
     path, shown = os.path.join(root, *parts), '/'.join(parts)
     clip_id = parts[-1] if unique else shown
-    entries.append(Entry(path, clip_id, class_of[folder], shown, split=split))
+    labels = (class_of[folder],)
+    entries.append(Entry(path, clip_id, labels, shown, split=split))
   return _with_esc_folds(entries), tuple(folder_of)
 
 
@@ -135,7 +136,7 @@ def _listed_entries(root, listing) -> list[Entry]:
       path = in_audio
     verified, fold = row.get('verified', True), row.get('fold', -1)
     entries.append(
-      Entry(path, row['file'], row['label'], row['file'], verified, fold)
+      Entry(path, row['file'], (row['label'],), row['file'], verified, fold)
     )
   return entries if 'fold' in rows[0] else _with_esc_folds(entries)
 

@@ -60,7 +60,7 @@ def from_fsdkaggle2018(
       f'(Kaggle) or {_META}/ and FSDKaggle2018.audio_train/ (Zenodo)'
     )
   entries = _fsd_train(train_list, train_audio)
-  classes = tuple(sorted({entry.label for entry in entries}))
+  classes = tuple(sorted({name for e in entries for name in e.labels}))
   skipped = _unlisted(train_audio, entries, train_list)
   test_list, test_audio = _find(roots, _TEST_LISTS), _find(roots, _TEST_AUDIO)
   if test_list:
@@ -90,7 +90,8 @@ def _find(roots, names) -> str | None:
 
 def _fsd_entry(folder, name, label, **fields) -> Entry:
   shown = f'{os.path.basename(folder)}/{name}'
-  return Entry(os.path.join(folder, name), name, label, shown, **fields)
+  labels = (label,) if label else ()
+  return Entry(os.path.join(folder, name), name, labels, shown, **fields)
 
 
 def _fsd_train(path, folder) -> list[Entry]:

@@ -117,10 +117,11 @@ def of_segments(
 def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
   """As `of_segments`, of a folder that `from_folder` understands."""
   found = from_folder(folder)
+  labels = np.split(found.label_ids, found.label_offsets[1:-1])
   recordings = [
-    Recording(path, name, 0.0, (int(label),))
-    for path, name, label in zip(
-      found.paths.tolist(), found.ids.tolist(), found.labels, strict=True
+    Recording(path, name, 0.0, tuple(some.tolist()))
+    for path, name, some in zip(
+      found.paths.tolist(), found.ids.tolist(), labels, strict=True
     )
   ]
   classes = [(f'/f/{i:03d}', name) for i, name in enumerate(found.classes)]
