@@ -7,8 +7,6 @@ the thesis's; a row without a run gives the command that fills it. Only tables
 that one of the runs belongs to are made. The same is written as PAGE.md.
 """
 
-import importlib
-import importlib.util
 import json
 import shlex
 import sys
@@ -18,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aec_jax import dcase, evaluate, metrics
+from aec_jax import evaluate, metrics, predictions
 from aec_jax.errors import UserError
 from aec_jax.report import charts, page, thesis
-from aec_jax.report.data_sections import flat
 from aec_jax.report.page import Cell, Code, Figure, Section, Table, Text
 from aec_jax.report.score_sections import NAMES, interval_text
+from aec_jax.run import console, fields
 
 # A difference is significant where p is at most this (§6.1).
 _SIGNIFICANT = 0.05
@@ -34,11 +32,6 @@ _SCORES = {
   'Table 10': ('mAP', 'AUC', 'd_prime'),
   'others': ('MAP@3_public', 'MAP@3_private', 'MAP@3'),
 }
-# Fields that do not change what is computed.
-_HOW = {
-    'data_dir', 'damaged', 'on_bad', 'examples_on', 'checkpoint_every',
-    'steps_per_dispatch',
-}  # fmt: skip
 
 
 class Run(NamedTuple):
@@ -68,17 +61,19 @@ def load(folder: str) -> Run:
   Raises:
     UserError: the folder holds none.
   """
-  predictions = evaluate.load_predictions(folder)
+  found = predictions.load(folder)
   path = Path(folder) / 'results.json'
   try:
     results = json.loads(path.read_text(encoding='utf-8'))
-    intervals = evaluate.intervals(results, predictions)
+    intervals = results.get('intervals') or evaluate.objective_of(
+      results
+    ).intervals(predictions.targets_of(found), found['probabilities'])
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(
       f'{folder} holds no finished experiment (cannot read {path.name}): run'
       ' it first'
     ) from error
-  return Run(str(folder), results, intervals, predictions['ids'])
+  return Run(str(folder), results, intervals, found['ids'])
 
 
 def compare(out: str | Path, folders: Sequence[str]) -> None:
@@ -158,14 +153,10 @@ def _command(name, like) -> str:
   return ' '.join(parts)
 
 
-def _expected(name) -> dict:
-  return importlib.import_module(f'configs.{name}').get_config().expected
-
-
 def _scores(table, rows) -> Table:
   """A row for each run, and one for each model that has none."""
   names = _SCORES['Table 10' if table == 'Table 10' else 'others']
-  expected = {label: _expected(configs[0]) for label, configs, _ in rows}
+  expected = {label: thesis.SCORES[configs[0]] for label, configs, _ in rows}
   printed = [n for n in names if any(n in e for e in expected.values())]
   header = ['model']
   for name in names:
@@ -304,7 +295,7 @@ def _other(runs) -> Section:
 
 
 def _about(runs) -> Section:
-  """What each run is, and what it changes of its config."""
+  """What each run is, and where its config differs from the others'."""
   rows = [
     [
       run.folder,
@@ -312,9 +303,9 @@ def _about(runs) -> Section:
       f'{run.results["n_examples"]:,}',
       f'{sum(run.results["seconds"].values()):,.0f}',
       run.results['versions']['device'],
-      '\n'.join(_changes(run.results['config'])) or 'nothing',
+      '\n'.join(differing) or '—',
     ]
-    for run in runs
+    for run, differing in zip(runs, _differing(runs), strict=True)
   ]
   header = [
     'run',
@@ -322,41 +313,37 @@ def _about(runs) -> Section:
     'scored clips',
     'seconds',
     'device',
-    'changed, and as shipped',
+    'fields that differ among the runs',
   ]
-  caption = 'The runs, and what they change of the config that they name.'
-  return Section('The runs', [Table(caption, header, rows)])
+  return Section('The runs', [Table('The runs.', header, rows)])
 
 
-def _changes(config) -> list[str]:
-  """The fields of a run that differ from the config it is named after."""
-  name = f'configs.{config["name"]}'
-  if not config['name'].isidentifier() or not importlib.util.find_spec(name):
-    return ['its config is not among configs/']
-  shipped = importlib.import_module(name).get_config()
-  if config['task'] == 'dcase':
-    shipped.data_dir = config['data_dir']
-    shipped = dcase.resolve(shipped)
-  before = dict(flat(json.loads(json.dumps(shipped.to_dict()))))
+def _differing(runs) -> list[list[str]]:
+  """Of each run the fields whose values are not those of all runs."""
+  default = {path: field.default for path, field in fields.FIELDS.items()}
+  configs = [default | fields.upgraded(r.results['config']) for r in runs]
+  names = sorted({name for config in configs for name in config})
+  varying = [
+    name
+    for name in names
+    if name != 'name'
+    and fields.role(name) != 'how'
+    and len({json.dumps(config.get(name)) for config in configs}) > 1
+  ]
   return [
-    f'{field} {value} ({before.get(field, "absent")})'
-    for field, value in flat(config)
-    if field not in _HOW and before.get(field) != value
+    [f'{name} {config[name]}' for name in varying if name in config]
+    for config in configs
   ]
 
 
-def main(argv: Sequence[str]) -> int:
-  outs = [a.removeprefix('--out=') for a in argv if a.startswith('--out=')]
-  folders = [a for a in argv if not a.startswith('-')]
-  try:
-    if len(outs) != 1 or not folders or len(argv) != 1 + len(folders):
-      raise UserError('use: python -m aec_jax.compare --out=PAGE.html DIR…')
-    compare(outs[0], folders)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = console.Parser(__doc__)
+  parser.add_argument('--out', required=True, metavar='PAGE.html')
+  parser.add_argument('folders', nargs='+', metavar='DIR')
+  arguments = parser.parse_args(argv)
+  compare(arguments.out, arguments.folders)
   return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv[1:]))
+  sys.exit(console.run_command(main))

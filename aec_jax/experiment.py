@@ -390,9 +390,7 @@ def _evaluate(config, workdir, cache_dir) -> dict:
   if extractors.row(config.extractor).classifies:
     parts = [_of_extractors(config, source)]
   elif bundled:
-    parts = [
-      _stored_part(config, source, e, same) for e in stored.ensembles
-    ]
+    parts = [_stored_part(config, source, e, same) for e in stored.ensembles]
   else:
     parts = [_latest_part(config, workdir, source, n) for n in config.segments]
   if same:

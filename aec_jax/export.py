@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -26,11 +27,11 @@ import numpy as np
 from jax import export as jax_export
 from jax import lax
 
-from aec_jax.audio import FRONT_END
 from aec_jax.bundle import store
 from aec_jax.bundle.tagger import Ensemble, Tagger
 from aec_jax.errors import UserError
 from aec_jax.input import pieces
+from aec_jax.models import extractors
 from aec_jax.run import console, files
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -88,7 +89,7 @@ def write(tagger: Tagger, out: Path, seconds: float):
       )
     about = {
       'experiment': tagger.info['experiment'],
-      'sample_rate': FRONT_END.sample_rate,
+      'sample_rate': tagger.spec.sample_rate,
       'platforms': PLATFORMS,
       'programs': entries,
       'classes': tagger.classes,
@@ -109,23 +110,26 @@ def programs(tagger: Tagger, seconds: float):
   rng = np.random.default_rng(0)
   if tagger.hears:
     # Loud to their ends, so that the bundle's own path trims nothing.
-    samples = round(seconds * FRONT_END.sample_rate)
+    samples = round(seconds * tagger.spec.sample_rate)
     waveforms = rng.uniform(-1, 1, (3, samples)).astype(np.float32)
     waveforms *= np.float32([[0.1], [0.5], [1]])
-    found = [tagger.predict(x, FRONT_END.sample_rate) for x in waveforms]
+    found = [tagger.predict(x, tagger.spec.sample_rate) for x in waveforms]
     expected = np.stack([tags.probabilities for tags in found])
     inputs = {'waveforms': waveforms}
     yield 'tags', wav_to_tags(tagger, samples), inputs, expected
-  quantised = tagger.info['task'] == 'audioset'
+  quantised = tagger.takes_embeddings
   for ensemble in tagger.ensembles:
     count = 1 if quantised else len(tagger.extractors)
-    shape = (3, count, ensemble.length, 128)
+    size = extractors.embedding_size(
+      SimpleNamespace(**tagger.info['extractor'])
+    )
+    shape = (3, count, ensemble.length, size)
     if quantised:
       x = rng.integers(0, 256, (shape[0], *shape[2:]), np.uint8)
     else:
       x = rng.standard_normal(shape).astype(np.float32)
     inputs = {'embeddings': x}
-    if not ensemble.wrap:
+    if ensemble.last_piece != 'repeat':
       n = np.arange(1, 4) * ensemble.length // 3
       inputs['n_segments'] = np.maximum(n, 1).astype(np.int32)
     function = classifier(tagger, ensemble)
@@ -136,7 +140,7 @@ def programs(tagger: Tagger, seconds: float):
 def classifier(tagger: Tagger, ensemble: Ensemble) -> Callable:
   """The function from pieces to probabilities (piece, class).
 
-  Its arguments: embeddings (piece, extractor, segment, 128) float32, of
+  Its arguments: embeddings (piece, extractor, segment, feature) float32, of
   AudioSet experiments (piece, segment, 128) uint8; and, unless pieces are
   always full, n_segments (piece,) int32, how many of them are valid.
   """
@@ -151,7 +155,7 @@ def classifier(tagger: Tagger, ensemble: Ensemble) -> Callable:
       n_segments = jnp.full(embeddings.shape[:1], ensemble.length, jnp.int32)
     x = jnp.swapaxes(embeddings, 0, 1)
     values, _ = tagger.classify(members, x, n_segments)
-    return values if tagger.binary else jax.nn.softmax(values)
+    return tagger.objective.to_probabilities(values)
 
   return apply
 
@@ -163,7 +167,7 @@ def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
     tagger: that hears.
     samples: of a waveform, at 16 kHz.
   """
-  hop, length = FRONT_END.example_hop, FRONT_END.example_samples
+  hop, length = tagger.spec.example_hop, tagger.spec.example_samples
   starts = range(0, max(samples - length, 0) + 1, hop)
 
   def one(waveform):
@@ -184,22 +188,22 @@ def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
 
 def _tags(tagger, embeddings):
   """(extractor, segment, feature) of one sound -> probabilities (class,)."""
-  if not tagger.ensembles:  # the baseline's extractors classify
-    return jax.nn.softmax(jnp.mean(jnp.log(jnp.mean(embeddings, 1)), 0))
-  count, total = embeddings.shape[1], 0.0
+  objective = tagger.objective
+  if not tagger.ensembles:  # the extractors classify
+    p = objective.to_probabilities(objective.values(embeddings))
+    values = objective.from_probabilities(jnp.mean(p, 1))
+    return objective.to_probabilities(jnp.mean(values, 0))
+  total = 0.0
   for ensemble in tagger.ensembles:
-    cut = pieces.cut(np.array([0, count]), ensemble.length)
-    left = count - ensemble.length * np.arange(len(cut))
-    n_segments = np.full(len(cut), ensemble.length)
-    if not ensemble.wrap:
-      n_segments = np.minimum(left, ensemble.length)
+    offsets = np.array([0, embeddings.shape[1]])
+    cut = pieces.cut(offsets, ensemble.length, ensemble.last_piece)
     members = {
       'extractors': ensemble.extractors, 'variables': ensemble.variables
     }  # fmt: skip
     x = embeddings[:, cut.segments]
-    values, _ = tagger.classify(members, x, jnp.asarray(n_segments))
-    total += jnp.average(values, 0, n_segments) / len(tagger.ensembles)
-  return total if tagger.binary else jax.nn.softmax(total)
+    values, _ = tagger.classify(members, x, jnp.asarray(cut.n_segments))
+    total += cut.weights() @ values / len(tagger.ensembles)
+  return objective.to_probabilities(total)
 
 
 def _export(path, function, inputs, expected) -> dict:

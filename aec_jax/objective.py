@@ -124,7 +124,8 @@ class Objective:
     """
     found = np.asarray(self.to_probabilities(self.values(logits)))
     sums = np.add.reduceat(found, offsets[:-1])
-    return self.from_probabilities(sums / np.diff(offsets)[:, None])
+    means = sums / np.diff(offsets)[:, None]
+    return np.asarray(self.from_probabilities(means))
 
   def chance(self, metric: str, shares: np.ndarray) -> float:
     """What a guess gets that doesn't listen; see `Metric.chance`."""
@@ -220,7 +221,7 @@ OBJECTIVES = {
     loss=optax.softmax_cross_entropy,
     values=jax.nn.log_softmax,
     to_probabilities=jax.nn.softmax,
-    from_probabilities=np.log,
+    from_probabilities=jnp.log,
     metrics=_SINGLE_LABEL,
   ),
 }

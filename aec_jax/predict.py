@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from aec_jax.errors import UserError
-from aec_jax.run import console
+from aec_jax.run import console, progress
 
 FORMATS = ('table', 'json', 'csv')
 _RECORDS = '.tfrecord'
@@ -129,7 +129,7 @@ def tag(tagger, files: Sequence[File]) -> Iterator[tuple]:
     (file, name, `Tags` or `UserError`); of a .tfrecord one for each clip, whose
     name is FILE:VIDEO_ID.
   """
-  bar = console.Bar('tagging', sum(file.size for file in files))
+  bar = progress.Meter('tagging', sum(file.size for file in files))
   under_way = collections.deque()
 
   def sounds():

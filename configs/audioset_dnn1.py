@@ -9,16 +9,16 @@ Time: 3 minutes per 1,000 steps, evaluations every 250 of them included, on 2
 shared cores of an AMD EPYC.
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'audioset_dnn1'
-  config.model = audioset.dnn()
+  config.model = presets.dnn()
   config.train_splits = ('bal_train',)
   # A thousand steps are 23 times the balanced set, and its best step is near.
   config.eval_every = 250
   config.max_steps = 3000
-  config.expected = audioset.expected(0.253, 0.934, 2.133)
+  config.expected = presets.table_10(0.253, 0.934, 2.133)
   return config

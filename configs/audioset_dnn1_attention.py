@@ -11,11 +11,14 @@ Here: 0.259, 0.950, 2.325 after 1,000 steps.
 Time: 4 minutes per 1,000 steps on 2 cores of an AMD EPYC.
 """
 
-from configs import audioset, audioset_dnn1
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset_dnn1.get_config()
+  config = presets.audioset()
   config.name = 'audioset_dnn1_attention'
-  config.model = audioset.attention((3,))
+  config.train_splits = ('bal_train',)
+  config.eval_every = 250
+  config.max_steps = 3000
+  config.model = presets.attention((3,))
   return config

@@ -8,12 +8,12 @@ Time: 3 minutes per 1,000 steps, evaluations every 250 of them included, on 2
 shared cores of an AMD EPYC.
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'audioset_dnn2'
-  config.model = audioset.dnn()
-  config.expected = audioset.expected(0.294, 0.960, 2.482)
+  config.model = presets.dnn()
+  config.expected = presets.table_10(0.294, 0.960, 2.482)
   return config

@@ -8,12 +8,12 @@ Time: 2 minutes per 1,000 steps, evaluations every 250 of them included, on 2
 shared cores of an AMD EPYC.
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'audioset_level1'
-  config.model = audioset.attention((1,))
-  config.expected = audioset.expected(0.334, 0.957, 2.422)
+  config.model = presets.attention((1,))
+  config.expected = presets.table_10(0.334, 0.957, 2.422)
   return config

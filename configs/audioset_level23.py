@@ -8,12 +8,12 @@ Time: 5 minutes per 1,000 steps, evaluations every 250 of them included, on 2
 shared cores of an AMD EPYC.
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'audioset_level23'
-  config.model = audioset.attention((2, 3))
-  config.expected = audioset.expected(0.345, 0.962, 2.506)
+  config.model = presets.attention((2, 3))
+  config.expected = presets.table_10(0.345, 0.962, 2.506)
   return config

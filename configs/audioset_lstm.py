@@ -8,12 +8,12 @@ Time: 8 minutes per 1,000 steps, evaluations every 250 of them included, on 2
 shared cores of an AMD EPYC.
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'audioset_lstm'
-  config.model = audioset.lstm()
-  config.expected = audioset.expected(0.307, 0.953, 2.367)
+  config.model = presets.lstm()
+  config.expected = presets.table_10(0.307, 0.953, 2.367)
   return config

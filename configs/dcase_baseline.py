@@ -6,13 +6,13 @@
 Thesis: MAP@3 0.704.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_baseline'
   config.extractors = ('unbalanced_first',)
-  dcase.baseline(config)
-  config.expected = dcase.expected(0.704)
+  presets.baseline(config)
+  config.expected = presets.table_12_to_15(0.704)
   return config

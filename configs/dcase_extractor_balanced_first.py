@@ -7,13 +7,13 @@
 Thesis: MAP@3 0.870.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_extractor_balanced_first'
   config.extractors = ('balanced_first',)
   config.segments = (1,)
-  config.expected = dcase.expected(0.870)
+  config.expected = presets.table_12_to_15(0.870)
   return config

@@ -7,13 +7,13 @@
 Thesis: MAP@3 0.891.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_extractor_ensemble_balanced'
   config.extractors = ('balanced_first', 'balanced_last')
   config.segments = (1,)
-  config.expected = dcase.expected(0.891)
+  config.expected = presets.table_12_to_15(0.891)
   return config

@@ -8,13 +8,13 @@
 Thesis: MAP@3 0.892.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_extractor_ensemble_unbalanced'
   config.extractors = ('unbalanced_first', 'unbalanced_last')
   config.segments = (1,)
-  config.expected = dcase.expected(0.892)
+  config.expected = presets.table_12_to_15(0.892)
   return config

@@ -7,13 +7,13 @@
 Thesis: MAP@3 0.872.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_extractor_unbalanced_last'
   config.extractors = ('unbalanced_last',)
   config.segments = (1,)
-  config.expected = dcase.expected(0.872)
+  config.expected = presets.table_12_to_15(0.872)
   return config

@@ -8,7 +8,7 @@ counted, and where no test clip is there the training clips are scored out of
 fold. No row of the thesis.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 INSTRUMENTS = (
   'Acoustic_guitar',
@@ -25,9 +25,9 @@ INSTRUMENTS = (
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_instruments'
   config.classes = INSTRUMENTS
-  dcase.pitch_and_mixup(config, 0.2)
-  dcase.from_scratch(config)
+  presets.pitch_and_mixup(config, 0.2)
+  presets.from_scratch(config)
   return config

@@ -6,12 +6,12 @@
 Thesis: MAP@3 0.903.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l1'
   config.segments = (1,)
-  config.expected = dcase.expected(0.903)
+  config.expected = presets.table_12_to_15(0.903)
   return config

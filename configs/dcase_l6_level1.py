@@ -6,13 +6,13 @@
 Thesis: MAP@3 0.930.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l6_level1'
-  dcase.pitch_and_mixup(config, 0.2)
+  presets.pitch_and_mixup(config, 0.2)
   config.model.levels = (1,)
-  config.expected = dcase.expected(0.930)
+  config.expected = presets.table_12_to_15(0.930)
   return config

@@ -6,12 +6,12 @@
 Thesis: MAP@3 0.931.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l6_mixup04'
-  dcase.pitch_and_mixup(config, 0.4)
-  config.expected = dcase.expected(0.931)
+  presets.pitch_and_mixup(config, 0.4)
+  config.expected = presets.table_12_to_15(0.931)
   return config

@@ -6,12 +6,12 @@
 Thesis: MAP@3 0.930.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l6_mixup10'
-  dcase.pitch_and_mixup(config, 1.0)
-  config.expected = dcase.expected(0.930)
+  presets.pitch_and_mixup(config, 1.0)
+  config.expected = presets.table_12_to_15(0.930)
   return config

@@ -6,11 +6,11 @@
 Thesis: MAP@3 0.925.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l6_plain'
-  config.expected = dcase.expected(0.925)
+  config.expected = presets.table_12_to_15(0.925)
   return config

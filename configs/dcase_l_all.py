@@ -6,13 +6,13 @@
 Thesis: MAP@3 0.932.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_l_all'
-  dcase.pitch_and_mixup(config, 0.2)
+  presets.pitch_and_mixup(config, 0.2)
   config.segments = (1, 2, 4, 6, 8, 10)
-  config.expected = dcase.expected(0.932)
+  config.expected = presets.table_12_to_15(0.932)
   return config

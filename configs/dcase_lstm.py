@@ -6,12 +6,12 @@
 Thesis: MAP@3 0.914.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_lstm'
-  dcase.lstm(config)
-  config.expected = dcase.expected(0.914)
+  presets.lstm_of_clips(config)
+  config.expected = presets.table_12_to_15(0.914)
   return config

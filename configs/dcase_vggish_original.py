@@ -6,13 +6,13 @@
 Thesis: MAP@3 0.606.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'dcase_vggish_original'
   config.extractors = ('original',)
   config.segments = (1,)
-  config.expected = dcase.expected(0.606)
+  config.expected = presets.table_12_to_15(0.606)
   return config

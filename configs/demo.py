@@ -3,11 +3,11 @@
 python -m aec_jax.main --config=configs/demo.py --workdir=runs/demo
 """
 
-from configs import audioset
+from aec_jax import presets
 
 
 def get_config():
-  config = audioset.get_config()
+  config = presets.audioset()
   config.name = 'demo'
   config.train_splits = ('bal_train',)
   config.model.hidden = (200, 200, 200)

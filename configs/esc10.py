@@ -8,13 +8,13 @@ weights: give --config.extractor.init for others. Accuracy, over five folds:
 0.727 of the authors' random forest, 0.8025 of Piczak's CNN.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.dcase()
   config.name = 'esc10'
   config.dataset = 'folder'
-  dcase.pitch_and_mixup(config, 0.2)
-  dcase.from_scratch(config)
+  presets.pitch_and_mixup(config, 0.2)
+  presets.from_scratch(config)
   return config

@@ -9,13 +9,10 @@ CSV of file, label and perhaps fold: see `from_folder` of
 in place of the folds.
 """
 
-from configs import dcase
+from aec_jax import presets
 
 
 def get_config():
-  config = dcase.get_config()
+  config = presets.recordings()
   config.name = 'folder'
-  config.dataset = 'folder'
-  dcase.pitch_and_mixup(config, 0.2)
-  dcase.from_scratch(config)
   return config

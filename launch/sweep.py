@@ -23,7 +23,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from aec_jax import dcase
+from aec_jax import presets
 from aec_jax.errors import UserError
 from aec_jax.run import claim, console
 from aec_jax.train.progress import duration
@@ -107,7 +107,7 @@ def config_of(run: Run):
     text = error.args[0] if isinstance(error, KeyError) else error
     raise UserError(f'{run.name}: {text}'.replace('\n', ' ')) from error
   config = values.config
-  return dcase.resolve(config) if config.task == 'dcase' else config
+  return presets.resolve(config)
 
 
 class Watch:
@@ -122,8 +122,12 @@ class Watch:
   def __init__(self, run: Run):
     self.run, self.config = run, config_of(run)
     self.job, self.starts, self.note = None, 0, ''
-    self.results = claim.finished_results(self.config, run.workdir)
+    self.results = self._finished()
     self.state = 'done' if self.results else 'missing'
+
+  def _finished(self) -> dict | None:
+    defaults = presets.model_defaults(self.config.model)
+    return claim.finished_results(self.config, self.run.workdir, defaults)
 
   def start(self, job) -> None:
     self.job, self.state = job, job.state
@@ -135,7 +139,7 @@ class Watch:
     if status is None:
       self.state = self.job.state
       return
-    self.results = claim.finished_results(self.config, self.run.workdir)
+    self.results = self._finished()
     error = _last_error(self.run.log())
     if self.results:
       self.state = 'done'

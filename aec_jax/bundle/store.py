@@ -8,6 +8,7 @@
 Nothing in a bundle is run or unpickled, and no other file is opened.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,39 +16,41 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aec_jax.audio import FRONT_END
+from aec_jax.audio import FrontEnd
+from aec_jax.bundle.card import card
 from aec_jax.bundle.tagger import Ensemble, Tagger, modules
 from aec_jax.errors import UNREADABLE, UserError
-from aec_jax.models import convert, embedding_postprocess
+from aec_jax.input.pieces import LAST_PIECES
+from aec_jax.models import convert, embedding_postprocess, extractors
+from aec_jax.objective import OBJECTIVES
 
-FORMAT = 1
-_INFO, _WEIGHTS, _CARD = 'bundle.json', 'weights.npz', 'README.md'
+# Format 1 had `task`, `loss` and `wrap`; it is still read.
+FORMAT = 2
+FOLDER = 'bundle'
+WEIGHTS = 'weights.npz'
+_INFO, _CARD = 'bundle.json', 'README.md'
 
-# What each task does before log-mel, and in what precision that is kept: the
-# experiments on clips keep theirs on disk, as float16.
-_FRONT_ENDS = {
-  'dcase': {'trim_db': 60.0, 'peak_normalise': True, 'precision': 'float16'},
-  'audioset': {
-    'trim_db': None,
-    'peak_normalise': False,
-    'precision': 'float32',
-  },
-}
-# The released VGGish before its PCA.
-_RELEASED = {
-  'model': 'vggish',
-  'embedding_activation': 'linear',
-  'width': 1.0,
-  'dtype': 'float32',
-  'batch_norm': False,
-  'hidden': 0,
-}
+# What is done before log-mel, and in what precision that is kept: experiments
+# on recordings keep theirs on disk, as float16; released embeddings come from
+# sound as it is.
+_OF_RECORDINGS = {
+  'trim_db': 60.0, 'peak_normalise': True, 'precision': 'float16'
+}  # fmt: skip
+_OF_RELEASED = {
+  'trim_db': None, 'peak_normalise': False, 'precision': 'float32'
+}  # fmt: skip
+# The fields of `config.extractor` that make its module.
+_EXTRACTOR = (
+  'model', 'init', 'embedding_activation', 'width', 'dtype', 'batch_norm',
+  'hidden', 'frames',
+)  # fmt: skip
 # What fails where a bundle was written by somebody else, for other purposes.
 _MALFORMED = (
   *UNREADABLE, ArithmeticError, AttributeError, flax.errors.FlaxError,
@@ -60,12 +63,27 @@ _RESULTS = (
 )  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+  """What a bundle holds, checked.
+
+  Attributes:
+    info: what `bundle.json` holds, as of the newest format.
+    extractors: the variables of each.
+    ensembles: of classifiers.
+  """
+
+  info: dict
+  extractors: list[dict]
+  ensembles: list[Ensemble]
+
+
 def write(
   workdir: Path,
   config,
   results: dict,
   classes: Sequence[str],
-  extractors: dict[str, dict],
+  trained: dict[str, dict],
   ensembles: Sequence[Ensemble],
 ) -> None:
   """Writes `workdir/bundle`, whole or not at all, in place of an older one.
@@ -75,48 +93,49 @@ def write(
     config: of it, resolved.
     results: what results.json holds.
     classes: names.
-    extractors: {name: variables}; of AudioSet experiments none.
+    trained: {name: variables} of the extractors; of released embeddings none.
     ensembles: of classifiers; of the baseline none.
   """
   weights = {}
   for kind, all_variables in (
-    ('extractors', extractors.values()),
+    ('extractors', trained.values()),
     ('ensembles', [e.variables for e in ensembles]),
   ):
     for i, variables in enumerate(all_variables):
       flat = flax.traverse_util.flatten_dict(variables, sep='/')
       weights |= {f'{kind}/{i}/{k}': np.asarray(x) for k, x in flat.items()}
-  if config.task == 'audioset':
-    extractor = _RELEASED
-  else:
-    extractor = {name: config.extractor[name] for name in _RELEASED}
+  section = config.extractor
+  before = _OF_RECORDINGS
+  if extractors.row(section).quantised:
+    before = _OF_RELEASED
   info = {
     'format': FORMAT,
-    'task': config.task,
-    'loss': config.loss,
+    'objective': config.objective,
     'classes': list(classes),
-    'front_end': _FRONT_ENDS[config.task] | FRONT_END._asdict(),
-    'extractor': extractor,
-    'extractors': list(extractors),
+    'front_end': before | extractors.front_end(section)._asdict(),
+    'extractor': {name: section[name] for name in _EXTRACTOR},
+    'extractors': list(trained),
     'model': config.model.to_dict() if ensembles else None,
     'ensembles': [
-      {'length': int(e.length), 'wrap': bool(e.wrap),
-       'extractors': np.asarray(e.extractors).tolist()}
+      {'length': int(e.length), 'last_piece': e.last_piece,
+       'extractors': np.asarray(e.extractors).tolist(),
+       'members': list(e.members)}
       for e in ensembles
     ],
     **{name: results[name] for name in _RESULTS if name in results},
     'synthetic': not config.data_dir,
     'config': _without_paths(config),
   }  # fmt: skip
-  target = workdir / 'bundle'
+  info['extractor']['init'] = info['config']['extractor']['init']
+  target = workdir / FOLDER
   folder, old = workdir / '.bundle', workdir / '.bundle.old'
   for rest in (folder, old):
     shutil.rmtree(rest, ignore_errors=True)
   try:
     folder.mkdir()
-    np.savez(folder / _WEIGHTS, **weights)
+    np.savez(folder / WEIGHTS, **weights)
     (folder / _CARD).write_text(card(info), encoding='utf-8')
-    info['files'] = {n: _sha256(folder / n) for n in (_WEIGHTS, _CARD)}
+    info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
     text = json.dumps(info, indent=1, ensure_ascii=False)
     (folder / _INFO).write_text(text + '\n', encoding='utf-8')
     if target.exists():
@@ -130,9 +149,8 @@ def write(
 def _without_paths(config) -> dict:
   """The config, without where things lay on the machine that trained."""
   out = config.to_dict() | {'data_dir': ''}
-  if 'extractor' in out:
-    init = os.path.basename(out['extractor']['init'])
-    out['extractor'] = out['extractor'] | {'init': init}
+  init = os.path.basename(out['extractor']['init'])
+  out['extractor'] = out['extractor'] | {'init': init}
   return json.loads(json.dumps(out))
 
 
@@ -141,38 +159,70 @@ def _sha256(path: Path) -> str:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def load(
-  bundle: str | Path,
-  vggish_path: str | Path | None = None,
-  pca_path: str | Path | None = None,
-) -> Tagger:
+def read(bundle: str | Path) -> Stored:
   """Reads a bundle.
-
-  Args:
-    bundle: its folder.
-    vggish_path, pca_path: for a bundle of an AudioSet experiment to hear sound:
-      the file of `python -m aec_jax.models.convert`, and the released
-      `vggish_pca_params.npz`.
 
   Raises:
     UserError: the folder is no bundle, a file of it is missing or changed, it
-      is of another format, its weights are not those of its modules, or the
-      two paths don't fit it.
+      is of another format, or its weights are not those of its modules.
   """
   folder = Path(bundle)
   info = _read_info(folder)
-  for name in (_WEIGHTS, _CARD):
+  for name in (WEIGHTS, _CARD):
     _check_file(folder / name, info.get('files'))
   try:
+    info = _upgraded(info)
     _check_info(info)
-    extractors, ensembles = _variables(folder / _WEIGHTS, info)
+    return Stored(info, *_variables(folder / WEIGHTS, info))
   except _MALFORMED as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
     raise UserError(
       f'{folder}: not a bundle that this version reads ({reason:.300})'
     ) from error
-  released, pca = _released(info, vggish_path, pca_path)
-  return Tagger(info, extractors + released, ensembles, pca)
+
+
+def load(
+  bundle: str | Path,
+  vggish_path: str | Path | None = None,
+  pca_path: str | Path | None = None,
+) -> Tagger:
+  """The tagger of a bundle.
+
+  Args:
+    bundle: its folder.
+    vggish_path, pca_path: for a bundle of released embeddings to hear sound:
+      the file of `python -m aec_jax.models.convert`, and the released
+      `vggish_pca_params.npz`.
+
+  Raises:
+    UserError: as `read` does, or the two paths don't fit it.
+  """
+  stored = read(bundle)
+  released, pca = _released(stored.info, vggish_path, pca_path)
+  return Tagger(
+    stored.info, stored.extractors + released, stored.ensembles, pca
+  )
+
+
+def _upgraded(info: dict) -> dict:
+  """What the newest format would hold."""
+  if info['format'] == FORMAT:
+    return info
+  released = info['task'] == 'audioset'
+  extractor = {'init': '', 'frames': 0, **info['extractor']}
+  if released:
+    extractor['model'] = 'released'
+  objectives = {'binary': 'multi_label', 'categorical': 'single_label'}
+  return info | {
+    'objective': objectives[info['loss']],
+    'front_end': {'step': info['front_end']['frames'], **info['front_end']},
+    'extractor': extractor,
+    'ensembles': [
+      e | {'last_piece': 'repeat' if e['wrap'] else 'mask', 'members': []}
+      for e in info['ensembles']
+    ],
+    'config': {'dataset': 'audioset', **info['config']},
+  }
 
 
 def _read_info(folder: Path) -> dict:
@@ -187,9 +237,10 @@ def _read_info(folder: Path) -> dict:
   except (ValueError, RecursionError) as error:
     raise UserError(f'{path} is damaged: {error}') from error
   found = info.get('format') if isinstance(info, dict) else None
-  if found != FORMAT:
+  if found not in (1, FORMAT):
     raise UserError(
-      f'{path} has format {found!r}, and this version reads format {FORMAT}'
+      f'{path} has format {found!r}, and this version reads formats 1 and'
+      f' {FORMAT}'
     )
   return info
 
@@ -209,23 +260,23 @@ def _check_file(path: Path, digests) -> None:
 
 def _check_info(info: dict) -> None:
   """Raises `ValueError` for a value that `write` never writes."""
-  extractors, task = info['extractors'], info['task']
+  names, section = info['extractors'], SimpleNamespace(**info['extractor'])
+  released = section.model == 'released'
   sound = {
-    'task': task in tuple(_FRONT_ENDS),
     'experiment': isinstance(info['experiment'], str),
-    'loss': info['loss'] in ('binary', 'categorical'),
+    'objective': info['objective'] in tuple(OBJECTIVES),
     'classes': _are_names(info['classes']) and info['classes'],
-    # Those of AudioSet have none, those of DCASE are never without.
-    'extractors': _are_names(extractors)
-    and bool(extractors) == (task == 'dcase'),
+    # Released embeddings have none, recordings are never without.
+    'extractors': _are_names(names) and bool(names) != released,
     'ensembles': isinstance(info['ensembles'], list)
-    and (info['ensembles'] or task == 'dcase')
-    and all(_is_ensemble(e, len(extractors) or 1) for e in info['ensembles']),
+    and (info['ensembles'] or not released)
+    and all(_is_ensemble(e, len(names) or 1) for e in info['ensembles']),
   }
   for name, is_sound in sound.items():
     if not is_sound:
       raise ValueError(f'{name} is {info[name]!r:.80}')
-  if info['front_end'] != _FRONT_ENDS[task] | FRONT_END._asdict():
+  before = _OF_RELEASED if released else _OF_RECORDINGS
+  if info['front_end'] != before | extractors.front_end(section)._asdict():
     raise ValueError('it was made with another front end')
 
 
@@ -236,7 +287,9 @@ def _are_names(value) -> bool:
 def _is_ensemble(value, extractors: int) -> bool:
   return (
     value['length'] in range(1, _LONGEST + 1)
-    and isinstance(value['wrap'], bool)
+    and value['last_piece'] in LAST_PIECES
+    and _are_names(value['members'])
+    and len(value['members']) in (0, len(value['extractors']))
     and bool(value['extractors'])
     and all(i in range(extractors) for i in value['extractors'])
   )
@@ -250,19 +303,18 @@ def _variables(path, info) -> tuple[list[dict], list[Ensemble]]:
     arrays = dict(file)
   _check_arrays(path.name, arrays, _shapes(info))
   tree = flax.traverse_util.unflatten_dict(arrays, sep='/')
-  extractors = [
-    tree['extractors'][str(i)] for i in range(len(info['extractors']))
-  ]
+  trained = [tree['extractors'][str(i)] for i in range(len(info['extractors']))]
   ensembles = [
     Ensemble(
       int(e['length']),
-      e['wrap'],
+      e['last_piece'],
       np.array(e['extractors'], np.int32),
+      tuple(e['members']),
       tree['ensembles'][str(i)],
     )
     for i, e in enumerate(info['ensembles'])
   ]
-  return extractors, ensembles
+  return trained, ensembles
 
 
 def _shapes(info) -> dict[str, tuple[int, ...]]:
@@ -272,12 +324,14 @@ def _shapes(info) -> dict[str, tuple[int, ...]]:
   except UserError as error:  # of a config, which the user has not written
     raise ValueError(str(error)) from error
   found = {}
+  section = SimpleNamespace(**info['extractor'])
   if info['extractors']:
-    one = _shapes_of(extractor, jnp.zeros((1, *convert.EXAMPLE)))
+    spec = FrontEnd(**{k: info['front_end'][k] for k in FrontEnd._fields})
+    one = _shapes_of(extractor, jnp.zeros((1, spec.frames, spec.bands)))
     for i in range(len(info['extractors'])):
       found |= {f'extractors/{i}/{name}': shape for name, shape in one.items()}
   if classifier:
-    segment = jnp.zeros((1, 1, embedding_postprocess.SIZE))
+    segment = jnp.zeros((1, 1, extractors.embedding_size(section)))
     one = _shapes_of(classifier, segment, jnp.ones((1, 1), bool))
     for i, e in enumerate(info['ensembles']):
       members = len(e['extractors'])
@@ -314,7 +368,7 @@ def _released(info, vggish_path, pca_path):
   """The released VGGish's variables and PCA, where they are given."""
   if not vggish_path and not pca_path:
     return [], None
-  if info['task'] != 'audioset':
+  if info['extractor']['model'] != 'released':
     raise UserError(
       '--vggish and --pca are for bundles of AudioSet experiments; this one'
       ' has its own extractors'
@@ -339,91 +393,3 @@ def from_arguments(arguments) -> Tagger:
   jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
   return load(arguments.bundle, arguments.vggish, arguments.pca)
-
-
-def card(info: dict) -> str:
-  """The model card, in Markdown."""
-  config, audioset = info['config'], info['task'] == 'audioset'
-  title = f'# {info["experiment"]}'
-  return '\n\n'.join(
-    (title, _what(info), _data(info, config), _scores(info), _use(audioset))
-  ) + _limits(info, audioset)  # fmt: skip
-
-
-def _what(info):
-  if not info['ensembles']:
-    kind = 'The convolutional network of the challenge, on log-mel examples'
-  else:
-    members = sum(len(e['extractors']) for e in info['ensembles'])
-    lengths = ', '.join(str(e['length']) for e in info['ensembles'])
-    kind = (
-      f'{members} × `{info["model"]["name"]}`, on pieces of {lengths}'
-      ' segments of 0.96 s, over'
-    )
-    names = ', '.join(f'`{name}`' for name in info['extractors'])
-    kind += f' {names or "embeddings of the released VGGish"}'
-  many = 'independent probabilities' if info['loss'] == 'binary' else (
-    'probabilities that add up to 1'
-  )  # fmt: skip
-  return (
-    f'{kind}.\n\n{len(info["classes"])} classes, {many}. The labels, the'
-    ' settings of the front end and the whole config are in `bundle.json`,'
-    ' the parameters in `weights.npz`.'
-  )
-
-
-def _data(info, config):
-  name = config.get('dataset', 'AudioSet')
-  if name == 'AudioSet':
-    name += f', {" + ".join(config["train_splits"])}'
-  if info['synthetic']:
-    name += ', but a synthetic set of its form: it knows no real sounds'
-  return (
-    f'## Data\n\n{name}: {info["n_train_examples"]:,} clips to train on,'
-    f' {info["n_examples"]:,} scored; fingerprint'
-    f' `{info["dataset_fingerprint"]}`.'
-  )
-
-
-def _scores(info):
-  lines = ['## Scores', '', '| | here | thesis |', '|---|---|---|']
-  for name, value in info['metrics'].items():
-    if isinstance(value, float):
-      theirs = info['expected'].get(name)
-      theirs = f'{theirs:.3f}' if theirs is not None else ''
-      lines.append(f'| {name} | {value:.4f} | {theirs} |')
-  if info.get('scored_on') == 'out-of-fold':
-    lines += ['', (
-      'Scored out of fold, each clip by the members that had not seen it. The'
-      ' bundle takes the mean over all members, for sounds that none has seen;'
-      ' what it says of its own training clips is no score.'
-    )]  # fmt: skip
-  return '\n'.join(lines)
-
-
-def _use(audioset):
-  options = ' --vggish=vggish.npz --pca=vggish_pca_params.npz'
-  return (
-    '## Use\n\n```\npython -m aec_jax.predict --bundle=BUNDLE'
-    f'{options if audioset else ""} SOUND…\n```\n\n```python\n'
-    'import aec_jax\n'
-    f'tagger = aec_jax.load(BUNDLE{", VGGISH, PCA" if audioset else ""})\n'
-    'tagger.predict(waveform, sample_rate).tags\n```'
-  )
-
-
-def _limits(info, audioset):
-  lines = [
-    'It knows its classes alone: every sound gets a probability for each,'
-    ' also one that is none of them.',
-    'It was trained on clips of at most some tens of seconds; of a longer'
-    ' sound it tags piece after piece, and gives their mean.',
-  ]
-  if audioset:
-    lines.append(
-      'AudioSet was labelled by people who heard 10 s clips of web videos; many'
-      ' labels are missing or wrong.'
-    )
-  made = ', '.join(f'{k} {v}' for k, v in info['versions'].items())
-  body = '\n'.join(f'- {line}' for line in lines)
-  return f'\n\n## Limits\n\n{body}\n\nMade with {made}.\n'

@@ -6,7 +6,6 @@ needs is imported.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
@@ -17,13 +16,12 @@ import numpy as np
 from jax import lax
 
 from aec_jax import models
-from aec_jax.audio import FRONT_END, stream
+from aec_jax.audio import FrontEnd, stream
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.errors import UserError
 from aec_jax.input import batches, pieces
-from aec_jax.models import embedding_postprocess, vggish
-
-SECONDS = FRONT_END.example_hop / FRONT_END.sample_rate  # of a segment, 0.96
+from aec_jax.models import embedding_postprocess, extractors
+from aec_jax.objective import OBJECTIVES
 
 # Examples and pieces of a batch; fewer are padded to a power of two, so that
 # few programs are compiled and a short sound doesn't pay for a long one.
@@ -39,8 +37,9 @@ class Tags:
   Attributes:
     classes: names of the K classes.
     probabilities: (class,) float32, of the whole sound.
-    times: (segment,) seconds from the sound's start to that of each segment,
-      which lasts 0.96 s; what trimming cut off is in none.
+    times: (segment,) seconds from the sound's start to that of each segment;
+      what trimming cut off is in none.
+    seconds: from one segment to the next.
     timeline: (segment, class) float32, probabilities of the piece that each
       segment stands in.
     attention: (segment, class) float32, the weights p_k(t) that the segments
@@ -51,6 +50,7 @@ class Tags:
   classes: tuple[str, ...]
   probabilities: np.ndarray
   times: np.ndarray
+  seconds: float
   timeline: np.ndarray
   attention: np.ndarray | None
 
@@ -67,15 +67,16 @@ class Ensemble:
 
   Attributes:
     length: segments of a piece, L.
-    wrap: whether a last piece goes on with the sound's beginning; if not, it
-      is short, and what it lacks is masked.
+    last_piece: as `pieces.cut` takes it.
     extractors: (member,) int32, whose embeddings each member takes.
+    members: (member,) names; none in older bundles.
     variables: with a leading member axis.
   """
 
   length: int
-  wrap: bool
+  last_piece: str
   extractors: np.ndarray
+  members: tuple[str, ...]
   variables: dict
 
 
@@ -104,6 +105,9 @@ class Tagger:
   Attributes:
     classes: names of the K classes.
     hears: whether it takes sound, or embeddings alone.
+    takes_embeddings: whether it takes AudioSet's.
+    objective: what its labels mean.
+    spec: of the front end.
   """
 
   def __init__(
@@ -116,7 +120,9 @@ class Tagger:
     self.info, self.pca = info, pca
     self.classes = tuple(info['classes'])
     self.front_end = info['front_end']
-    self.binary = info['loss'] == 'binary'
+    self.spec = FrontEnd(**{k: self.front_end[k] for k in FrontEnd._fields})
+    self.objective = OBJECTIVES[info['objective']]
+    self.takes_embeddings = info['extractor']['model'] == 'released'
     self.extractors = jax.device_put(extractors)
     self.ensembles = [
       dataclasses.replace(e, variables=jax.device_put(e.variables))
@@ -191,14 +197,14 @@ class Tagger:
         ' --vggish=FILE.npz and --pca=FILE.npz, or AudioSet embeddings'
         ' (*.tfrecord)'
       )
-    spec = self.front_end
-    found = stream.survey(item, spec['trim_db'], spec['peak_normalise'])
+    how = self.front_end
+    found = stream.survey(item, how['trim_db'], how['peak_normalise'])
     sound.start = found.start / found.rate
-    for some in stream.examples(item, found):
+    for some in stream.examples(item, found, self.spec):
       yield from some
 
   def _check_embeddings(self, embeddings):
-    if self.info['task'] != 'audioset':
+    if not self.takes_embeddings:
       raise UserError('this bundle takes sound, not embeddings of AudioSet')
     size = embedding_postprocess.SIZE
     if embeddings.shape[1:] != (size,) or not len(embeddings):
@@ -218,7 +224,7 @@ class Tagger:
     self, recording: stream.Recording, found: stream.Survey
   ) -> Iterator[np.ndarray]:
     """The log-mel (example, 96, 64) of a surveyed recording, some at a time."""
-    for some in stream.examples(recording, found):
+    for some in stream.examples(recording, found, self.spec):
       for start in range(0, len(some), _EXAMPLES):
         rows = some[start : start + _EXAMPLES]
         yield np.asarray(self._front_end(_padded(rows)))[: len(rows)]
@@ -226,16 +232,15 @@ class Tagger:
   def front_end_of(self, waveforms: jax.Array) -> jax.Array:
     """Examples (example, 15600) -> log-mel (example, 96, 64), float32."""
     precision = self.front_end['precision']
-    return log_mel(waveforms).astype(precision).astype(jnp.float32)
+    found = log_mel(waveforms, self.spec)
+    return found.astype(precision).astype(jnp.float32)
 
   def extract(self, variables: dict, log_mels: jax.Array) -> jax.Array:
     """Log-mel (example, 96, 64) -> embeddings (example, feature).
 
-    Of the baseline, probabilities; with a PCA, AudioSet's uint8.
+    Of an extractor that classifies, logits; with a PCA, AudioSet's uint8.
     """
     out = self._extractor.apply(variables, log_mels)
-    if not self.ensembles:
-      return jax.nn.softmax(out)
     return out if self.pca is None else embedding_postprocess.postprocess(
       out, self.pca
     )  # fmt: skip
@@ -254,8 +259,8 @@ class Tagger:
       n_segments: (piece,), how many of them are valid.
 
     Returns:
-      (piece, class) probabilities of a binary model, else the members' mean
-      log-probabilities; attention (piece, segment, class) or None.
+      the members' mean `Objective.values` (piece, class); attention (piece,
+      segment, class) or None.
     """
     if embeddings.dtype == jnp.uint8:
       embeddings = batches.dequantise(embeddings)
@@ -270,9 +275,7 @@ class Tagger:
       )
       levels = jax.tree.leaves(sown)  # p (piece, segment, class) each
       attention = sum(levels) / len(levels) if levels else None
-      if self.binary:
-        return jax.nn.sigmoid(logits), attention
-      return jax.nn.log_softmax(logits), attention
+      return self.objective.values(logits), attention
 
     found = lax.map(member, (ensemble['extractors'], ensemble['variables']))
     return jax.tree.map(lambda x: jnp.mean(x, 0), found)
@@ -290,53 +293,53 @@ class Tagger:
     if self.ensembles:
       found = [self._run(e, embeddings, offsets) for e in self.ensembles]
     else:
-      found = [_of_examples(embeddings, offsets)]
+      found = [self._of_examples(embeddings, offsets)]
+    whole, timeline = (
+      np.asarray(self.objective.to_probabilities(sum(x) / len(found)))
+      for x in zip(*((w, t) for w, t, _ in found), strict=True)
+    )
+    weights = [a for _, _, a in found if a is not None]
+    attention = sum(weights) / len(weights) if weights else None
     for i, sound in enumerate(sounds):
-      of_sound = [parts[i] for parts in found]
-      whole, timeline = (sum(x) / len(found) for x in zip(
-        *((whole, timeline) for whole, timeline, _ in of_sound), strict=True)
-      )  # fmt: skip
-      if not self.binary:
-        whole, timeline = _normalised(whole), _normalised(timeline)
-      weights = [a for _, _, a in of_sound if a is not None]
+      mine = slice(offsets[i], offsets[i + 1])
       yield Tags(
         classes=self.classes,
-        probabilities=whole.astype(np.float32),
-        times=sound.start + SECONDS * np.arange(len(sound)),
-        timeline=timeline.astype(np.float32),
-        attention=sum(weights) / len(weights) if weights else None,
+        probabilities=whole[i].astype(np.float32),
+        times=sound.start + self.spec.seconds * np.arange(len(sound)),
+        seconds=self.spec.seconds,
+        timeline=timeline[mine].astype(np.float32),
+        attention=None if attention is None else attention[mine],
       )
 
   def _run(self, ensemble, embeddings, offsets):
-    """For each sound: its mean (class,), timeline, attention."""
-    cut = pieces.cut(offsets, ensemble.length)
-    counts = np.diff(offsets)
-    of_sound = np.searchsorted(cut.clips, np.arange(len(counts) + 1))
-    # Of each piece in its sound.
-    number = np.arange(len(cut)) - of_sound[cut.clips]
-    n_segments = np.full(len(cut), ensemble.length)
-    if not ensemble.wrap:
-      left = counts[cut.clips] - number * ensemble.length
-      n_segments = np.minimum(left, ensemble.length)
+    """Values of sounds (sound, class) and segments; attention (segment, class).
+
+    A segment's are those of the first piece that it stands in.
+    """
+    cut = pieces.cut(offsets, ensemble.length, ensemble.last_piece)
     values, attention = self._batched(
-      ensemble, embeddings, cut.segments, n_segments
+      ensemble, embeddings, cut.segments, cut.n_segments
     )
-    out = []
-    for i, count in enumerate(counts):
-      mine = slice(of_sound[i], of_sound[i + 1])
-      weights = n_segments[mine, None] / n_segments[mine].sum()
-      timeline = np.repeat(values[mine], ensemble.length, 0)[:count]
-      listened = None
-      if attention is not None:
-        valid = np.arange(ensemble.length) < n_segments[mine, None]
-        segments = cut.segments[mine] - offsets[i]
-        # Not in the piece that a segment of the beginning fills up.
-        own = segments // ensemble.length == number[mine, None]
-        listened = np.zeros((count, len(self.classes)), np.float32)
-        keep = valid & own
-        np.add.at(listened, segments[keep], attention[mine][keep])
-      out.append(((values[mine] * weights).sum(0), timeline, listened))
-    return out
+    piece, _ = np.nonzero(cut.own)
+    segments = cut.segments[cut.own]
+    timeline = np.empty((offsets[-1], len(self.classes)), np.float32)
+    timeline[segments] = values[piece]
+    listened = None
+    if attention is not None:
+      listened = np.empty_like(timeline)
+      listened[segments] = attention[cut.own]
+    return cut.clip_values(values), timeline, listened
+
+  def _of_examples(self, logits, offsets):
+    """What `_run` returns, where extractors classify (the baseline).
+
+    Args:
+      logits: (extractor, example, class).
+      offsets: (sound + 1,).
+    """
+    whole = [self.objective.example_means(x, offsets) for x in logits]
+    timeline = np.asarray(self.objective.values(logits)).mean(0)
+    return sum(whole) / len(whole), timeline, None
 
   def _batched(self, ensemble, embeddings, segments, n_segments):
     """`classify` of pieces, some at a time."""
@@ -367,12 +370,10 @@ def modules(info: dict) -> tuple[nn.Module, nn.Module | None]:
   Raises:
     UserError: a field is unknown, or its value is none it may have.
   """
-  classes, config = len(info['classes']), SimpleNamespace(**info['extractor'])
+  classes, section = len(info['classes']), SimpleNamespace(**info['extractor'])
+  extractor = extractors.row(section).module(section, classes, None)
   if not info['ensembles']:
-    return models.extractor(config, classes), None
-  extractor = vggish.VGGish(
-    config.embedding_activation, config.width, config.dtype, config.batch_norm
-  )
+    return extractor, None
   return extractor, models.classifier(info['model'], classes)
 
 
@@ -380,25 +381,3 @@ def _padded(rows: np.ndarray) -> np.ndarray:
   """Rows up to the next power of two, the last one repeated."""
   count = 1 << (len(rows) - 1).bit_length()
   return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), 0)])
-
-
-def _of_examples(probabilities, offsets):
-  """What `_run` returns, where extractors classify (the baseline).
-
-  Args:
-    probabilities: (extractor, example, class).
-    offsets: (sound + 1,).
-  """
-  out = []
-  for start, stop in itertools.pairwise(offsets):
-    mine = probabilities[:, start:stop]
-    whole = np.log(mine.mean(1)).mean(0)
-    out.append((whole, np.log(mine).mean(0), None))
-  return out
-
-
-def _normalised(log_probabilities):
-  """(…, class): exponentials that add up to 1."""
-  x = log_probabilities - log_probabilities.max(-1, keepdims=True)
-  x = np.exp(x)
-  return x / x.sum(-1, keepdims=True)

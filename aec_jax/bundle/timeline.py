@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from aec_jax.audio import FRONT_END, stream
-from aec_jax.bundle.tagger import SECONDS, Tagger, Tags
+from aec_jax.audio import stream
+from aec_jax.bundle.tagger import Tagger, Tags
 from aec_jax.errors import UserError
 
 CLASSES = 5
@@ -74,20 +74,20 @@ def write(path: str, tagger: Tagger, sound: str, tags: Tags) -> None:
 
 def log_mel_of(tagger: Tagger, recording: stream.Recording) -> np.ndarray:
   """(column, band): a recording's log-mel, averaged to a picture's width."""
-  spec = tagger.front_end
-  found = stream.survey(recording, spec['trim_db'], spec['peak_normalise'])
+  how, spec = tagger.front_end, tagger.spec
+  found = stream.survey(recording, how['trim_db'], how['peak_normalise'])
   seconds = (found.stop - found.start) / found.rate
-  frames = FRONT_END.frames
-  # Columns of an example: a divisor of its 96 frames.
+  frames = spec.step  # of an example, as far as the next one begins
+  # Columns of an example: a divisor of its frames.
   columns = max(
     (n for n in range(1, frames + 1)
-     if frames % n == 0 and n * seconds / SECONDS <= _COLUMNS),
+     if frames % n == 0 and n * seconds / spec.seconds <= _COLUMNS),
     default=1,
   )  # fmt: skip
   rows = []
   for some in tagger.log_mels(recording, found):
-    shape = (-1, frames // columns, FRONT_END.bands)
-    rows.append(some.reshape(shape).mean(1))
+    shape = (-1, frames // columns, spec.bands)
+    rows.append(some[:, :frames].reshape(shape).mean(1))
   return np.concatenate(rows)
 
 
@@ -106,7 +106,7 @@ def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
   height = text * (1 + bool(name)) + mel + 0.85
   height += len(top) * (text + strip * (1 + heard) + 0.06)
   figure = Figure((width, height), dpi=120)
-  span = (tags.times[0], tags.times[-1] + SECONDS)
+  span = (tags.times[0], tags.times[-1] + tags.seconds)
   y = height
 
   def panel(inches, values, limits, colours):
@@ -196,7 +196,7 @@ def page(name: str, tags: Tags, pictures: list[bytes], sound: str) -> str:
   if kind and os.path.getsize(sound) <= _PLAYER_BYTES:
     source = _data(kind, Path(sound).read_bytes())
     player = f'<audio controls src="{source}"></audio>'
-  first, last = tags.times[0], tags.times[-1] + SECONDS
+  first, last = tags.times[0], tags.times[-1] + tags.seconds
   return _PAGE.format(
     name=html.escape(name), rows=rows, player=player, wide=wide, narrow=narrow,
     first=first, last=last, left=_LEFT, share=_RIGHT - _LEFT,

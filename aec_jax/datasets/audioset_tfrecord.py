@@ -146,7 +146,7 @@ def pack(
 def _complaint(entry):
   return (
     f'{entry["file"]}, record {entry["record"]}: {entry["reason"]};'
-    " config.on_bad=skip skips such records and lists them"
+    ' config.on_bad=skip skips such records and lists them'
   )
 
 

@@ -29,7 +29,7 @@ from aec_jax.run.progress import Meter
 
 DATASETS = {
   'fsdkaggle2018': lambda root, c: from_fsdkaggle2018(root, c.on_bad),
-  'folder': lambda root, c: from_folder(root, c.on_bad, c.label_separator),
+  'folder': lambda root, c: from_folder(root, c.on_bad),
 }
 
 # Raised when prepared examples change their form.
@@ -190,7 +190,7 @@ def pitch_shifted(
   None where every class has `config.pitch_to` clips already.
   """
   training = np.flatnonzero(prepared.split == 'train')
-  labels = prepared.labels.select(training)
+  labels = prepared.labels.select(training).rarest()
   of, semitones = pieces.shifts(labels, config.pitch_to, config.seed)
   if not len(of):
     return None

@@ -98,9 +98,8 @@ def fold_of(config, clips: Folded) -> np.ndarray:
     out[training] = np.unique(own, return_inverse=True)[1]
   else:
     out[training] = pieces.folds(
-      clips.labels.select(training), config.folds, config.seed,
-      clips.group[training],
-    )  # fmt: skip
+      clips.labels.select(training).rarest(), config.folds, config.seed
+    )
   return out
 
 

@@ -53,7 +53,9 @@ def _baseline(c, classes, axis_name):
 
 
 EXTRACTORS = {
-  'vggish': Extractor(_vggish, pretrained=lambda f, c: convert.load(f, c.width)),
+  'vggish': Extractor(
+    _vggish, pretrained=lambda file, c: convert.load(file, c.width)
+  ),
   # AudioSet's release: VGGish before any last activation, then PCA and uint8.
   'released': Extractor(
     lambda c, classes, axis_name: vggish.VGGish('linear', c.width or 1.0),

@@ -5,12 +5,12 @@ import concurrent.futures
 import numpy as np
 import soundfile
 
-from aec_jax import report
-from aec_jax.audio import FRONT_END, waveform
+from aec_jax.audio import FrontEnd, waveform
 from aec_jax.datasets.clips import Clips
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input.folds import scored_apart
 from aec_jax.report import charts
+from aec_jax.report.clip_section import Shown
 
 _HEARD = 10  # seconds of a clip that the report plays
 
@@ -22,20 +22,21 @@ def distribution(clips: Clips, prepared: ClipExamples) -> dict:
     'clips' of each split; of the training clips the share that a person has
     'verified', and the least, the quartiles and the most of their 'seconds'.
   """
-  classes, training = prepared.classes, ~scored_apart(prepared)
+  classes, training = prepared.classes, ~scored_apart(prepared.split)
   paths = clips.paths[prepared.source[training]]
   # Threads, as headers may come over a network.
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     seconds = np.array(list(pool.map(_seconds, paths)))
-  labels, verified = prepared.labels[training], prepared.verified[training]
+  verified = prepared.verified[training]
   out = {'clips': {}, 'verified': {}, 'seconds': {}}
-  for split in ('train', 'test'):
-    found = prepared.labels[prepared.split == split]
-    if found.size:
-      counts = np.bincount(found, minlength=len(classes)).tolist()
+  for split in ('train', 'validation', 'test'):
+    found = prepared.labels.select(prepared.split == split)
+    if len(found):
+      counts = found.class_counts().tolist()
       out['clips'][split] = dict(zip(classes, counts, strict=True))
+  has = prepared.labels.select(training).multi_hot()
   for k, name in enumerate(classes):
-    mine = labels == k
+    mine = has[:, k]
     if mine.any():
       quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
       out['verified'][name] = float(verified[mine].mean())
@@ -47,14 +48,17 @@ def _seconds(path):
   return soundfile.info(path).duration
 
 
-def show_clip(clips: Clips, prepared: ClipExamples, clip_id) -> report.Shown:
+def show_clip(
+  clips: Clips, prepared: ClipExamples, clip_id: str, spec: FrontEnd
+) -> Shown:
   """A clip's log-mel examples side by side, and its first seconds."""
   i = int(np.flatnonzero(prepared.ids == clip_id)[0])
   examples = prepared.examples[prepared.offsets[i] : prepared.offsets[i + 1]]
-  samples = waveform.prepare(*waveform.read(clips.paths[prepared.source[i]]))
-  samples = samples[: _HEARD * FRONT_END.sample_rate]
-  return report.Shown(
+  samples, rate = waveform.read(clips.paths[prepared.source[i]])
+  samples = waveform.prepare(samples, rate, spec=spec)
+  samples = samples[: _HEARD * spec.sample_rate]
+  return Shown(
     np.concatenate(examples).T,
     'log-mel spectrogram',
-    charts.mp3(samples, FRONT_END.sample_rate),
+    charts.mp3(samples, spec.sample_rate),
   )

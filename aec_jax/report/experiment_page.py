@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import logging
 
-from aec_jax import evaluate
+from aec_jax import predictions
 from aec_jax.report import (
   class_sections,
   clip_section,
@@ -37,11 +37,11 @@ def write(
   Raises:
     UserError: the predictions are not there, or a clip cannot be read.
   """
-  found = evaluate.load_predictions(workdir)
+  found = predictions.load(workdir)
   scored = scored_clips(found, list(results['per_class']))
-  single = 'MAP@3' in results['metrics']
+  single = 'AP@3' in next(iter(results['per_class'].values()))
   sections = [
-    score_sections.scores(results, evaluate.intervals(results, found)),
+    score_sections.scores(results, results.get('intervals', {})),
     score_sections.learning(results),
     class_sections.classes(results, scored),
     class_sections.curves(results, scored),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aec_jax import evaluate
+from aec_jax import predictions as predictions_lib
 
 
 class Scored(NamedTuple):
@@ -30,12 +30,12 @@ def scored_clips(
   """The clips of predictions.
 
   Args:
-    predictions: as `evaluate.load_predictions` returns them.
+    predictions: as `aec_jax.predictions.load` returns them.
     classes: the names of their classes, in order.
   """
   return Scored(
     [_text(i) for i in predictions['ids']],
-    evaluate.targets_of(predictions),
+    predictions_lib.targets_of(predictions),
     predictions['probabilities'],
     classes,
   )

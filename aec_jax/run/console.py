@@ -11,6 +11,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from aec_jax.errors import UserError
+from aec_jax.run import fields
 
 # Up to which level other packages are not heard. What orbax logs as an error it
 # raises as well.
@@ -83,13 +84,12 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   """
   # The config file is to be known before its fields are set, and ml_collections
   # looks for it in sys.argv.
-  options = sorted(argv[1:], key=lambda arg: not arg.startswith('--config='))
+  options = [fields.renamed_option(arg) for arg in argv[1:]]
+  options = [arg for arg in options if arg]
+  options.sort(key=lambda arg: not arg.startswith('--config='))
   sys.argv = [argv[0], *options]
   try:
     rest = flags.FLAGS(sys.argv)
-    config = flags.FLAGS['config'].value
-    if config is not None and not config.task:
-      raise UserError('config.task is empty')
   except Exception as error:  # a config's file may raise anything
     raise UserError(_flag_error(error)) from error
   return rest
@@ -104,15 +104,25 @@ def _flag_error(error):
   return f'--config: {type(error).__name__}: {text}'
 
 
-class BundleParser(argparse.ArgumentParser):
-  """Options of a command that takes a bundle; a mistake is a `UserError`."""
+class Parser(argparse.ArgumentParser):
+  """Options of a command; a mistake in them is a `UserError`."""
 
-  def __init__(self, description: str):
+  def __init__(self, description: str | None):
     super().__init__(
       description=description,
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
+
+  def error(self, message):
+    raise UserError(f'{message} (--help lists the options)')
+
+
+class BundleParser(Parser):
+  """Options of a command that takes a bundle."""
+
+  def __init__(self, description: str | None):
+    super().__init__(description)
     self.add_argument(
       '--bundle', required=True, help='The folder bundle/ of an experiment.'
     )
@@ -122,9 +132,6 @@ class BundleParser(argparse.ArgumentParser):
     self.add_argument(
       '--pca', help='For AudioSet bundles: vggish_pca_params.npz.'
     )
-
-  def error(self, message):
-    raise UserError(f'{message} (--help lists the options)')
 
 
 def printable(text: str) -> str:

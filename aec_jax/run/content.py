@@ -40,7 +40,9 @@ def _of_folder(folder, paths, kept_in) -> dict[str, str]:
   index = kept_in / f'{digest(folder)}.json'
   kept = _read(index)
   stamps = {path: _stamp(path) for path in paths}
-  todo = [p for p in paths if kept.get(os.path.basename(p), [])[:2] != stamps[p]]
+  todo = [
+    p for p in paths if kept.get(os.path.basename(p), [])[:2] != stamps[p]
+  ]
   # Threads: hashing lets go of the interpreter, and disks like company.
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     hashes = dict(zip(todo, pool.map(_hash, todo), strict=True))

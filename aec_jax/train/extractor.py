@@ -236,7 +236,10 @@ class FineTuner:
     size = -(-_BLOCK // jax.device_count()) * jax.device_count()
     totals = np.zeros(2)
     for at, real in batches.padded_blocks(len(rows), size):
-      step = {'first': rows[at].astype(np.int32), 'mask': np.arange(size) < real}
+      step = {
+        'first': rows[at].astype(np.int32),
+        'mask': np.arange(size) < real,
+      }
       step = self._gathered(_padding_out(step))
       totals += np.asarray(self._sums(variables, self.resident, step))
     means = totals / len(rows)
@@ -380,6 +383,4 @@ def _make_sums(tuner: FineTuner) -> Callable:
     found = jnp.stack([jnp.sum(x * mask) for x in (-losses, right)])
     return lax.psum(found, AXIS)
 
-  return jax.pmap(
-    sums, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None
-  )
+  return jax.pmap(sums, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)

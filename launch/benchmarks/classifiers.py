@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aec_jax import dcase, models
+from aec_jax import models, presets
 from aec_jax.datasets.examples import Examples
 from aec_jax.input import pieces
 from aec_jax.input.plan import Groups, Plan
@@ -227,7 +227,7 @@ def time_ensembles(runs: int) -> str:
   for data_dir in ('FSDKaggle2018', ''):
     config = dcase_l6.get_config()
     config.data_dir = data_dir
-    config = dcase.resolve(config)
+    config = presets.resolve(config)
     taken = timing.interleaved(
       {count: ensemble(config, count) for count in (MEMBERS, 1)}, runs
     )

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from aec_jax import dcase
+from aec_jax import presets
 from aec_jax.audio import waveform
 from aec_jax.datasets import tfrecord
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
@@ -106,7 +106,7 @@ def check_equal(path: str, theirs: list[np.ndarray]) -> None:
 def time_preparation(data: str, folder: Path, runs: int) -> str:
   config = dcase_l6.get_config()
   config.data_dir = data
-  config = dcase.resolve(config)
+  config = presets.resolve(config)
   listed = from_fsdkaggle2018(data)
   training = np.flatnonzero(listed.split == 'train')
   order = np.random.default_rng(0).permutation(training)
