@@ -94,6 +94,11 @@ def check_config(config) -> None:
     )
   for name in config.extractors:
     check_choice('config.extractors', name, EXTRACTOR_NAMES)
+  if 'original' in config.extractors and config.extractor.init == 'random':
+    raise UserError(
+      "config.extractors has 'original', VGGish as it was released, and"
+      " config.extractor.init is 'random': give its weights"
+    )
   if len(set(config.extractors)) < len(config.extractors):
     raise UserError(
       f'config.extractors is {config.extractors}: one is named twice'

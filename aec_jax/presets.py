@@ -158,6 +158,7 @@ def _synthetic() -> ConfigDict:
       'eval_every': 50,
       'patience': 4,
       'model/hidden': (100, 100, 100),
+      'extractor/init': 'random',
       'extractor/width': 0.125,
       'extractor/batch_norm': True,
       'extractor/max_steps': 200,
@@ -193,6 +194,7 @@ def lstm_of_clips(config: ConfigDict) -> None:
 def baseline(config: ConfigDict) -> None:
   """The CNN of the challenge's organisers, and its learning rate."""
   config.extractor.model = 'baseline'
+  config.extractor.init = 'random'
   config.extractor.optimizer.learning_rate = 1e-4
 
 
@@ -225,7 +227,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
       section = config
       for parent in parents:
         section = section[parent]
-      if section[name] is None:
+      if section[name] in (None, ''):
         section[name] = value
   check_choice('config.objective', config.objective, OBJECTIVES)
   known = OBJECTIVES[config.objective].metrics

@@ -153,6 +153,13 @@ def pretrained(section) -> dict | None:
   if section.init == 'random':
     return None
   found = row(section)
+  if not section.init:
+    raise UserError(
+      'config.extractor.init is empty: give the weights that training starts'
+      ' from, vggish_model.ckpt or the file that python -m'
+      ' aec_jax.models.fetch vggish makes of it; or, to train from nothing,'
+      ' --config.extractor.init=random'
+    )
   if not found.pretrained:
     raise UserError(
       f'config.extractor.init is {section.init}, but there are no weights for'

@@ -100,8 +100,8 @@ FIELDS: dict[str, Field] = {
   ),
   # A row of `aec_jax.models.extractors.EXTRACTORS`.
   'extractor.model': Field('vggish'),
-  # A file of python -m aec_jax.models.convert, or 'random'.
-  'extractor.init': Field('random'),
+  # What training starts from: a file of VGGish's weights, or 'random'.
+  'extractor.init': Field(''),
   'extractor.width': Field(None, 0.001, 16),
   # Frames of an example; 0: as many as the extractor has by itself.
   'extractor.frames': Field(0, 0, 10_000),

@@ -103,7 +103,7 @@ def weights_digest(path: str) -> str:
   Raises:
     UserError: the file cannot be read.
   """
-  if path == 'random':
+  if path in ('', 'random'):
     return ''
   try:
     with open(path, 'rb') as file:

@@ -27,57 +27,59 @@ import numpy as np
 import torch
 from torch import nn
 
-from aec_jax import models, presets
-from aec_jax.datasets.examples import Examples
+from aec_jax import presets
+from aec_jax.datasets.labels import Labels
 from aec_jax.input import pieces
-from aec_jax.input.plan import Groups, Plan
+from aec_jax.input.batches import Features
+from aec_jax.input.folds import Member
+from aec_jax.objective import OBJECTIVES
 from aec_jax.run.console import table
-from aec_jax.train.classifiers import Ensemble, Features, Member
-from aec_jax.train.loop import Trainer
-from aec_jax.train.step import AXIS, replicate
-from configs import audioset, audioset_level123, audioset_lstm, dcase_l6
+from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.step import replicate
+from configs import audioset_level123, audioset_lstm, dcase_l6
 from launch.benchmarks import timing
 
 CONFIGS = {
-  'attention': audioset_level123.get_config(),
-  'lstm': audioset_lstm.get_config(),
+  'attention': presets.resolve(audioset_level123.get_config()),
+  'lstm': presets.resolve(audioset_lstm.get_config()),
 }
 BATCH, SEGMENTS, CLASSES = 500, 10, 527
 UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
 MEMBERS = 20  # 4 extractors × 5 folds
 # Steps of one turn. Ours are those of one dispatch.
-OURS, THEIRS = audioset.get_config().steps_per_dispatch, 2
+OURS, THEIRS = CONFIGS['lstm'].steps_per_dispatch, 2
 
 
-def synthetic_examples(count: int = 22_160, seed: int = 0) -> Examples:
-  """Packed examples of the balanced set's size, two labels each."""
+def synthetic_features(count: int = 22_160, seed: int = 0) -> Features:
+  """Embeddings of the balanced set's size, two labels a clip."""
   rng = np.random.default_rng(seed)
-  embeddings = rng.integers(0, 256, (count, SEGMENTS, 128), np.uint8)
+  embeddings = rng.integers(0, 256, (1, count * SEGMENTS, 128), np.uint8)
   labels = np.arange(2 * count, dtype=np.int16).reshape(-1, 2) % CLASSES
-  return Examples(
-    embeddings=embeddings,
-    n_segments=np.full(count, SEGMENTS, np.uint8),
-    label_ids=np.sort(labels).ravel(),
-    label_offsets=2 * np.arange(count + 1),
-    ids=np.arange(count).astype('S'),
-    classes=tuple(map(str, range(CLASSES))),
+  return Features(
+    embeddings,
+    pieces.padded(np.full(count, SEGMENTS), SEGMENTS),
+    np.arange(count).astype('S'),
+    Labels(np.sort(labels).ravel(), 2 * np.arange(count + 1), CLASSES),
   )
 
 
-def ours(config, examples: Examples):
+def ours(config, features: Features):
   """(a turn's steps, the parameters' shapes) of an experiment."""
-  plan = Plan(Groups.of_classes(*examples.class_members()), BATCH, config.seed)
-  model = models.classifier(config.model, CLASSES, AXIS)
-  trainer = Trainer(config, model, examples, plan)
-  state = replicate(trainer.create_state())
-  shapes = jax.tree.map(np.shape, state.params)
+  everything = np.arange(len(features.ids))
+  system = Classifiers(
+    config,
+    OBJECTIVES[config.objective],
+    features,
+    [Member('one', 0, everything, everything, everything)],
+  )
+  state = replicate(system.create_state())
+  shapes = jax.tree.map(lambda x: x.shape[1:], state.members.params)
 
   def turn():
     nonlocal state
     start = int(state.step)
-    for steps in plan.dataset([(start, start + OURS)]).as_numpy_iterator():
-      steps = jax.tree.map(lambda x: x[None], steps)  # one device
-      state, losses = trainer.steps(state, trainer.resident, steps)
+    for plan in system.plans([(start, start + OURS)]):
+      state, losses = system.steps(state, plan)
       losses.block_until_ready()
 
   return turn, shapes
@@ -198,24 +200,24 @@ def ensemble(config, members: int):
     rng.standard_normal((extractors, cut.segments.max() + 1, 128), np.float32),
     cut,
     everything.astype('S'),
-    (everything % classes).astype(np.int16),
-    classes,
+    Labels.of_one(everything % classes, classes),
   )
-  trainer = Ensemble(
+  system = Classifiers(
     config,
+    OBJECTIVES[config.objective],
     features,
     [
       Member(str(m), m % extractors, everything, everything, everything)
       for m in range(members)
     ],
   )
-  state = replicate(trainer.create_state())
+  state = replicate(system.create_state())
   shape = 1, THEIRS, members, config.batch_size  # one device
   plan = {'first': rng.integers(0, len(cut), shape, np.int32)}
 
   def turn():
     nonlocal state
-    state, losses = trainer.steps(state, trainer.resident, plan)
+    state, losses = system.steps(state, plan)
     losses.block_until_ready()
 
   return turn
@@ -266,10 +268,10 @@ def peers(name: str) -> dict:
 
 def time_steps(name: str, runs: int) -> str:
   """The table of a model of `CONFIGS`."""
-  config, examples, turns = CONFIGS[name], synthetic_examples(), {}
+  config, features, turns = CONFIGS[name], synthetic_features(), {}
   for precision in ('bfloat16', 'float32'):
     config.model.dtype = precision
-    turns[f'aec_jax {precision}'], shapes = ours(config, examples)
+    turns[f'aec_jax {precision}'], shapes = ours(config, features)
   taken = timing.interleaved(turns | peers(name), runs)
   rates = timing.matrix_rates(runs)
   print('\nGFLOP/s of large products:', rates)

@@ -106,13 +106,16 @@ def check_equal(path: str, theirs: list[np.ndarray]) -> None:
 def time_preparation(data: str, folder: Path, runs: int) -> str:
   config = dcase_l6.get_config()
   config.data_dir = data
+  config.pitch_to = COPIES_OF_A_CLASS
   config = presets.resolve(config)
   listed = from_fsdkaggle2018(data)
   training = np.flatnonzero(listed.split == 'train')
   order = np.random.default_rng(0).permutation(training)
   listed = listed.select(np.sort(order[:TAKEN]))
   prepared = log_mels.prepare(config, listed, folder)
-  of, semitones = pieces.shifts(prepared.labels, COPIES_OF_A_CLASS, config.seed)
+  of, semitones = pieces.shifts(
+    prepared.labels.rarest(), COPIES_OF_A_CLASS, config.seed
+  )
   jobs = {'prepare': [(p, 0) for p in listed.paths]}
   jobs['pitch-shift'] = list(zip(listed.paths[of], semitones, strict=True))
   fresh = (folder / str(i) for i in itertools.count())
@@ -120,7 +123,7 @@ def time_preparation(data: str, folder: Path, runs: int) -> str:
     'prepare': lambda: log_mels.prepare(config, listed, next(fresh)),
     'prepare, librosa': lambda: librosa_examples(jobs['prepare']),
     'pitch-shift': lambda: log_mels.pitch_shifted(
-      config, listed, prepared, COPIES_OF_A_CLASS, next(fresh)
+      config, listed, prepared, next(fresh)
     ),
     'pitch-shift, librosa': lambda: librosa_examples(jobs['pitch-shift']),
   }

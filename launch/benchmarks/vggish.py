@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from aec_jax.models.vggish import CONVOLUTIONS, HIDDEN, VGGishClassifier
+from aec_jax.models.extractors import ExampleClassifier
+from aec_jax.models.vggish import CONVOLUTIONS, HIDDEN, VGGish
 from aec_jax.run import memory
 from aec_jax.run.console import table
 from launch.benchmarks import timing
@@ -158,12 +159,12 @@ def torch_peer(params):
 
 def peers():
   """{name: (forward, step)}, all from the same parameters."""
-  module = VGGishClassifier(CLASSES)
+  module = ExampleClassifier(VGGish(), CLASSES)
   example = jnp.zeros((1, 96, 64))
   params = jax.jit(module.init)(jax.random.key(0), example)['params']
-  layers = {**params['vggish'], 'hidden': params['hidden']}
+  layers = {**params['extractor'], 'hidden': params['hidden']}
   layers['output'] = params['output']
-  half = VGGishClassifier(CLASSES, dtype='bfloat16')
+  half = ExampleClassifier(VGGish(dtype='bfloat16'), CLASSES, dtype='bfloat16')
   table = {
     'aec_jax float32': jax_peer(module, params),
     'aec_jax bfloat16': jax_peer(half, params),
