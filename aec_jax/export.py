@@ -13,10 +13,7 @@ whole: silence at their ends is for the caller to trim.
 """
 
 import hashlib
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,31 +70,27 @@ def write(tagger: Tagger, out: Path, seconds: float):
     RuntimeError: a program does not predict what the bundle does.
   """
   try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
+    with files.whole_folder(out) as folder:
+      entries = []
+      for name, function, inputs, expected in programs(tagger, seconds):
+        entry = _export(
+          folder / f'{name}.stablehlo', function, inputs, expected
+        )
+        entries.append(entry)
+        yield (
+          f'{entry["file"]}: equal to {entry["largest_difference"]:.1e} on'
+          f' {len(expected)} examples'
+        )
+      about = {
+        'experiment': tagger.info['experiment'],
+        'sample_rate': tagger.spec.sample_rate,
+        'platforms': PLATFORMS,
+        'programs': entries,
+        'classes': tagger.classes,
+      }
+      files.write_json(folder / 'export.json', about)
   except OSError as error:
     raise UserError(f'{out}: cannot be written: {error.strerror}') from error
-  try:
-    os.chmod(folder, 0o755)  # temporary folders are private
-    entries = []
-    for name, function, inputs, expected in programs(tagger, seconds):
-      entry = _export(folder / f'{name}.stablehlo', function, inputs, expected)
-      entries.append(entry)
-      yield (
-        f'{entry["file"]}: equal to {entry["largest_difference"]:.1e} on'
-        f' {len(expected)} examples'
-      )
-    about = {
-      'experiment': tagger.info['experiment'],
-      'sample_rate': tagger.spec.sample_rate,
-      'platforms': PLATFORMS,
-      'programs': entries,
-      'classes': tagger.classes,
-    }
-    files.write_json(folder / 'export.json', about)
-    os.rename(folder, out)
-  finally:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def programs(tagger: Tagger, seconds: float):

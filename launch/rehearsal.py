@@ -26,6 +26,7 @@ import numpy as np
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.audioset_tfrecord import EMBEDDING_SIZE, MAX_SEGMENTS
 from aec_jax.errors import UserError
+from aec_jax.run.files import whole_folder
 
 # Clips, and the segment lists whose label sets they take, the best first.
 _SPLITS = {
@@ -143,16 +144,14 @@ def make(csv_folder: str, out: str, clips: int, files: int) -> None:
     found = [label_sets(csv_folder, names) for _, names in _SPLITS.values()]
   except (OSError, KeyError, ValueError, IndexError) as error:
     raise UserError(f"{csv_folder} lacks AudioSet's lists: {error}") from error
-  unfinished = out.rstrip('/') + '.unfinished'
-  shutil.rmtree(unfinished, ignore_errors=True)
   sizes = (clips, min(clips, _SPLITS['eval'][0]))
-  for seed, (split, sets, size) in enumerate(
-    zip(_SPLITS, found, sizes, strict=True)
-  ):
-    folder = os.path.join(unfinished, 'features', split)
-    write_split(folder, sets, size, min(files, size), seed)
-  shutil.copytree(csv_folder, os.path.join(unfinished, 'csv'))
-  os.rename(unfinished, out)
+  with whole_folder(out) as unfinished:
+    for seed, (split, sets, size) in enumerate(
+      zip(_SPLITS, found, sizes, strict=True)
+    ):
+      folder = os.path.join(unfinished, 'features', split)
+      write_split(folder, sets, size, min(files, size), seed)
+    shutil.copytree(csv_folder, os.path.join(unfinished, 'csv'))
 
 
 def main(argv: Sequence[str]) -> int:

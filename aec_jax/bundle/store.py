@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors
 from aec_jax.objective import OBJECTIVES
+from aec_jax.run import files
 
 # Format 1 had `task`, `loss` and `wrap`; it is still read.
 FORMAT = 2
@@ -127,23 +127,11 @@ def write(
     'config': _without_paths(config),
   }  # fmt: skip
   info['extractor']['init'] = info['config']['extractor']['init']
-  target = workdir / FOLDER
-  folder, old = workdir / '.bundle', workdir / '.bundle.old'
-  for rest in (folder, old):
-    shutil.rmtree(rest, ignore_errors=True)
-  try:
-    folder.mkdir()
+  with files.whole_folder(workdir / FOLDER, replace=True) as folder:
     np.savez(folder / WEIGHTS, **weights)
     (folder / _CARD).write_text(card(info), encoding='utf-8')
     info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
-    text = json.dumps(info, indent=1, ensure_ascii=False)
-    (folder / _INFO).write_text(text + '\n', encoding='utf-8')
-    if target.exists():
-      os.rename(target, old)
-    os.rename(folder, target)
-  finally:
-    for rest in (folder, old):
-      shutil.rmtree(rest, ignore_errors=True)
+    files.write_json(folder / _INFO, info)
 
 
 def _without_paths(config) -> dict:

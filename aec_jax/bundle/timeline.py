@@ -8,7 +8,6 @@ import base64
 import html
 import io
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from aec_jax.audio import stream
 from aec_jax.bundle.tagger import Tagger, Tags
 from aec_jax.errors import UserError
+from aec_jax.run import files
 
 CLASSES = 5
 # About as many columns as a picture has; frames are averaged down to them.
@@ -62,12 +62,8 @@ def write(path: str, tagger: Tagger, sound: str, tags: Tags) -> None:
     pictures = [draw('', tags, log_mel, size) for size in (WIDE, NARROW)]
     data = page(name, tags, pictures, sound).encode('utf-8', 'replace')
   try:
-    with tempfile.NamedTemporaryFile(
-      dir=os.path.dirname(os.path.abspath(path)), delete=False
-    ) as file:
-      file.write(data)
-    os.chmod(file.name, 0o644)  # temporary files are private
-    os.replace(file.name, path)
+    with files.whole(path) as unfinished:
+      unfinished.write_bytes(data)
   except OSError as error:
     raise UserError(f'{path}: cannot be written: {error.strerror}') from error
 

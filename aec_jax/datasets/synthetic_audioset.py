@@ -7,13 +7,12 @@ clip's segments only, and about one clip in fifty is short.
 """
 
 import os
-import shutil
-import tempfile
 
 import numpy as np
 
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.errors import UserError
+from aec_jax.run import files
 
 _FILES = 12  # of each split
 _GROUP = 4  # classes that belong together
@@ -52,13 +51,7 @@ def make(
       f'{classes} classes: the synthetic set takes 2 or more, and no more'
       f' than its {train} training and {evaluation} evaluation clips'
     )
-  folder = os.path.abspath(folder)
-  os.makedirs(os.path.dirname(folder), exist_ok=True)
-  unfinished = tempfile.mkdtemp(
-    prefix='.synthetic', dir=os.path.dirname(folder)
-  )
-  try:
-    os.chmod(unfinished, 0o755)  # mkdtemp's own is for its owner only
+  with files.whole_folder(folder) as unfinished:
     _write_classes(unfinished, classes)
     rng = np.random.default_rng([seed, 3])
     prototypes = rng.standard_normal(
@@ -71,10 +64,6 @@ def make(
       rng = np.random.default_rng([seed, number])
       records = _clips(rng, prototypes, n_clips, split)
       _write_split(os.path.join(unfinished, 'features', split), records)
-    os.rename(unfinished, folder)
-  except BaseException:
-    shutil.rmtree(unfinished, ignore_errors=True)
-    raise
 
 
 def _write_split(folder, records):

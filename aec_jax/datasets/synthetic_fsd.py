@@ -10,8 +10,6 @@ import concurrent.futures
 import csv
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +17,7 @@ import scipy.fft
 import soundfile
 
 from aec_jax.errors import UserError
+from aec_jax.run import files
 
 RATE = 44100  # Hz
 DURATION = 0.3, 30.0  # s, the range of the real set
@@ -223,18 +222,12 @@ def make(
   stamp = _stamp(seed, clips_per_class, test_per_class)
   if _is_made(folder, stamp):
     return folder
-  parent, name = os.path.split(folder)
-  temporary = os.path.join(parent, f'.{name}.{uuid.uuid4().hex[:8]}')
   try:
-    os.makedirs(temporary)
-    _write(temporary, seed, clips_per_class, test_per_class)
-    try:
-      os.rename(temporary, folder)
-    except OSError:  # Another process was faster.
-      if not _is_made(folder, stamp):
-        raise
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
+    with files.whole_folder(folder) as unfinished:
+      _write(str(unfinished), seed, clips_per_class, test_per_class)
+  except OSError:  # Another process was faster.
+    if not _is_made(folder, stamp):
+      raise
   return folder
 
 

@@ -26,6 +26,7 @@ from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import UserError
+from aec_jax.input.batches import padded_blocks
 from aec_jax.models import convert, embedding_postprocess, vggish
 from aec_jax.run.cache import digest
 
@@ -334,9 +335,6 @@ def _read(path: str) -> np.ndarray:
 def _embed(network, examples: np.ndarray) -> np.ndarray:
   """(example, 15600) float32 -> (example, 128) uint8."""
   out = []
-  for first in range(0, len(examples), _BLOCK):
-    part = examples[first : first + _BLOCK]
-    block = np.zeros((_BLOCK, examples.shape[1]), np.float32)
-    block[: len(part)] = part
-    out.append(np.asarray(network(block))[: len(part)])
+  for at, count in padded_blocks(len(examples), _BLOCK):
+    out.append(np.asarray(network(examples[at]))[:count])
   return np.concatenate(out)

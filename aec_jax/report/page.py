@@ -7,10 +7,11 @@ the captions. There is no script, and nothing is fetched. All text is escaped.
 
 import dataclasses
 import html
-import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+
+from aec_jax.run import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +121,12 @@ def write(path: Path, title: str, sections: Sequence[Section]) -> None:
     sections: those without blocks are left out.
   """
   sections = [section for section in sections if section.blocks]
-  path.parent.mkdir(parents=True, exist_ok=True)
-  _replace(path.with_suffix('.md'), to_markdown(title, sections))
-  _replace(path, to_html(title, sections))
-
-
-def _replace(path, text):
-  unfinished = path.with_name(f'.{path.name}')
-  unfinished.write_text(text, encoding='utf-8')
-  os.replace(unfinished, path)
+  for whole, text in (
+    (path.with_suffix('.md'), to_markdown(title, sections)),
+    (path, to_html(title, sections)),
+  ):
+    with files.whole(whole) as unfinished:
+      unfinished.write_text(text, encoding='utf-8')
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:

@@ -71,6 +71,7 @@ def _build_anew(folder, depends, build):
   try:
     build(unfinished)
     files.write_json(unfinished / 'depends.json', depends)
+    files.settle_folder(unfinished)
     try:
       os.rename(unfinished, folder)
     except OSError:

@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and outlast power cuts."""
 
 import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +14,63 @@ from aec_jax.errors import UserError
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: str | Path) -> Iterator[Path]:
   """Another path to write to, so that a file appears whole or not at all."""
+  path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   unfinished = path.with_name(f'.{path.name}')
   try:
     yield unfinished
+    _settle(unfinished)
     os.replace(unfinished, path)
+    _settle(path.parent)
   finally:
     unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
+  """An empty folder to fill, so that a folder appears whole or not at all.
+
+  Args:
+    path: of the folder to be.
+    replace: whether it takes the place of an older one.
+
+  Raises:
+    OSError: something else is there, or the system refuses to write.
+  """
+  path = Path(path).absolute()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
+  old = path.with_name(f'.{path.name}.old')
+  for rest in (unfinished, old):
+    shutil.rmtree(rest, ignore_errors=True)
+  try:
+    unfinished.mkdir()
+    yield unfinished
+    settle_folder(unfinished)
+    if replace and path.exists():
+      os.rename(path, old)
+    os.rename(unfinished, path)
+    _settle(path.parent)
+  finally:
+    for rest in (unfinished, old):
+      shutil.rmtree(rest, ignore_errors=True)
+
+
+def settle_folder(folder: Path) -> None:
+  """Has the disk hold all of a folder before it is given its name."""
+  for path in folder.rglob('*'):
+    _settle(path)
+  _settle(folder)
+
+
+def _settle(path):
+  number = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(number)
+  finally:
+    os.close(number)
 
 
 def write_json(path: str | Path, value) -> None:
