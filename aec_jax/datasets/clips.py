@@ -6,10 +6,8 @@ in `skipped`, what is used otherwise than it looks is said in `notes`.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
-import math
 import os
 import stat
 from collections.abc import Sequence
@@ -173,23 +171,6 @@ _COLUMNS = (
 )
 
 
-@dataclasses.dataclass
-class Entry:
-  """A file, or a part of it, that a list or a folder names."""
-
-  path: str
-  id: str
-  labels: tuple[str, ...]  # none where unknown
-  name: str  # how messages call the file
-  verified: bool = True
-  fold: int = -1
-  split: str = 'train'
-  usage: str = ''
-  group: str = ''
-  start: float = math.nan  # seconds
-  end: float = math.nan
-
-
 def offsets_of(counts: np.ndarray) -> np.ndarray:
   """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
   return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -282,81 +263,3 @@ def trouble_with(path: str) -> str:
   except soundfile.SoundFileError:
     return 'unreadable header'
   return '' if frames else 'no samples'
-
-
-def checked(
-  entries: Sequence[Entry],
-  classes: tuple[str, ...],
-  skipped: list[dict[str, str]],
-  on_bad: str,
-  where: str,
-  notes: Sequence[str] = (),
-) -> Clips:
-  """The clips of all entries whose files are usable.
-
-  Args:
-    entries: in the order that the clips are to have.
-    classes: names, among which are an entry's labels.
-    skipped: what has been left out already.
-    on_bad: one of `POLICIES`, what to do with files that are not usable.
-    where: what messages call the data set.
-    notes: what has been decided already.
-
-  Raises:
-    UserError: `on_bad` is none of them, or it is 'error' and a file is bad, or
-      no training clip is usable.
-  """
-  if on_bad not in POLICIES:
-    raise UserError(f'on_bad is {on_bad!r}, expected one of {POLICIES}')
-  # Threads: on a network disk the wait for each file is what takes the time.
-  paths = list(dict.fromkeys(entry.path for entry in entries))
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    troubles = dict(zip(paths, pool.map(trouble_with, paths), strict=True))
-  bad = {e.name: troubles[e.path] for e in entries if troubles[e.path]}
-  skipped = [left_out(name, why) for name, why in bad.items()] + skipped
-  good = [entry for entry in entries if not troubles[entry.path]]
-  trainable = any(entry.split == 'train' for entry in good)
-  if skipped and (on_bad == 'error' or not trainable):
-    first = skipped[0]
-    raise UserError(
-      f'{where}: {len(skipped)} unusable files, {len(good)} usable; the first'
-      f' is {first["file"]!r}: {first["reason"]}'
-    )
-  return _as_clips(good, classes, skipped, [*notes, *_vanished(entries, good)])
-
-
-def _vanished(entries, good) -> list[str]:
-  """A note on the classes whose every clip is left out."""
-  before = {label for entry in entries for label in entry.labels}
-  gone = sorted(before - {label for entry in good for label in entry.labels})
-  if not gone:
-    return []
-  return [f'no usable clip is left of {len(gone)} classes: {_some(gone)}']
-
-
-def _some(names: Sequence[str]) -> str:
-  """The first few of some names."""
-  more = ', …' if len(names) > 5 else ''
-  return ', '.join(names[:5]) + more
-
-
-def _as_clips(entries, classes, skipped, notes) -> Clips:
-  number = {name: i for i, name in enumerate(classes)}
-  labels = [sorted({number[name] for name in e.labels}) for e in entries]
-  counts = np.array([len(some) for some in labels], np.int64)
-  return Clips(
-    paths=np.array([e.path for e in entries], str),
-    ids=np.array([e.id for e in entries], str),
-    label_ids=np.array([k for some in labels for k in some], np.int16),
-    label_offsets=offsets_of(counts),
-    classes=classes,
-    verified=np.array([e.verified for e in entries], bool),
-    fold=np.array([e.fold for e in entries], np.int16),
-    split=np.array([e.split for e in entries], str),
-    usage=np.array([e.usage for e in entries], str),
-    group=np.array([e.group for e in entries], str),
-    start=np.array([e.start for e in entries], float),
-    end=np.array([e.end for e in entries], float),
-    skipped=skipped,
-    notes=notes,
-  )

@@ -3,15 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from aec_jax.datasets.clips import (
-  USAGES,
-  Clips,
-  Entry,
-  checked,
-  left_out,
-  roots_of,
-  visible,
-)
+from aec_jax.datasets.clips import USAGES, Clips, roots_of, visible
+from aec_jax.datasets.entries import Entry, checked, not_listed
 from aec_jax.datasets.lists import fault, read_list
 from aec_jax.errors import UserError
 
@@ -61,19 +54,23 @@ def from_fsdkaggle2018(
     )
   entries = _fsd_train(train_list, train_audio)
   classes = tuple(sorted({name for e in entries for name in e.labels}))
-  skipped = _unlisted(train_audio, entries, train_list)
+  skipped, notes = not_listed(train_audio, entries, train_list), []
   test_list, test_audio = _find(roots, _TEST_LISTS), _find(roots, _TEST_AUDIO)
   if test_list:
     folder = test_audio or os.path.join(roots[0], _TEST_AUDIO[0])
     tests = _fsd_test(test_list, folder, classes)
-    entries += tests
-    skipped += _unlisted(folder, tests, test_list)
+    skipped += not_listed(folder, tests, test_list)
+    here = _without_padding(tests)
+    if len(here) < len(tests):
+      absent = len(tests) - len(here)
+      notes.append(f'{absent:,} test clips that are only padding are not there')
+    entries += here
   elif test_audio:
     entries += [
       _fsd_entry(test_audio, name, '', split='test', verified=False)
       for name in visible(test_audio)
     ]
-  return checked(entries, classes, skipped, on_bad, where)
+  return checked(entries, classes, skipped, on_bad, where, notes)
 
 
 def holds_fsdkaggle2018(data_dir: str | os.PathLike) -> bool:
@@ -124,13 +121,10 @@ def _fsd_test(path, folder, classes) -> list[Entry]:
   return entries
 
 
-def _unlisted(folder, entries, listing) -> list[dict[str, str]]:
-  if not os.path.isdir(folder):
-    return []
-  listed = {entry.id for entry in entries}
-  reason = f'not listed in {os.path.basename(listing)}'
+def _without_padding(entries) -> list[Entry]:
+  """All but the padding that is not there: nothing needs it."""
   return [
-    left_out(f'{os.path.basename(folder)}/{name}', reason)
-    for name in visible(folder)
-    if name not in listed
+    entry
+    for entry in entries
+    if entry.usage != 'Ignored' or os.path.lexists(entry.path)
   ]

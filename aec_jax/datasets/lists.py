@@ -1,13 +1,83 @@
 """Reads a CSV that lists clips; says in one line where it is at fault."""
 
+import codecs
 import csv
+import dataclasses
 import io
+import math
 import re
 from collections.abc import Iterator
 
 from aec_jax.errors import UserError
 
+ENDINGS = ('.csv', '.tsv')
+_DELIMITERS = ',;\t'
 _BOOLEANS = {'1': True, 'true': True, '0': False, 'false': False}
+_FOLD = re.compile(r'(?:fold)?[ _-]?(\d{1,4})(?:\.0*)?', re.ASCII | re.I)
+_FOLDS = 2**15  # what int16 holds
+# What a program writes where it has nothing; in quotes it is a word.
+_NOTHING = ('nan', 'na', '<na>', 'null')
+SPLITS = {
+  'train': 'train',
+  'training': 'train',
+  'val': 'validation',
+  'valid': 'validation',
+  'validation': 'validation',
+  'dev': 'validation',
+  'test': 'test',
+  'testing': 'test',
+  'eval': 'test',
+  'evaluation': 'test',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A list as text.
+
+  Attributes:
+    path: where it lies.
+    header: headings in lower case, on one line each.
+    rows: cells, as many as headings, without blanks around them; '' where
+      there is nothing.
+    numbers: the line of the file that each row is in.
+  """
+
+  path: str
+  header: list[str]
+  rows: list[list[str]]
+  numbers: list[int]
+
+  def place(self, headings: tuple[str, ...]) -> int | None:
+    """The column of the first of some headings that is there."""
+    found = [self.header.index(h) for h in headings if h in self.header]
+    return found[0] if found else None
+
+
+def read_table(path: str, header: list[str] | None = None) -> Table:
+  """The cells of a list.
+
+  Args:
+    path: in UTF-8, or UTF-16 with its byte order mark; its columns are set
+      apart by commas, semicolons or tabs, whichever its first line has most.
+    header: the headings, of a list that has none.
+
+  Raises:
+    UserError: the file is not UTF-8 or CSV, or has more cells than headings.
+  """
+  lines = _lines(path)
+  if header is None:
+    _, header = next(lines, (0, []))
+    header = _normal(header)
+  rows, numbers = [], []
+  for number, cells in lines:
+    if any(cells[len(header) :]):
+      what = f'{len(cells)} cells under {len(header)} headings'
+      raise fault(path, number, header[-1] if header else '', what)
+    cells = cells[: len(header)] + [''] * (len(header) - len(cells))
+    rows.append(cells)
+    numbers.append(number)
+  return Table(path, header, rows, numbers)
 
 
 def read_list(
@@ -19,51 +89,67 @@ def read_list(
   """The rows of a list, in its order.
 
   Args:
-    path: a CSV in UTF-8, with or without a byte order mark.
+    path: as for `read_table`.
     columns: {name: the headings it may go by}, needed; 'file' is among them.
     optional: the same for columns that may be absent.
     filled: names of the columns that may not have an empty cell.
 
   Returns:
-    For each row {name: value} and 'row', its line in the file. 'verified' is
-    a bool, 'fold' an int (-1 where empty), anything else text.
+    As `rows_of`.
 
   Raises:
-    UserError: the file is empty, is not UTF-8 or CSV, lacks a column, names a
-      file twice, or has a cell that is empty or cannot be read.
+    UserError: as `read_table` and `rows_of` do.
   """
-  lines = _lines(path)
-  _, header = next(lines, (0, []))
-  header = _normal(header)
-  places = _places(path, header, columns, optional or {})
+  return rows_of(read_table(path), columns, optional, filled)
+
+
+def rows_of(
+  table: Table,
+  columns: dict[str, tuple[str, ...]],
+  optional: dict[str, tuple[str, ...]] | None = None,
+  filled: tuple[str, ...] = ('file', 'label'),
+) -> list[dict]:
+  """The rows of a table; arguments as for `read_list`.
+
+  Returns:
+    For each row {name: value} and 'row', its line in the file. 'verified' is
+    a bool, 'fold' an int (-1 where empty), 'split' one of `clips.SPLITS`
+    ('train' where empty), 'start' and 'end' seconds (NaN where empty), anything
+    else text.
+
+  Raises:
+    UserError: the table is empty, lacks a column, names a file or a part of
+      one twice, or has a cell that is empty or cannot be read.
+  """
+  path, header = table.path, table.header
+  places = _places(table, columns, optional or {})
   rows, first = [], {}
-  for number, cells in lines:
-    if any(cells[len(header) :]):
-      what = f'{len(cells)} cells under {len(header)} headings'
-      raise fault(path, number, header[-1], what)
-    cells += [''] * (len(header) - len(cells))
+  for number, cells in zip(table.numbers, table.rows, strict=True):
     row = {'row': number}
     for name, place in places.items():
-      value = cells[place].strip()
+      value = cells[place]
       if not value and name in filled:
         raise fault(path, number, header[place], 'empty')
       row[name] = _value(name, value, path, number, header[place])
-    file = row['file']
-    if file in first:
-      what = f'{file!r} is in row {first[file]} already'
+    _check_span(row, path, header, places)
+    part = tuple(str(row.get(name)) for name in ('file', 'start', 'end'))
+    if part in first:
+      what = f'{row["file"]!r} is in row {first[part]} already'
       raise fault(path, number, header[places['file']], what)
-    first[file] = number
+    first[part] = number
     rows.append(row)
   if not rows:
     raise UserError(f'{path}: no rows below the headings')
   return rows
 
 
-def has_columns(path: str, columns: dict[str, tuple[str, ...]]) -> bool:
-  """Whether the first line of a CSV has a heading for each of the columns."""
-  with open(path, encoding='utf-8-sig', errors='replace') as f:
-    header = _normal(f.readline().split(','))
-  return all(set(headings) & set(header) for headings in columns.values())
+def heading_of(path: str) -> list[str]:
+  """The headings of a list, [] of a file that is none."""
+  try:
+    _, header = next(_lines(path), (0, []))
+  except UserError:
+    return []
+  return _normal(header)
 
 
 def fault(path: str, row: int, column: str, what: str) -> UserError:
@@ -73,52 +159,107 @@ def fault(path: str, row: int, column: str, what: str) -> UserError:
 
 def _lines(path) -> Iterator[tuple[int, list[str]]]:
   """(line number, cells) of each row that is not blank."""
+  lines = list(io.StringIO(_text(path), newline=''))
+  reader = csv.reader(
+    lines,
+    delimiter=_delimiter(lines),
+    skipinitialspace=True,
+    strict=True,
+  )
+  try:
+    for cells in reader:
+      cells = [cell.strip() for cell in cells]
+      if any(cells):
+        yield reader.line_num, _filled(cells, lines[reader.line_num - 1])
+  except csv.Error as error:
+    raise UserError(f'{path}: row {reader.line_num}: {error}') from error
+
+
+def _filled(cells, line) -> list[str]:
+  """Cells with '' for what stands for nothing, unless quotes make it a word."""
+  return [
+    '' if cell.lower() in _NOTHING and f'"{cell}"' not in line else cell
+    for cell in cells
+  ]
+
+
+def _text(path) -> str:
   try:
     with open(path, 'rb') as f:
       data = f.read()
-    text = data.decode('utf-8-sig')
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode('utf-16' if utf16 else 'utf-8-sig')
   except OSError as error:
     raise UserError(f'{path}: {error.strerror}') from error
   except UnicodeDecodeError as error:
+    if error.encoding.startswith('utf-16'):
+      raise UserError(f'{path}: is not UTF-16, as it says') from error
     byte = error.object[error.start]
     row = error.object.count(b'\n', 0, error.start) + 1
     raise UserError(
       f'{path}: row {row}: byte {byte:#04x} is not UTF-8'
     ) from error
-  reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-  try:
-    for cells in reader:
-      if any(cell.strip() for cell in cells):
-        yield reader.line_num, cells
-  except csv.Error as error:
-    raise UserError(f'{path}: row {reader.line_num}: {error}') from error
+
+
+def _delimiter(lines) -> str:
+  """What the first line has most of, outside quotes; a comma if in doubt."""
+  first = next((line for line in lines if line.strip()), '')
+  bare = re.sub(r'"[^"]*"?', '', first)
+  return max(_DELIMITERS, key=bare.count)
 
 
 def _normal(header) -> list[str]:
   """Headings in lower case, on one line each, for messages show them."""
-  return [' '.join(cell.strip('"').lower().split()) for cell in header]
+  return [' '.join(cell.strip('"# ').lower().split()) for cell in header]
 
 
-def _places(path, header, columns, optional) -> dict[str, int]:
+def _places(table, columns, optional) -> dict[str, int]:
   """{name: index of its column}, for those that are there."""
   places = {}
   for name, headings in {**columns, **optional}.items():
-    found = [header.index(heading) for heading in headings if heading in header]
-    if found:
-      places[name] = found[0]
+    place = table.place(headings)
+    if place is not None:
+      places[name] = place
     elif name in columns:
+      header = table.header
       has = f'it has {", ".join(header)}' if header else 'the file is empty'
-      raise UserError(f'{path}: no column {" or ".join(headings)}; {has}')
+      wanted = ' or '.join(headings)
+      raise UserError(f'{table.path}: no column {wanted}; {has}')
   return places
 
 
 def _value(name, value, path, row, column):
   if name == 'verified':
-    if value.lower() not in _BOOLEANS:
+    if value.lower().removesuffix('.0') not in _BOOLEANS:
       raise fault(path, row, column, f'{value!r} is not 0 or 1')
-    return _BOOLEANS[value.lower()]
+    return _BOOLEANS[value.lower().removesuffix('.0')]
   if name == 'fold':
-    if not re.fullmatch(r'\d{0,4}', value, re.ASCII):
+    found = _FOLD.fullmatch(value)
+    if value and (not found or int(found[1]) >= _FOLDS):
       raise fault(path, row, column, f'{value!r} is not a whole number')
-    return int(value or -1)
+    return int(found[1]) if value else -1
+  if name == 'split':
+    if value and value.lower() not in SPLITS:
+      known = ', '.join(SPLITS)
+      raise fault(path, row, column, f'{value!r} is none of {known}')
+    return SPLITS[value.lower()] if value else 'train'
+  if name in ('start', 'end'):
+    return _seconds(value, path, row, column)
   return value
+
+
+def _seconds(value, path, row, column) -> float:
+  try:
+    seconds = float(value or 'nan')
+  except ValueError:
+    seconds = -1.0
+  if seconds < 0 or math.isinf(seconds):
+    raise fault(path, row, column, f'{value!r} is not a number of seconds')
+  return seconds
+
+
+def _check_span(row, path, header, places):
+  start, end = row.get('start', math.nan), row.get('end', math.nan)
+  if end <= start or end == 0:  # never true of NaN
+    what = f'ends at {end:g} s and begins at {0 if end == 0 else start:g} s'
+    raise fault(path, row['row'], header[places['end']], what)

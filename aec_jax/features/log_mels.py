@@ -29,7 +29,7 @@ from aec_jax.run.progress import Meter
 
 DATASETS = {
   'fsdkaggle2018': lambda root, c: from_fsdkaggle2018(root, c.on_bad),
-  'folder': lambda root, c: from_folder(root, c.on_bad),
+  'folder': lambda root, c: from_folder(root, c.on_bad, c.label_separator),
 }
 
 # Raised when prepared examples change their form.

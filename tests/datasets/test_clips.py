@@ -124,7 +124,8 @@ def test_fsd_without_test_audio(tmp_path):
   (tmp_path / 'audio_test').rmdir()
   clips = from_fsdkaggle2018(tmp_path)
   assert len(clips) == 3
-  assert reasons(clips) == {f'audio_test/{n}.wav': 'missing' for n in 'pqr'}
+  assert reasons(clips) == {f'audio_test/{n}.wav': 'missing' for n in 'pr'}
+  assert clips.notes == ['1 test clips that are only padding are not there']
 
 
 def test_fsd_bad_files(tmp_path):

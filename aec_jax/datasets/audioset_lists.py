@@ -1,0 +1,191 @@
+"""Lists recordings by AudioSet's own lists: segments, or events in them.
+
+The audio is anybody's own copy, named by the YouTube id (perhaps after a Y,
+perhaps with the segment's start behind it).
+"""
+
+import collections
+import os
+
+from aec_jax.datasets import excerpts
+from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
+from aec_jax.datasets.entries import Entry, checked
+from aec_jax.datasets.label_cells import names_of_mids
+from aec_jax.datasets.lists import Table, fault, read_table
+
+_PLACES = ('', 'csv', 'meta', 'metadata')
+_STRONG = {
+  'audioset_train_strong.tsv': 'train',
+  'audioset_eval_strong.tsv': 'test',
+}
+_WEAK = {
+  'balanced_train_segments.csv': 'train',
+  'unbalanced_train_segments.csv': 'train',
+  'eval_segments.csv': 'test',
+}
+_Event = tuple[float, float, str]  # start, end, mid
+_ID = 11  # characters of a YouTube id
+_COVERED = 0.5  # of a part, by an event whose label it then has, too
+
+
+def from_audioset_lists(
+  data_dir: str | os.PathLike, on_bad: str = 'skip'
+) -> Clips:
+  """The clips of AudioSet's lists whose audio is there.
+
+  With strong lists (`audioset_train_strong.tsv`, `audioset_eval_strong.tsv`)
+  each event's start and end is a clip; its labels are those of all events that
+  cover at least half of it. With lists of segments
+  (`balanced_train_segments.csv`, …) each file is a clip with all labels of its
+  segment. Train lists are 'train', eval lists 'test'; clips of one video are a
+  group. Labels have the names of `class_labels_indices.csv` or
+  `mid_to_display_name.tsv`, where one is beside the lists.
+
+  Args:
+    data_dir: the folder; the lists are in it or in its `csv/`, `meta/` or
+      `metadata/`, the audio anywhere below.
+    on_bad: 'skip' leaves out what is unlisted, unreadable or empty, 'error'
+      refuses it. Segments without audio are counted, and no fault.
+
+  Raises:
+    UserError: a list is faulty, no training clip is usable, or on_bad is
+      'error' and a file is bad.
+  """
+  (root,) = roots_of(data_dir)
+  files, skipped = walk(root)
+  lists, notes = _lists(root, _STRONG), []
+  if lists and (others := _lists(root, _WEAK)):
+    names = ', '.join(os.path.basename(path) for path, _ in others)
+    notes.append(f'not used: {names}, for there are strong lists')
+  read = _strong if lists else _weak
+  lists = lists or _lists(root, _WEAK)
+  folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in lists))
+  names = names_of_mids([*folders, root])
+  index, entries = _index(root, files), []
+  for path, split in lists:
+    some, said = read(path, split, index, names)
+    entries += some
+    notes += [f'{os.path.basename(path)}: {note}' for note in said]
+  entries, parts, more = excerpts.resolved(entries)
+  used = {entry.path for entry in entries}
+  skipped += parts + [
+    left_out('/'.join(parts), 'in none of the lists')
+    for parts in files
+    if os.path.join(root, *parts) not in used
+  ]
+  classes = tuple(sorted({name for e in entries for name in e.labels}))
+  return checked(entries, classes, skipped, on_bad, root, notes + more)
+
+
+def holds(data_dir: str | os.PathLike) -> bool:
+  """Whether a folder has one of the lists."""
+  (root,) = roots_of(data_dir)
+  return bool(_lists(root, {**_STRONG, **_WEAK}))
+
+
+def _lists(root, names) -> list[tuple[str, str]]:
+  """(path, split) of the lists of these names."""
+  found = []
+  for name, split in names.items():
+    paths = (os.path.join(root, place, name) for place in _PLACES)
+    path = next(filter(os.path.isfile, paths), None)
+    if path:
+      found.append((os.path.normpath(path), split))
+  return found
+
+
+def _index(root, files) -> dict[str, str]:
+  """Paths by the file's name, without ending and without a Y before the id."""
+  index = {}
+  for parts in files:
+    stem, path = os.path.splitext(parts[-1])[0], os.path.join(root, *parts)
+    index.setdefault(stem, path)
+    if stem[0] == 'Y':
+      index.setdefault(stem[1:], path)
+  return index
+
+
+def _weak(path, split, index, names) -> tuple[list[Entry], list[str]]:
+  """The clips of a list of segments, and notes."""
+  table = read_table(path, ['ytid', 'start', 'end', 'labels'])
+  starts = collections.defaultdict(list)  # paths by YouTube id
+  for stem, file in index.items():
+    if stem[_ID : _ID + 1] in ('', '_'):
+      starts[stem[:_ID]].append(file)
+  entries, absent = [], 0
+  for number, (video, _, _, mids) in zip(
+    table.numbers, table.rows, strict=True
+  ):
+    if video.startswith('#'):
+      continue
+    if not mids:
+      raise fault(path, number, 'positive_labels', 'empty')
+    found = index.get(video) or next(iter(starts[video]), None)
+    if not found:
+      absent += 1
+      continue
+    labels = tuple(names.get(mid, mid) for mid in mids.split(','))
+    name = os.path.basename(found)
+    entries.append(Entry(found, name, labels, name, split=split, group=video))
+  return entries, _absence(absent)
+
+
+def _absence(count) -> list[str]:
+  return [f'{count:,} segments have no audio here'] if count else []
+
+
+def _strong(path, split, index, names) -> tuple[list[Entry], list[str]]:
+  """The clips of a list of events, and notes."""
+  entries, absent = [], 0
+  by_segment, instants = _events(read_table(path))
+  for segment, events in by_segment.items():
+    video = segment.rpartition('_')[0] or segment
+    found = index.get(segment) or index.get(video)
+    if not found:
+      absent += 1
+      continue
+    name = os.path.basename(found)
+    for start, end in dict.fromkeys((a, b) for a, b, _ in events):
+      mids = dict.fromkeys(
+        mid
+        for a, b, mid in events
+        if min(b, end) - max(a, start) >= _COVERED * (end - start)
+      )
+      labels = tuple(names.get(mid, mid) for mid in mids)
+      entries.append(
+        Entry(
+          *(found, name, labels, name),
+          split=split,
+          group=video,
+          start=start,
+          end=end,
+        )
+      )
+  notes = _absence(absent)
+  if instants:
+    notes.append(f'{instants:,} events of no duration are no clips')
+  return entries, notes
+
+
+def _events(table: Table) -> tuple[dict[str, list[_Event]], int]:
+  """The events of each segment, and how many that last no time are left out."""
+  headings = ('segment_id', 'start_time_seconds', 'end_time_seconds', 'label')
+  places = [table.place((heading,)) for heading in headings]
+  if None in places:
+    lacking = headings[places.index(None)]
+    raise fault(table.path, 1, lacking, 'no such column')
+  events, instants = collections.defaultdict(list), 0
+  for number, row in zip(table.numbers, table.rows, strict=True):
+    segment, start, end, mid = (row[place] for place in places)
+    try:
+      start, end = float(start), float(end)
+    except ValueError:
+      start, end = -1.0, -1.0
+    if not (mid and 0 <= start <= end):
+      what = f'{start!r} to {end!r}, {mid!r}: no event'
+      raise fault(table.path, number, 'start_time_seconds', what)
+    if start < end:
+      events[segment].append((start, end, mid))
+    else:
+      instants += 1
+  return events, instants

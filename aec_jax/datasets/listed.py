@@ -1,0 +1,271 @@
+"""Clips of a folder that a CSV lists."""
+
+import collections
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aec_jax.datasets import excerpts, label_cells
+from aec_jax.datasets.clips import visible
+from aec_jax.datasets.entries import Entry, some
+from aec_jax.datasets.lists import (
+  ENDINGS,
+  SPLITS,
+  Table,
+  fault,
+  heading_of,
+  read_table,
+  rows_of,
+)
+from aec_jax.errors import UserError
+
+_FILE = (
+  'file',
+  'fname',
+  'filename',
+  'file_name',
+  'path',
+  'filepath',
+  'file_path',
+  'slice_file_name',
+)
+_OPTIONAL = {
+  'fold': ('fold',),
+  'verified': ('verified', 'manually_verified'),
+  'split': ('split',),
+  'group': ('group', 'recording', 'fsid', 'src_file'),
+  'start': ('start', 'onset', 'start_seconds'),
+  'end': ('end', 'offset', 'end_seconds'),
+}
+_NAMES = ('labels', 'metadata')  # of a list that no other competes with
+_PLACES = ('', 'meta', 'metadata')  # folders that a list may lie in
+
+
+class Listing(NamedTuple):
+  """A list that is used.
+
+  Attributes:
+    table: its cells.
+    split: of all its clips; '' where its own column says.
+  """
+
+  table: Table
+  split: str
+
+
+class Listed(NamedTuple):
+  """The clips of lists.
+
+  Attributes:
+    entries: in the lists' order.
+    skipped: what is left out.
+    notes: how the lists were read.
+    folds: whether they have a column of folds.
+  """
+
+  entries: list[Entry]
+  skipped: list[dict[str, str]]
+  notes: list[str]
+  folds: bool
+
+
+class Finder:
+  """Finds the files that a list names in one way or another."""
+
+  def __init__(self, root: str, files: Sequence[tuple[str, ...]]):
+    """Takes the folder and its files, as `clips.walk` gives them."""
+    self._root = root
+    self._by_name = collections.defaultdict(list)
+    for parts in files:
+      stem = os.path.splitext(parts[-1])[0]
+      for name in {parts[-1], stem}:
+        self._by_name[name].append(parts)
+
+  def find(self, name: str) -> list[str]:
+    """The paths that a name may mean: none, one or several.
+
+    A name is the path from the folder or from its `audio/`, or a part of it, or
+    goes beyond it, as a path on another machine does; it may lack the ending
+    and have backslashes.
+    """
+    for within in dict.fromkeys((name, name.replace('\\', '/'))):
+      for folder in (self._root, os.path.join(self._root, 'audio')):
+        path = os.path.join(folder, within)
+        if os.path.lexists(path) and not os.path.isdir(path):
+          return [path]
+    wanted = [part for part in name.replace('\\', '/').split('/') if part]
+    found = [
+      parts
+      for parts in self._by_name.get(wanted[-1] if wanted else '', ())
+      if _one_ends_the_other(parts, wanted)
+    ]
+    return [os.path.join(self._root, *parts) for parts in found]
+
+
+def _one_ends_the_other(parts, wanted) -> bool:
+  """Whether the folders of the shorter path end those of the longer."""
+  folders, others = parts[:-1], tuple(wanted[:-1])
+  if folders[:1] == ('audio',) and others[:1] != ('audio',):
+    folders = folders[1:]
+  shared = min(len(folders), len(others))
+  return not shared or folders[-shared:] == others[-shared:]
+
+
+def choose(
+  root: str, finder: Finder, has_classes: bool
+) -> tuple[list[Listing], list[str]]:
+  """The lists of a folder's clips, and why other CSVs are not used.
+
+  `labels.csv` or `metadata.csv`; else the only CSV with a column of files and
+  one of labels; else all such CSVs, if they are called by splits (train.csv,
+  test.csv). They lie at the top or in `meta/` or `metadata/`.
+
+  Args:
+    root: the folder.
+    finder: of its files.
+    has_classes: whether its sub-folders can be the classes.
+
+  Returns:
+    No lists where the sub-folders are the classes.
+
+  Raises:
+    UserError: which one is the list is unclear.
+  """
+  tables, faults = [], {}
+  for path in _csvs(root):
+    try:
+      tables.append(_usable(path))
+    except UserError as error:
+      if _stem(path) in _NAMES and not has_classes:
+        raise
+      faults[path] = str(error)
+  chosen, why = _chosen(root, tables, finder, has_classes)
+  if not chosen and not has_classes and faults:
+    paths = _csvs(root)
+    raise UserError(faults[paths[0]]) if len(paths) == 1 else _unclear(paths)
+  used = {listing.table.path for listing in chosen}
+  left = {t.path: f'{t.path}: {why}' for t in tables if t.path not in used}
+  unused = [*left.values(), *faults.values()]
+  return chosen, [f'not used: {reason}' for reason in unused]
+
+
+def _chosen(root, tables, finder, has_classes) -> tuple[list[Listing], str]:
+  """The lists that are used, and why others are not."""
+  first = [table for table in tables if _stem(table.path) in _NAMES][:1]
+  if first:
+    return [Listing(first[0], '')], f'{first[0].path} is the list'
+  splits = [SPLITS.get(_stem(table.path)) for table in tables]
+  if len(tables) > 1 and all(splits) and len(set(splits)) == len(splits):
+    return [*map(Listing, tables, splits)], ''
+  if len(tables) > 1 and has_classes:
+    return [], 'one of several, and sub-folders are the classes'
+  if len(tables) > 1:
+    raise _unclear([table.path for table in tables])
+  if tables and has_classes:
+    missing = _missing(tables[0], finder)
+    if missing > len(tables[0].rows) / 2:
+      what = f'of {len(tables[0].rows):,} files that it names {missing:,}'
+      return [], f'{what} are not here, and sub-folders are the classes'
+  return [Listing(table, '') for table in tables], ''
+
+
+def _csvs(root) -> list[str]:
+  found = []
+  for place in _PLACES:
+    folder = os.path.join(root, place) if place else root
+    if os.path.isdir(folder):
+      found += [os.path.join(folder, name) for name in visible(folder, ENDINGS)]
+  return found
+
+
+def _stem(path) -> str:
+  return os.path.splitext(os.path.basename(path))[0].lower()
+
+
+def _unclear(paths) -> UserError:
+  folder, names = os.path.dirname(paths[0]), map(os.path.basename, paths)
+  return UserError(
+    f'{folder}: several CSV files ({", ".join(names)}); call the one with the'
+    ' labels labels.csv'
+  )
+
+
+def _usable(path) -> Table:
+  """The cells of a list of files and labels."""
+  header = heading_of(path)
+  if header and not set(_FILE) & set(header):
+    wanted, has = ' or '.join(_FILE), ', '.join(header)
+    raise UserError(f'{path}: no column {wanted}; it has {has}')
+  table = read_table(path)
+  if header and table.rows and not label_cells.has_labels(table, _taken()):
+    raise UserError(
+      f'{path}: no column {" or ".join((*label_cells.ONE[:3], label_cells.SEVERAL[0]))},'
+      f' nor a column of 0 and 1 for each class; it has {", ".join(header)}'
+    )
+  return table
+
+
+def _taken() -> list[str]:
+  return [*_FILE, *(name for names in _OPTIONAL.values() for name in names)]
+
+
+def _missing(table, finder) -> int:
+  place = table.place(_FILE)
+  return sum(not finder.find(row[place]) for row in table.rows)
+
+
+def entries_of(
+  root: str, listings: Sequence[Listing], finder: Finder, separator: str
+) -> Listed:
+  """The clips that lists name, in their order.
+
+  Args:
+    root: the folder.
+    listings: what `choose` returns.
+    finder: of the folder's files.
+    separator: what stands between labels; '' to find that out.
+
+  Raises:
+    UserError: a list is at fault, or a name may mean several files.
+  """
+  entries, notes, folds = [], [], False
+  for listing in listings:
+    table = listing.table
+    rows = rows_of(table, {'file': _FILE}, _OPTIONAL, ('file',))
+    found = label_cells.labels_of(table, _taken(), separator)
+    folder = os.path.dirname(table.path)
+    sets = label_cells.named(found.sets, [folder, root])
+    notes += found.notes + _ignored(table, found.columns)
+    folds |= 'fold' in rows[0]
+    for row, names in zip(rows, sets, strict=True):
+      entries.append(_entry(root, listing, finder, row, names))
+  entries, skipped, more = excerpts.resolved(entries)
+  return Listed(entries, skipped, notes + more, folds)
+
+
+def _ignored(table, columns) -> list[str]:
+  """A note on the columns that nothing is made of."""
+  used = {table.place(names) for names in (_FILE, *_OPTIONAL.values())}
+  names = [
+    heading
+    for i, heading in enumerate(table.header)
+    if i not in used and heading not in columns
+  ]
+  if not names:
+    return []
+  where = os.path.basename(table.path)
+  return [f'{where}: columns that are not used: {some(names)}']
+
+
+def _entry(root, listing, finder, row, names) -> Entry:
+  file = row['file']
+  found = finder.find(file)
+  if len(found) > 1:
+    inside = [os.path.relpath(path, root) for path in found]
+    what = f'{file!r} may be {some(inside)}: name its folder, too'
+    raise fault(listing.table.path, row['row'], 'file', what)
+  path = found[0] if found else os.path.join(root, file)
+  fields = {name: row[name] for name in _OPTIONAL if name in row}
+  if listing.split:
+    fields['split'] = listing.split
+  return Entry(path, file, names, file, **fields)
