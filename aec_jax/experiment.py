@@ -7,13 +7,14 @@ results.json, bundle, report
 import contextlib
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from absl import logging
 
+from aec_jax import dry_run as dry_run_lib
 from aec_jax import models, predictions, presets, report, sources
 from aec_jax.bundle import store
 from aec_jax.bundle.tagger import Ensemble
@@ -69,6 +70,14 @@ def run(
       f'{workdir} or {cache_dir}: {reason}; what was finished is kept, and the'
       ' same command goes on from there'
     ) from error
+
+
+def dry_run(config, workdir: Path, cache_dir: Path) -> Iterator[str]:
+  """Lines on what `run` would do; see `aec_jax.dry_run`."""
+  config = presets.resolve(config)
+  check_config(config)
+  model = presets.model_defaults(config.model)
+  return dry_run_lib.lines(config, workdir, cache_dir, model)
 
 
 def check_config(config) -> None:

@@ -26,6 +26,9 @@ _CACHE = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode', 'train', ('train', 'evaluate'), 'evaluate: restore and score again.'
 )
+_DRY_RUN = flags.DEFINE_boolean(
+  'dry_run', False, 'Say what was found and what would run; do nothing.'
+)
 hosts.define_flags()
 
 
@@ -36,8 +39,12 @@ def main(argv):
     if not flags.FLAGS[name].value:
       raise UserError(f'--{name} is missing')
   hosts.initialize(flags.FLAGS)
-  workdir = Path(_WORKDIR.value)
-  cache_dir = Path(_CACHE.value or workdir.parent / 'cache')
+  workdir = Path(_WORKDIR.value).expanduser()
+  cache_dir = Path(_CACHE.value or workdir.parent / 'cache').expanduser()
+  if _DRY_RUN.value:
+    for line in experiment.dry_run(_CONFIG.value, workdir, cache_dir):
+      print(line, flush=True)
+    return
   jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():

@@ -18,9 +18,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import aec_jax
 from aec_jax.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+# What Python finds the package in: the checkout, or where it is installed.
+ROOT = Path(aec_jax.__file__).parents[1]
 # Seconds between two questions about SLURM's queue.
 _ASK = 5.0
 

@@ -7,7 +7,6 @@ Each experiment has its folder in the work folder. Run again, the command does
 only what is missing. See launch/README.md.
 """
 
-import argparse
 import importlib.util
 import itertools
 import json
@@ -25,13 +24,15 @@ from ml_collections import config_flags
 
 from aec_jax import presets
 from aec_jax.errors import UserError
-from aec_jax.run import claim, console
+from aec_jax.run import claim, console, fields
 from aec_jax.train.progress import duration
-from launch import executors
-from launch.executors import ROOT, Run
+
+from . import executors
+from .executors import ROOT, Run
 
 # Seconds between two looks at the runs, and between two tables in a log file.
 _LOOK, _REPEAT = 1.0, 300.0
+_DATASETS = ('audioset', 'fsdkaggle2018', 'folder')
 
 
 def plan(options, overrides: Sequence[str]) -> list[Run]:
@@ -44,14 +45,17 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
   if options.seeds:
     grids.append([f'config.seed={seed}' for seed in range(options.seeds)])
   runs = []
-  for name in _experiments(options.sweep):
+  names = _experiments(options.sweep)
+  _check_overrides(names, overrides)
+  for name in names:
+    given = _fitting(name, options, overrides)
     for point in itertools.product(*grids):
       labels = [name, *(x.removeprefix('config.') for x in point)]
       label = re.sub(r'[^\w.=,+-]', '_', '-'.join(labels))
       group = label.rsplit('-', 1)[0] if options.seeds else label
       workdir = Path(options.workdir).absolute() / label
-      config = f'--config={ROOT}/configs/{name}.py'
-      chosen = (*overrides, *(f'--{x}' for x in point))
+      config = f'--config={console.config_path(name)}'
+      chosen = (*given, *(f'--{x}' for x in point))
       files = (f'--workdir={workdir}', f'--cache_dir={options.cache_dir}')
       runs.append(Run(label, group, workdir, (config, *files, *chosen)))
   names = [run.name for run in runs]
@@ -62,11 +66,20 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
 
 
 def _experiments(path: str) -> Sequence[str]:
-  """The EXPERIMENTS of a sweep file, each the name of a config."""
+  """The configs that a sweep file names, each once.
+
+  It has a list EXPERIMENTS, or SWEEPS of other files beside it.
+  """
+  file = Path(path)
+  if not file.exists():
+    file = Path(__file__).parent / 'sweeps' / f'{file.stem}.py'
   try:
-    spec = importlib.util.spec_from_file_location('sweep_file', path)
+    spec = importlib.util.spec_from_file_location('sweep_file', file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if hasattr(module, 'SWEEPS'):
+      parts = [_experiments(file.with_name(f'{s}.py')) for s in module.SWEEPS]
+      return list(dict.fromkeys(itertools.chain(*parts)))
     names = module.EXPERIMENTS
   except (AttributeError, ImportError, OSError, SyntaxError) as error:
     raise UserError(
@@ -74,9 +87,39 @@ def _experiments(path: str) -> Sequence[str]:
       ' with a list EXPERIMENTS'
     ) from error
   for name in names:
-    if not (ROOT / 'configs' / f'{name}.py').exists():
-      raise UserError(f'{path}: there is no configs/{name}.py')
+    console.config_path(name)
   return names
+
+
+def _fitting(name: str, options, overrides: Sequence[str]) -> list[str]:
+  """The overrides that a config has the field of, its data and weights."""
+  config = _load(name)
+  data = dict(options.data).get(config.dataset)
+  chosen = [f'--config.data_dir={data}'] if data else []
+  if options.vggish and config.extractor.model == 'vggish':
+    chosen.append(f'--config.extractor.init={options.vggish}')
+  chosen += [x for x in overrides if fields.matters(_field(x), config)]
+  return chosen
+
+
+def _field(override: str) -> str:
+  return override.removeprefix('--config.').partition('=')[0]
+
+
+def _check_overrides(names: Sequence[str], overrides: Sequence[str]) -> None:
+  """Raises `UserError` for a field that no experiment has."""
+  configs = [_load(name) for name in names]
+  for override in overrides:
+    field = _field(override)
+    if not any(fields.matters(field, config) for config in configs):
+      raise UserError(f'no experiment of the sweep has config.{field}')
+
+
+def _load(name: str):
+  spec = importlib.util.spec_from_file_location(name, console.config_path(name))
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config()
 
 
 def _parse_grid(text: str) -> list[str]:
@@ -279,6 +322,15 @@ def make_executor(options):
   )
 
 
+def _named(text: str) -> tuple[str, str]:
+  name, equals, folder = text.partition('=')
+  if name not in _DATASETS or not equals:
+    raise UserError(
+      f'--data={text}: give --data=SET=DIR, SET one of {", ".join(_DATASETS)}'
+    )
+  return name, folder
+
+
 def _setting(text: str):
   name, equals, value = text.partition('=')
   if not equals:
@@ -289,20 +341,17 @@ def _setting(text: str):
 def _parse(argv: Sequence[str]):
   """The options, and the `--config.…` for all runs."""
 
-  class Parser(argparse.ArgumentParser):
-    def error(self, message):
-      raise UserError(f'{message}; see --help')
-
-  parser = Parser(
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-    epilog='--config.FIELD=VALUE sets a field of all experiments.',
+  parser = console.Parser(
+    f'{__doc__}\n--config.FIELD=VALUE sets a field of all experiments that'
+    ' have it.'
   )
   add = parser.add_argument
   add('--sweep', required=True, help='a file of launch/sweeps')
   add('--workdir', required=True, help="the runs' folders are in it")
   add('--cache_dir', help='stages that runs share [WORKDIR/cache]')
+  add('--data', action='append', default=[], type=_named, metavar='SET=DIR',
+      help='where audioset, fsdkaggle2018 or folder lies')  # fmt: skip
+  add('--vggish', default='', help='the weights that extractors start from')
   add('--executor', choices=('local', 'slurm', 'tpu'), default='local')
   add('--grid', action='append', default=[], metavar='config.FIELD=A,B,…')
   add('--seeds', type=int, default=0, help='run with seeds 0 to SEEDS - 1')

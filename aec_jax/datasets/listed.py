@@ -198,8 +198,9 @@ def _usable(path) -> Table:
     raise UserError(f'{path}: no column {wanted}; it has {has}')
   table = read_table(path)
   if header and table.rows and not label_cells.has_labels(table, _taken()):
+    known = ' or '.join((*label_cells.ONE[:3], label_cells.SEVERAL[0]))
     raise UserError(
-      f'{path}: no column {" or ".join((*label_cells.ONE[:3], label_cells.SEVERAL[0]))},'
+      f'{path}: no column {known},'
       f' nor a column of 0 and 1 for each class; it has {", ".join(header)}'
     )
   return table

@@ -167,19 +167,31 @@ def prepare(config, clips: Clips, cache_dir) -> ClipExamples:
       scale and `config.on_bad` is 'error'.
   """
   spec = extractors.front_end(config.extractor)
-  depends = {
-    'version': _VERSION,
-    'classes': clips.classes,
-    'on_bad': config.on_bad,
-    'front_end': spec._asdict(),
-    'clips': _digest_of(clips, cache_dir),
-  }
 
   def build(folder):
     jobs = [(clip, 0) for clip in range(len(clips))]
     _write(folder, 'preparing', clips, jobs, spec, config.on_bad)
 
+  depends = _depends(config, clips, cache_dir)
   return ClipExamples.load(cache.stage(cache_dir, 'clips', depends, build))
+
+
+def prepared_already(config, clips: Clips, cache_dir) -> ClipExamples | None:
+  """What `prepare` would find in the cache; it writes nothing."""
+  depends = _depends(config, clips, cache_dir, keep=False)
+  folder = cache.folder_of(cache_dir, 'clips', depends)
+  return ClipExamples.load(folder) if folder.exists() else None
+
+
+def _depends(config, clips, cache_dir, keep=True) -> dict:
+  """All that the examples are a function of."""
+  return {
+    'version': _VERSION,
+    'classes': clips.classes,
+    'on_bad': config.on_bad,
+    'front_end': extractors.front_end(config.extractor)._asdict(),
+    'clips': _digest_of(clips, cache_dir, keep),
+  }
 
 
 def pitch_shifted(
@@ -212,11 +224,11 @@ def pitch_shifted(
   return ClipExamples.load(cache.stage(cache_dir, 'shifted', depends, build))
 
 
-def _digest_of(clips, cache_dir) -> str:
-  """A hash of all that the examples are a function of."""
+def _digest_of(clips, cache_dir, keep) -> str:
+  """A hash of the list and of the files' contents."""
   rows = zip(
     clips.ids.tolist(),
-    content.digests(clips.paths.tolist(), cache_dir),
+    content.digests(clips.paths.tolist(), cache_dir, keep),
     np.split(clips.label_ids, clips.label_offsets[1:-1]),
     *(
       getattr(clips, name).tolist()

@@ -51,24 +51,39 @@ def _synthetic(cache_dir):
   )
 
 
-def _pack(config, data_dir, split, cache_dir):
+def packed_already(
+  config, split: str, cache_dir
+) -> tuple[int, Examples | None]:
+  """How many files a split has, and what is packed of it; writes nothing."""
+  paths = audioset_tfrecord.list_files(config.data_dir, split)
+  depends = _depends(config, config.data_dir, split, cache_dir, keep=False)
+  folder = cache.folder_of(cache_dir, f'audioset-{split}', depends)
+  found = Examples.load(folder, mmap=True) if folder.exists() else None
+  return len(paths), found
+
+
+def _depends(config, data_dir, split, cache_dir, keep=True) -> dict:
+  """All that a packed split is a function of."""
   paths = audioset_tfrecord.list_files(data_dir, split)
-  classes = audioset_tfrecord.read_classes(data_dir)
-  depends = {
+  hashes = content.digests(paths, cache_dir, keep)
+  return {
     'version': _VERSION,
     'split': split,
-    'classes': classes,
+    'classes': audioset_tfrecord.read_classes(data_dir),
     'on_bad': config.on_bad,
     'files': [
       (Path(path).name, value)
-      for path, value in zip(
-        paths, content.digests(paths, cache_dir), strict=True
-      )
+      for path, value in zip(paths, hashes, strict=True)
     ],
   }
 
+
+def _pack(config, data_dir, split, cache_dir):
+  depends = _depends(config, data_dir, split, cache_dir)
+
   def build(folder):
-    logging.info('packing %s: %s files', split, f'{len(paths):,}')
+    count = len(depends['files'])
+    logging.info('packing %s: %s files', split, f'{count:,}')
     audioset_tfrecord.pack(data_dir, split, str(folder), config.on_bad)
 
   return cache.stage(cache_dir, f'audioset-{split}', depends, build)

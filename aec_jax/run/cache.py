@@ -23,6 +23,11 @@ def digest(value) -> str:
   return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def folder_of(cache_dir: str | Path, name: str, depends: dict) -> Path:
+  """Where a stage's output lies, or will lie."""
+  return Path(cache_dir) / f'{name}-{digest(depends)}'
+
+
 def stage(
   cache_dir: str | Path,
   name: str,
@@ -43,8 +48,7 @@ def stage(
     depends: everything that the output is a function of, JSON-able.
     build: fills the empty folder that it is given.
   """
-  cache_dir = Path(cache_dir)
-  folder = cache_dir / f'{name}-{digest(depends)}'
+  folder = folder_of(cache_dir, name, depends)
   hosts.lead(lambda: _build(folder, depends, build))
   _build(folder, depends, build)
   return folder

@@ -1,11 +1,13 @@
 """What goes to the screen: log lines and tables."""
 
 import argparse
+import difflib
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from absl import flags
 from absl import logging as absl_logging
@@ -84,7 +86,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   """
   # The config file is to be known before its fields are set, and ml_collections
   # looks for it in sys.argv.
-  options = [fields.renamed_option(arg) for arg in argv[1:]]
+  options = [fields.renamed_option(_with_config(arg)) for arg in argv[1:]]
   options = [arg for arg in options if arg]
   options.sort(key=lambda arg: not arg.startswith('--config='))
   sys.argv = [argv[0], *options]
@@ -93,6 +95,37 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   except Exception as error:  # a config's file may raise anything
     raise UserError(_flag_error(error)) from error
   return rest
+
+
+def configs_folder() -> Path:
+  """Where the shipped configs lie: in the package, or beside it."""
+  package = Path(__file__).parents[1]
+  inside = package / 'configs'
+  return inside if inside.is_dir() else package.parent / 'configs'
+
+
+def config_path(name: str) -> str:
+  """The file of a config: a path, or the name of one that is shipped.
+
+  Raises:
+    UserError: there is neither.
+  """
+  if os.path.exists(name):
+    return name
+  path = configs_folder() / f'{Path(name).stem}.py'
+  if Path(name).suffix not in ('', '.py') or not path.exists():
+    known = sorted(p.stem for p in configs_folder().glob('[!_]*.py'))
+    near = difflib.get_close_matches(Path(name).stem, known, 3) or known
+    raise UserError(
+      f'--config={name}: no such file, and none that is shipped; there are'
+      f' {", ".join(near)}'
+    )
+  return str(path)
+
+
+def _with_config(option):
+  name = option.removeprefix('--config=')
+  return option if name == option else f'--config={config_path(name)}'
 
 
 def _flag_error(error):

@@ -16,12 +16,15 @@ from aec_jax.run import files
 from aec_jax.run.cache import digest
 
 
-def digests(paths: Sequence[str], cache_dir: str | Path) -> list[str]:
+def digests(
+  paths: Sequence[str], cache_dir: str | Path, keep: bool = True
+) -> list[str]:
   """A hash of each file's bytes, hexadecimal.
 
   Args:
     paths: of files that can be read.
     cache_dir: where the hashes are kept.
+    keep: whether new ones are; if not, nothing is written.
 
   Raises:
     OSError: a file cannot be read.
@@ -31,11 +34,11 @@ def digests(paths: Sequence[str], cache_dir: str | Path) -> list[str]:
     folders[os.path.dirname(path)].append(path)
   found = {}
   for folder, some in folders.items():
-    found |= _of_folder(folder, some, Path(cache_dir) / 'content')
+    found |= _of_folder(folder, some, Path(cache_dir) / 'content', keep)
   return [found[os.path.abspath(path)] for path in paths]
 
 
-def _of_folder(folder, paths, kept_in) -> dict[str, str]:
+def _of_folder(folder, paths, kept_in, keep) -> dict[str, str]:
   """{path: hash}, from what is kept and, where that is out of date, anew."""
   index = kept_in / f'{digest(folder)}.json'
   kept = _read(index)
@@ -48,7 +51,7 @@ def _of_folder(folder, paths, kept_in) -> dict[str, str]:
     hashes = dict(zip(todo, pool.map(_hash, todo), strict=True))
   for path, value in hashes.items():
     kept[os.path.basename(path)] = [*stamps[path], value]
-  if todo:
+  if todo and keep:
     files.write_json(index, kept)
   return {path: kept[os.path.basename(path)][2] for path in paths}
 

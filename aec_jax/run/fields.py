@@ -7,10 +7,9 @@ default, so a new field refuses nobody's work.
 
 import copy
 import dataclasses
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from absl import logging
 
 from aec_jax.errors import UserError, check_choice
 
@@ -143,6 +142,13 @@ FIELDS: dict[str, Field] = {
 # Of the model, whichever it is: ranges alone.
 _MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
 
+# What only one kind of data asks for: AudioSet's embeddings, or recordings.
+_OF_EMBEDDINGS = ('train_splits', 'eval_splits')
+_OF_RECORDINGS = (
+  'extractor', 'extractors', 'pitch_to', 'folds', 'synthetic', 'classes',
+  'label_separator',
+)  # fmt: skip
+
 # Fields that are gone or have another name, and where their value goes.
 RENAMED = {
   'damaged': 'on_bad',
@@ -193,6 +199,14 @@ def role(path: str) -> str:
   return FIELDS[path].role if path in FIELDS else 'what'
 
 
+def matters(path: str, config) -> bool:
+  """Whether a config has a field, and its kind of data asks for it."""
+  path = RENAMED.get(path) or path
+  known = path in dict(flattened(config.to_dict()))
+  other = _OF_RECORDINGS if config.dataset == 'audioset' else _OF_EMBEDDINGS
+  return known and path.partition('.')[0] not in other
+
+
 def upgraded(record: Mapping) -> dict[str, Any]:
   """The fields of an older record of a config, flat, by their names of today.
 
@@ -213,9 +227,8 @@ def renamed_option(option: str) -> str | None:
   if not option.startswith('--config.') or field not in RENAMED:
     return option
   new = RENAMED[field]
-  logging.warning(
-    'config.%s is %s', field, f'config.{new} now' if new else 'gone: ignored'
-  )
+  what = f'config.{new} now' if new else 'gone: it is ignored'
+  print(f'config.{field} is {what}', file=sys.stderr)
   return new and f'--config.{new}={value}'
 
 

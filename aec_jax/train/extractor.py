@@ -63,7 +63,7 @@ def trained(
   """
   name = f'extractor-{job.name}'
   depends = _depends(config, clips, job)
-  folder = Path(cache_dir) / f'{name}-{cache.digest(depends)}'
+  folder = folder_of(config, clips, job, cache_dir)
   work = folder.with_name(f'.{folder.name}.training')
 
   def build(unfinished):
@@ -77,6 +77,12 @@ def trained(
   # Not before: killed in between, the run would have to train again.
   shutil.rmtree(work, ignore_errors=True)
   return folder
+
+
+def folder_of(config, clips: ClipExamples, job: Job, cache_dir) -> Path:
+  """Where a trained extractor lies, or will lie."""
+  depends = _depends(config, clips, job)
+  return cache.folder_of(cache_dir, f'extractor-{job.name}', depends)
 
 
 def _depends(config, clips, job) -> dict:
