@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aec_jax import evaluate, metrics, predictions
+from aec_jax import evaluate, metrics, predictions, presets
 from aec_jax.errors import UserError
 from aec_jax.report import charts, page, thesis
 from aec_jax.report.page import Cell, Code, Figure, Section, Table, Text
@@ -320,7 +320,7 @@ def _about(runs) -> Section:
 
 def _differing(runs) -> list[list[str]]:
   """Of each run the fields whose values are not those of all runs."""
-  default = {path: field.default for path, field in fields.FIELDS.items()}
+  default = dict(fields.flattened(presets.base().to_dict()))
   configs = [default | fields.upgraded(r.results['config']) for r in runs]
   names = sorted({name for config in configs for name in config})
   varying = [

@@ -8,8 +8,10 @@ from ml_collections import ConfigDict, config_dict
 
 from aec_jax import models
 from aec_jax.errors import UserError, check_choice
+from aec_jax.input import augment  # noqa: F401 (its fields)
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import fields
+from aec_jax.train import step  # noqa: F401 (its fields)
 
 # The types of the fields whose default is None: by the size of the data.
 _SIZED = {

@@ -96,7 +96,8 @@ def _fitting(name: str, options, overrides: Sequence[str]) -> list[str]:
   config = _load(name)
   data = dict(options.data).get(config.dataset)
   chosen = [f'--config.data_dir={data}'] if data else []
-  if options.vggish and config.extractor.model == 'vggish':
+  real = data or any(_field(x) == 'data_dir' for x in overrides)
+  if options.vggish and real and config.extractor.model == 'vggish':
     chosen.append(f'--config.extractor.init={options.vggish}')
   chosen += [x for x in overrides if fields.matters(_field(x), config)]
   return chosen

@@ -6,13 +6,20 @@ What is to be done to each example is drawn on the host, as a function of
   Time shift: an example starts some frames later and goes on in the clip's next
   example, the last one in the first.
   Mixup (Zhang et al. 2018, arXiv:1710.09412) of examples of one batch.
-  Masks over frames and over bands (SpecAugment, Park et al. 2019,
-  arXiv:1904.08779), filled with the example's mean.
+  Then each of `AUGMENTATIONS`, in their order. A new one is a row of it. Each
+  draws from a stream of its own, so that no other's draws depend on it.
 """
+
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from aec_jax.run import fields
+from aec_jax.run.fields import Field
 
 # What of a plan are rows of the table of examples.
 ROWS = ('first', 'following', 'second', 'second_following')
@@ -21,26 +28,85 @@ ROWS = ('first', 'following', 'second', 'second_following')
 _MASKS = 2
 
 
+class Augmentation(NamedTuple):
+  """Something that is done to single examples.
+
+  Attributes:
+    field: of the section `augment`; its default does nothing.
+    draw: of the field's value, the number of examples, the shape of one (frame,
+      band) and a numpy generator, to an array (example, …).
+    apply: of examples (example, frame, band) and what was drawn, to examples.
+  """
+
+  field: Field
+  draw: Callable[[float, int, tuple[int, int], np.random.Generator], np.ndarray]
+  apply: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _draw_masks(axis: int):
+  """Starts and ends (example, mask, 2) of masks of 0 to `largest` of an axis."""
+
+  def draw(largest, n, shape, rng):
+    widths = rng.integers(0, largest + 1, (n, _MASKS))
+    starts = rng.integers(0, shape[axis] - widths + 1)
+    return np.stack([starts, starts + widths], -1).astype(np.int32)
+
+  return draw
+
+
+def _apply_masks(axis: int):
+  """Fills what is masked with the example's mean."""
+
+  def apply(x, masks):
+    at = jnp.arange(x.shape[1 + axis])
+    inside = (masks[..., :1] <= at) & (at < masks[..., 1:])
+    hidden = jnp.expand_dims(jnp.any(inside, 1), 2 - axis)
+    return jnp.where(hidden, jnp.mean(x, (1, 2), keepdims=True), x)
+
+  return apply
+
+
+# SpecAugment (Park et al. 2019, arXiv:1904.08779): the widest mask of frames
+# and of bands.
+AUGMENTATIONS = {
+  'mask_frames': Augmentation(
+    Field(0, 0, 10_000), _draw_masks(0), _apply_masks(0)
+  ),
+  'mask_bands': Augmentation(
+    Field(0, 0, 10_000), _draw_masks(1), _apply_masks(1)
+  ),
+}
+fields.add(
+  'extractor.augment',
+  {
+    'time_shift': Field(False),
+    'mixup_alpha': Field(0.0, 0, 1e3),
+    **{name: a.field for name, a in AUGMENTATIONS.items()},
+  },
+)
+
+
 def is_on(config) -> bool:
   """Whether a config's `augment` section asks for anything."""
   return any(config.values())
 
 
-def draw(config, clip_offsets, rows, shape, rng) -> dict[str, np.ndarray]:
+def draw(
+  config, clip_offsets, rows: np.ndarray, shape, seed: int, step: int
+) -> dict[str, np.ndarray]:
   """What becomes of the examples of one batch.
 
   Args:
-    config: `mixup_alpha`; `time_shift`, whether; `mask_frames` and
-      `mask_bands`, the largest mask.
+    config: the section `augment`.
     clip_offsets: (clip + 1,) of all examples.
     rows: (example,) which examples the batch holds.
     shape: (frame, band) of an example.
-    rng: a numpy generator.
+    seed, step: what the draws are a function of.
 
   Returns:
     'following', 'second', 'second_following' (example,) int32 rows, 'weight'
-    (example,) float32, 'shift' (example,) int32 frames, 'frames' and 'bands'
-    (example, 2, 2) int32, the start and the end of each mask.
+    (example,) float32, 'shift' (example,) int32 frames, and what
+    `AUGMENTATIONS` draw.
   """
   n = len(rows)
   following = rows + 1
@@ -49,28 +115,29 @@ def draw(config, clip_offsets, rows, shape, rng) -> dict[str, np.ndarray]:
   following = np.where(at_end, clip_offsets[clip], following).astype(np.int32)
   shift = np.zeros(n, np.int32)
   if config.time_shift:
+    rng = _stream('time_shift', seed, step)
     shift = rng.integers(0, shape[0], n, dtype=np.int32)
   weight, partner = np.ones(n, np.float32), np.arange(n)
   if config.mixup_alpha:
-    alpha = config.mixup_alpha
+    rng, alpha = _stream('mixup_alpha', seed, step), config.mixup_alpha
     weight = rng.beta(alpha, alpha, n).astype(np.float32)
     partner = rng.permutation(n)
-  return {
+  out = {
     'following': following,
     'second': rows[partner],
     'second_following': following[partner],
     'weight': weight,
     'shift': shift,
-    'frames': _masks(config.mask_frames, n, shape[0], rng),
-    'bands': _masks(config.mask_bands, n, shape[1], rng),
   }
+  for name, augmentation in AUGMENTATIONS.items():
+    if config[name]:
+      rng = _stream(name, seed, step)
+      out[name] = augmentation.draw(config[name], n, shape, rng)
+  return out
 
 
-def _masks(largest: int, n: int, size: int, rng) -> np.ndarray:
-  """(n, mask, 2) starts and ends of masks of 0 to `largest` of `size`."""
-  widths = rng.integers(0, largest + 1, (n, _MASKS))
-  starts = rng.integers(0, size - widths + 1)
-  return np.stack([starts, starts + widths], -1).astype(np.int32)
+def _stream(name: str, seed: int, step: int) -> np.random.Generator:
+  return np.random.default_rng([seed, step, zlib.crc32(name.encode())])
 
 
 def apply(
@@ -91,17 +158,10 @@ def apply(
   then = (
     weight * examples['following'] + (1 - weight) * examples['second_following']
   )
-  frames, bands = x.shape[1:]
   both = jnp.concatenate([x, then], 1)
-  at = now['shift'][:, None] + jnp.arange(frames)
+  at = now['shift'][:, None] + jnp.arange(x.shape[1])
   x = jnp.take_along_axis(both, at[..., None], 1)
-  hidden = _covered(now['frames'], frames)[:, :, None]
-  hidden |= _covered(now['bands'], bands)[:, None, :]
-  return jnp.where(hidden, jnp.mean(x, (1, 2), keepdims=True), x)
-
-
-def _covered(masks, size: int):
-  """(example, mask, 2) -> (example, size), True inside any of the masks."""
-  at = jnp.arange(size)
-  inside = (masks[..., :1] <= at) & (at < masks[..., 1:])
-  return jnp.any(inside, 1)
+  for name, augmentation in AUGMENTATIONS.items():
+    if name in now:
+      x = augmentation.apply(x, now[name])
+  return x

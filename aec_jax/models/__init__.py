@@ -4,13 +4,7 @@ import dataclasses
 
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import classifiers
-
-CLASSIFIERS = {
-  'dnn': classifiers.DNN,
-  'lstm': classifiers.LSTM,
-  'attention': classifiers.MultiLevelAttention,
-}
-
+from aec_jax.models.classifiers import CLASSIFIERS
 
 # What a field of a model may be.
 _CHOICES = {

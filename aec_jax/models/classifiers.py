@@ -209,3 +209,11 @@ class MultiLevelAttention(Classifier):
         self.bn_momentum, axis_name=self.axis_name, name='pool_norm'
       )(y, mask.any(1), train)
     return self.output_layer()(y)
+
+
+# By the name that `config.model.name` gives.
+CLASSIFIERS = {
+  'dnn': DNN,
+  'lstm': LSTM,
+  'attention': MultiLevelAttention,
+}

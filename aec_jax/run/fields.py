@@ -1,7 +1,7 @@
 """The fields of an experiment's config: defaults, ranges, and what they change.
 
-The one list of them, beside the fields of `model`, which are its Flax module's
-own. A field that an older work folder, cache entry or bundle lacks equals its
+The one list of them. Optimisers and augmentations add their own to it, where
+they stand; the fields of `model` are those of its Flax module. A field that an older work folder, cache entry or bundle lacks equals its
 default, so a new field refuses nobody's work.
 """
 
@@ -50,21 +50,6 @@ def _training(role: str = 'what') -> dict[str, Field]:
     # Decay of a running mean of the parameters that is scored in their place;
     # 0 scores the parameters as they are, as the thesis does.
     'average': Field(0.0, 0, 0.999999),
-    'optimizer.name': Field('adam'),
-    'optimizer.learning_rate': Field(1e-3, 1e-12, 1e3),
-    'optimizer.b1': Field(0.9, 0, 0.999999),
-    'optimizer.b2': Field(0.999, 0, 0.999999),
-    'optimizer.momentum': Field(0.9, 0, 0.999999),
-    'optimizer.weight_decay': Field(0.0, 0, 1e3),  # of adamw
-    'optimizer.l1': Field(0.0, 0, 1e3),
-    'optimizer.l2': Field(0.0, 0, 1e3),
-    # The largest global norm of a gradient; 0: any.
-    'optimizer.clip_norm': Field(0.0, 0, 1e9),
-    # Steps in which the learning rate rises from 0.
-    'optimizer.warmup_steps': Field(0, 0, _ANY),
-    # Steps after which it has fallen to 0 along half a cosine; 0: it is
-    # constant.
-    'optimizer.cosine_steps': Field(0, 0, _ANY),
   }
 
 
@@ -113,13 +98,6 @@ FIELDS: dict[str, Field] = {
   # More of them run in a loop, in which XLA:CPU's convolutions are slow.
   'extractor.steps_per_dispatch': Field(1, 1, 10_000, role='how'),
   'extractor.checkpoint_every': Field(200, 1, _ANY, role='how'),
-  'extractor.optimizer.learning_rate': Field(None, 1e-12, 1e3),
-  # Past the thesis; see `aec_jax.input.augment`. Masks are in frames and in
-  # bands, at most as many as an example has.
-  'extractor.augment.time_shift': Field(False),
-  'extractor.augment.mixup_alpha': Field(0.0, 0, 1e3),
-  'extractor.augment.mask_frames': Field(0, 0, 10_000),
-  'extractor.augment.mask_bands': Field(0, 0, 10_000),
   # Segments of a piece, L; several train an ensemble each. 0 leaves clips
   # whole, of different lengths.
   'segments': Field((6,)),
@@ -165,6 +143,11 @@ _OF_TASK = {
   },
   'dcase': {'objective': 'single_label'},
 }  # fmt: skip
+
+
+def add(section: str, found: Mapping[str, Field]) -> None:
+  """Adds the fields of a section, such as 'optimizer', to the list."""
+  FIELDS.update({f'{section}.{name}': field for name, field in found.items()})
 
 
 def defaults() -> dict:

@@ -287,7 +287,8 @@ class FineTuner:
         self.clips.offsets,
         rows,
         self.clips.examples.shape[1:],
-        np.random.default_rng([self.settings.seed, step, 1]),
+        self.settings.seed,
+        step,
       )
     # Padding repeats the first example: any would do.
     padded = {

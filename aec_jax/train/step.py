@@ -15,8 +15,33 @@ import optax
 from jax import lax
 
 from aec_jax.errors import UserError, check_choice
+from aec_jax.run import fields
+from aec_jax.run.fields import Field
 
 AXIS = 'device'
+
+# The fields of a section `optimizer`.
+_FIELDS = {
+  'name': Field('adam'),
+  'learning_rate': Field(1e-3, 1e-12, 1e3),
+  'b1': Field(0.9, 0, 0.999999),
+  'b2': Field(0.999, 0, 0.999999),
+  'momentum': Field(0.9, 0, 0.999999),
+  'weight_decay': Field(0.0, 0, 1e3),  # of adamw
+  'l1': Field(0.0, 0, 1e3),
+  'l2': Field(0.0, 0, 1e3),
+  # The largest global norm of a gradient; 0: any.
+  'clip_norm': Field(0.0, 0, 1e9),
+  # Steps in which the learning rate rises from 0.
+  'warmup_steps': Field(0, 0, 2**31 - 1),
+  # Steps after which it has fallen to 0 along half a cosine; 0: it is constant.
+  'cosine_steps': Field(0, 0, 2**31 - 1),
+}
+fields.add('optimizer', _FIELDS)
+fields.add(
+  'extractor.optimizer',
+  _FIELDS | {'learning_rate': Field(None, 1e-12, 1e3)},
+)
 
 # Thesis §3.2.5, each of a learning rate or schedule r and the config's section.
 OPTIMIZERS = {
