@@ -44,7 +44,7 @@ class Augmentation(NamedTuple):
 
 
 def _draw_masks(axis: int):
-  """Starts and ends (example, mask, 2) of masks of 0 to `largest` of an axis."""
+  """Starts and ends (example, mask, 2) of masks of 0 to `largest`."""
 
   def draw(largest, n, shape, rng):
     widths = rng.integers(0, largest + 1, (n, _MASKS))

@@ -1,8 +1,9 @@
 """The fields of an experiment's config: defaults, ranges, and what they change.
 
 The one list of them. Optimisers and augmentations add their own to it, where
-they stand; the fields of `model` are those of its Flax module. A field that an older work folder, cache entry or bundle lacks equals its
-default, so a new field refuses nobody's work.
+they stand; the fields of `model` are those of its Flax module. A field that an
+older work folder, cache entry or bundle lacks equals its default, so a new one
+refuses nobody's work.
 """
 
 import copy
