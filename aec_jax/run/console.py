@@ -105,8 +105,12 @@ def _flag_error(error):
   return f'--config: {type(error).__name__}: {text}'
 
 
-class BundleParser(argparse.ArgumentParser):
-  """Options of a command that takes a bundle; a mistake is a `UserError`."""
+class Parser(argparse.ArgumentParser):
+  """Options of a command; a mistake is a `UserError`.
+
+  Args:
+    description: what `--help` says, its line breaks kept.
+  """
 
   def __init__(self, description: str):
     super().__init__(
@@ -114,6 +118,16 @@ class BundleParser(argparse.ArgumentParser):
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
+
+  def error(self, message):
+    raise UserError(f'{message} (--help lists the options)')
+
+
+class BundleParser(Parser):
+  """`Parser` of a command that takes a bundle."""
+
+  def __init__(self, description: str):
+    super().__init__(description)
     self.add_argument(
       '--bundle', required=True, help='The folder bundle/ of an experiment.'
     )
@@ -123,9 +137,6 @@ class BundleParser(argparse.ArgumentParser):
     self.add_argument(
       '--pca', help='For AudioSet bundles: vggish_pca_params.npz.'
     )
-
-  def error(self, message):
-    raise UserError(f'{message} (--help lists the options)')
 
 
 def printable(text: str) -> str:
