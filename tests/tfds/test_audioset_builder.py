@@ -1,17 +1,16 @@
-"""The TFDS builders, and the synthetic set that one of them writes."""
+"""AudioSet's embeddings as users of TFDS load them."""
+
+import itertools
+import pickle
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from sklearn import metrics
 
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
-from aec_jax.tfds.audioset_embeddings_dataset_builder import (
-  AudiosetEmbeddings,
-  SyntheticAudioset,
-)
+from aec_jax.tfds import AudiosetEmbeddings, SyntheticAudioset
 
 SIZES = {'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120}
 
@@ -91,12 +90,91 @@ def test_only_shuffle_files_changes_the_order(builder):
   assert sorted(shuffled) == sorted(plain)
 
 
+def shuffled(builder, split, seed, **config):
+  read_config = tfds.ReadConfig(shuffle_seed=seed, **config)
+  return builder.as_dataset(
+    split=split, shuffle_files=True, read_config=read_config
+  )
+
+
+@pytest.mark.parametrize('seed', [None, 1])
+def test_shuffled_parts_share_nothing_and_miss_nothing(builder, seed):
+  everything = sorted(ids(builder.as_dataset(split='unbal_train')))
+  for parts in (
+    ['unbal_train[:50%]', 'unbal_train[50%:]'],
+    tfds.even_splits('unbal_train', 3),
+    tfds.even_splits('unbal_train[:10%]+unbal_train[10%:]', 4),
+  ):
+    found = [ids(shuffled(builder, part, seed)) for part in parts]
+    assert sorted(itertools.chain(*found)) == everything
+    assert max(map(len, found)) - min(map(len, found)) <= 2
+
+
+def test_the_seed_is_the_order_s(builder):
+  orders = {
+    seed: ids(shuffled(builder, 'unbal_train[:150]', seed)) for seed in range(3)
+  }
+  for seed, order in orders.items():
+    assert order == ids(shuffled(builder, 'unbal_train[:150]', seed))
+  assert len(set(map(tuple, orders.values()))) > 1
+
+
+def test_epochs_are_shuffled_anew_unless_that_is_unwanted(builder):
+  for again in (None, False):
+    dataset = shuffled(
+      builder, 'unbal_train', 1, shuffle_reshuffle_each_iteration=again
+    )
+    epochs = {tuple(ids(dataset)) for _ in range(4)}
+    assert (len(epochs) > 1) == (again is None)
+
+
 def test_tfds_load_finds_the_builder(folder, examples):
   dataset, info = tfds.load(
     'audioset_embeddings', split='eval', data_dir=folder, with_info=True
   )
   assert ids(dataset) == list(examples['eval'].ids)
   assert info.splits['eval'].num_examples == SIZES['evaluation']
+  assert info.splits['eval[10:15]'].num_examples == 5
+  paths = audioset_tfrecord.list_files(folder, 'eval')
+  assert [str(path) for path in info.splits['eval'].filepaths] == paths
+  splits = tfds.load('audioset_embeddings', data_dir=folder)
+  assert set(splits) == set(audioset_tfrecord.SPLITS)
+
+
+def test_read_configs_and_decoders_of_tfds(builder, examples):
+  read_config = tfds.ReadConfig(add_tfds_id=True)
+  clips = builder.as_dataset(split='eval[5:25]', read_config=read_config)
+  tfds_ids = {clip['tfds_id'] for clip in tfds.as_numpy(clips)}
+  assert len(tfds_ids) == 20
+  (clip,) = tfds.as_numpy(
+    builder.as_dataset(
+      split='eval[:1]',
+      decoders=tfds.decode.PartialDecoding({'video_id': True, 'labels': True}),
+    )
+  )
+  assert set(clip) == {'video_id', 'labels'}
+  assert clip['video_id'] == examples['eval'].ids[0]
+
+
+def test_a_builder_can_be_pickled(builder, tmp_path):
+  again = pickle.loads(pickle.dumps(builder))
+  assert ids(again.as_dataset(split='eval')) == ids(
+    builder.as_dataset(split='eval')
+  )
+  made = SyntheticAudioset(data_dir=tmp_path / 'new', seed=3, **SIZES)
+  assert pickle.loads(pickle.dumps(made))._options == made._options
+
+
+def test_what_is_missing_is_named(folder, tmp_path):
+  with pytest.raises(UserError, match='audioset_embeddings needs data_dir'):
+    AudiosetEmbeddings()
+  with pytest.raises(UserError, match='no class list'):
+    AudiosetEmbeddings(data_dir=tmp_path)
+  (tmp_path / 'class_labels_indices.csv').write_text(
+    'index,mid,display_name\n0,/m/1,A\n'
+  )
+  with pytest.raises(UserError, match='no folder .*; splits there: none'):
+    AudiosetEmbeddings(data_dir=tmp_path)
 
 
 def test_an_unknown_split_is_told_the_splits(builder):
@@ -113,102 +191,3 @@ def test_synthetic_builder_writes_the_files_it_reads(tmp_path):
   assert ids(builder.as_dataset(split='eval')) == ids(
     again.as_dataset(split='eval')
   )
-
-
-# The synthetic set itself.
-
-
-def contents(folder):
-  return {
-    str(path.relative_to(folder)): path.read_bytes()
-    for path in folder.rglob('*')
-    if path.is_file()
-  }
-
-
-def test_equal_seeds_give_equal_files_and_others_do_not(folder, tmp_path):
-  synthetic_audioset.make(tmp_path / 'same', **SIZES)
-  synthetic_audioset.make(tmp_path / 'other', seed=1, **SIZES)
-  assert contents(tmp_path / 'same') == contents(folder)
-  assert contents(tmp_path / 'other') != contents(folder)
-
-
-def test_sizes_are_as_asked_and_clips_are_distinct(examples):
-  assert [len(e) for e in examples.values()] == [160, 300, 120]
-  assert len(examples['eval'].classes) == 8
-  everything = Examples.concatenate(examples.values())
-  assert len(np.unique(everything.ids)) == len(everything)
-
-
-def test_training_and_evaluation_sets_are_balanced(examples):
-  for split in ('bal_train', 'eval'):
-    counts = examples[split].multi_hot().sum(0)
-    assert counts.min() >= len(examples[split]) // 8
-    assert counts.max() < 3 * counts.min()
-
-
-def test_the_unbalanced_set_has_a_long_tail(examples):
-  counts = examples['unbal_train'].multi_hot().sum(0)
-  assert counts.min() > 0
-  assert counts.argmax() == 0
-  assert counts.max() > 4 * counts.min()
-
-
-def test_clips_have_one_to_five_labels_and_a_few_are_short(examples):
-  everything = Examples.concatenate(examples.values())
-  n_labels = everything.multi_hot().sum(1)
-  assert n_labels.min() == 1
-  assert 1.4 < n_labels.mean() < 2.2
-  assert n_labels.max() <= 5
-  assert everything.n_segments.min() >= 1
-  assert 0.002 < (everything.n_segments < 10).mean() < 0.06
-
-
-def test_it_can_be_learnt(examples):
-  """By ridge regression on the means and maxima over time."""
-
-  def features(split):
-    x = examples[split].embeddings / 255.0
-    return np.concatenate([x.mean(1), x.max(1), np.ones((len(x), 1))], 1)
-
-  x, y = features('unbal_train'), examples['unbal_train'].multi_hot()
-  weights = np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ y)
-  targets = examples['eval'].multi_hot()
-  scores = features('eval') @ weights
-  chance = targets.mean()
-  assert metrics.average_precision_score(targets, scores) > 2 * chance
-
-
-def test_it_can_be_tiny(tmp_path):
-  folder = tmp_path / 'tiny'
-  synthetic_audioset.make(
-    folder, classes=2, train=2, unbalanced=0, evaluation=3
-  )
-  splits = AudiosetEmbeddings(data_dir=folder).info.splits
-  assert {k: v.num_examples for k, v in splits.items()} == {
-    'bal_train': 2,
-    'eval': 3,
-  }
-  audioset_tfrecord.pack(folder, 'eval', tmp_path / 'packed')
-  assert len(Examples.load(tmp_path / 'packed')) == 3
-
-
-def test_it_leaves_an_existing_folder_alone(tmp_path):
-  with pytest.raises(UserError, match=str(tmp_path)):
-    synthetic_audioset.make(tmp_path)
-  assert list(tmp_path.iterdir()) == []
-
-
-def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-  def write(records, path):
-    raise OSError('disk full')
-
-  monkeypatch.setattr(audioset_tfrecord, 'write', write)
-  with pytest.raises(OSError, match='disk full'):
-    synthetic_audioset.make(tmp_path / 'new', **SIZES)
-  assert list(tmp_path.iterdir()) == []
-
-
-def test_more_classes_than_clips_are_refused(tmp_path):
-  with pytest.raises(UserError, match='40 classes'):
-    synthetic_audioset.make(tmp_path / 'new', train=39)
