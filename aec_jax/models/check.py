@@ -13,7 +13,9 @@ so the mean before the PCA is shown but not compared.
 
 Source: tensorflow/models, research/audioset/vggish/vggish_smoke_test.py, as
 released in 2017, after #9080 (August 2020: the last ReLU is gone) and after
-#11061 (July 2023: no resampling, as resampy 0.3 had moved the numbers).
+#11061 (July 2023: no resampling, as resampy 0.3 had moved the numbers). Those
+of 2020 after the PCA are from a copy of the test; those before it also stand in
+vggish_export_tfhub.py.
 """
 
 import sys

@@ -18,12 +18,12 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from aec_jax.errors import UserError
-from aec_jax.models import convert
+from aec_jax.models import convert, embedding_postprocess
 from aec_jax.run import console, files
 
 URL = 'https://storage.googleapis.com/audioset'
@@ -70,10 +70,20 @@ def vggish(out: Path, url: str = URL) -> Path:
   """
   try:
     out.mkdir(parents=True, exist_ok=True)
-    for name in (PCA, CHECKPOINT):
-      fetch(f'{url.rstrip("/")}/{name}', out / name)
+    for name, read in (
+      (PCA, embedding_postprocess.load_pca),
+      (CHECKPOINT, convert.read),
+    ):
+      fetch(f'{url.rstrip("/")}/{name}', out / name, read)
+    return _convert(out)
   except OSError as error:
-    raise UserError(f'{out}: cannot be written: {error.strerror}') from error
+    raise UserError(
+      f'{out}: cannot be written: {error.strerror}; run the command again to go'
+      ' on'
+    ) from error
+
+
+def _convert(out):
   converted = out / CONVERTED
   if not _holds(converted):
     print(f'converting {out / CHECKPOINT}')
@@ -82,11 +92,17 @@ def vggish(out: Path, url: str = URL) -> Path:
   return converted
 
 
-def fetch(url: str, path: Path) -> None:
+def fetch(url: str, path: Path, read: Callable[[str], object]) -> None:
   """Downloads a file, unless it is there as it was when first fetched.
 
   Without a record beside it, a file that is there is taken for a download that
   was made by other means, and is checked as one.
+
+  Args:
+    url: of the file.
+    path: where it is to be; its record is beside it.
+    read: raises UserError of a file that is not what it should be, such as the
+      page of a network that wants a login; it is then not trusted.
 
   Raises:
     UserError: as `vggish` does.
@@ -97,7 +113,7 @@ def fetch(url: str, path: Path) -> None:
     return
   remote = _ask(url)
   bring = _check_own if path.exists() else _download
-  _record(path, bring(path, remote))
+  _record(path, bring(path, remote, read))
 
 
 def _ask(url) -> Remote:
@@ -136,7 +152,7 @@ def _answer(url, method, start=0) -> Iterator[http.client.HTTPResponse]:
     yield response
 
 
-def _download(path, remote) -> dict:
+def _download(path, remote, read) -> dict:
   """Brings `path`, by way of a file beside it that outlives a failure.
 
   Returns:
@@ -160,7 +176,7 @@ def _download(path, remote) -> dict:
     bar.clear()
     file.flush()
     os.fsync(file.fileno())
-    state = _check_download(part, remote, path)
+    state = _check_download(part, remote, read, path)
     os.replace(part, path)
   print(f'{path}: {_show(remote.size)} from {remote.url}')
   return state
@@ -201,10 +217,10 @@ def _go_on(remote, file, bar):
     )
 
 
-def _check_download(part, remote, path) -> dict:
+def _check_download(part, remote, read, path) -> dict:
   """What to record of a download; drops it and raises UserError if wrong."""
   state = _state(part)
-  if fault := _fault(part, state, remote):
+  if fault := _fault(part, state, remote, read):
     part.unlink()
     raise UserError(f'{path}: the download is wrong: {fault}; try again')
   if _records(path.parent).get(path.name, state) != state:
@@ -215,21 +231,25 @@ def _check_download(part, remote, path) -> dict:
   return state
 
 
-def _check_own(path, remote) -> dict:
+def _check_own(path, remote, read) -> dict:
   """What to record of a file that the user has put there."""
   state = _state(path)
-  if fault := _fault(path, state, remote):
+  if fault := _fault(path, state, remote, read):
     raise UserError(f'{path}: {fault}; delete it and try again')
   return state
 
 
-def _fault(path, state, remote) -> str:
-  """How a file differs from what the server has, '' if it does not."""
+def _fault(path, state, remote, read) -> str:
+  """What is wrong with a file, '' if it is the server's and can be read."""
   if state['size'] != remote.size:
     return f'{state["size"]:,} bytes, and {remote.url} has {remote.size:,}'
   md5 = _digest(path, 'md5') if remote.md5 else ''
   if md5 != remote.md5:
     return f'its MD5 is {md5}, and that of {remote.url} {remote.md5}'
+  try:
+    read(str(path))
+  except UserError as error:
+    return str(error).removeprefix(f'{path}: ')
   return ''
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import reader
+from tensorflow_datasets.core.utils.read_config import MISSING
 
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset, tfrecord
 from aec_jax.errors import UserError
@@ -138,8 +139,8 @@ class AudiosetEmbeddings(tfds.core.DatasetBuilder):
     if isinstance(decoders, tfds.decode.PartialDecoding):
       features = decoders.extract_features(features)
       decoders = decoders.decoders
-    length = read_config.interleave_cycle_length
-    if not shuffle_files and not isinstance(length, int):  # TFDS's MISSING
+    unset = read_config.interleave_cycle_length == MISSING
+    if unset and not shuffle_files:  # TFDS would mix 16 files
       read_config = read_config.replace(interleave_cycle_length=1)
     return _Reader(features).read(
       instructions=split,

@@ -83,9 +83,9 @@ def server(monkeypatch):
     running.shutdown()
 
 
-def bring(server, folder, name='a.bin'):
+def bring(server, folder, name='a.bin', read=lambda path: None):
   def main():
-    fetch.fetch(f'{server.url}/{name}', folder / name)
+    fetch.fetch(f'{server.url}/{name}', folder / name, read)
     return 0
 
   return run_command(main)
@@ -191,6 +191,14 @@ def test_google_s_md5_is_checked(server, tmp_path, capsys):
   md5 = hashlib.md5(server.files['a.bin']).digest()
   server.md5['a.bin'] = base64.b64encode(md5).decode()
   assert bring(server, tmp_path) == 0
+
+
+def test_what_cannot_be_read_is_not_trusted(server, tmp_path, capsys):
+  server.files['pca.npz'] = b'<html>Please log in</html>'
+  read = fetch.embedding_postprocess.load_pca
+  assert bring(server, tmp_path, 'pca.npz', read) == 2
+  one_error(capsys, 'pca.npz: the download is wrong: not a readable .npz')
+  assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_has_changed_is_refused(server, tmp_path, capsys):
