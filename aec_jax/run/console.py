@@ -106,13 +106,9 @@ def _flag_error(error):
 
 
 class Parser(argparse.ArgumentParser):
-  """Options of a command; a mistake is a `UserError`.
+  """Options of a command; a mistake in them is a `UserError`."""
 
-  Args:
-    description: what `--help` says, its line breaks kept.
-  """
-
-  def __init__(self, description: str):
+  def __init__(self, description: str | None):
     super().__init__(
       description=description,
       formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -124,9 +120,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class BundleParser(Parser):
-  """`Parser` of a command that takes a bundle."""
+  """Options of a command that takes a bundle."""
 
-  def __init__(self, description: str):
+  def __init__(self, description: str | None):
     super().__init__(description)
     self.add_argument(
       '--bundle', required=True, help='The folder bundle/ of an experiment.'
