@@ -1,14 +1,15 @@
-"""The framing of TFRecord files, in plain Python.
+"""The framing of TFRecord files, without TensorFlow.
 
 A record is its length (8 bytes), the length's checksum (4), the payload, the
 payload's checksum (4). TensorFlow reads such files faster, but does not say
 which record is bad, loses what follows it, and misses some truncations.
 """
 
-import functools
 import os
 import struct
 from collections.abc import Iterator
+
+import google_crc32c
 
 FRAME = 16  # bytes of a record around its payload
 
@@ -61,22 +62,8 @@ def count_records(path: str) -> int:
 
 
 def _masked_crc32c(data: bytes) -> int:
-  crc = 0xFFFFFFFF
-  table = _crc32c_table()
-  for byte in data:
-    crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-  crc ^= 0xFFFFFFFF
+  crc = google_crc32c.value(data)
   return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-@functools.cache
-def _crc32c_table():
-  table = []
-  for crc in range(256):
-    for _ in range(8):
-      crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    table.append(crc)
-  return table
 
 
 def embeddings_of(payload: bytes) -> tuple[str, list[bytes]]:

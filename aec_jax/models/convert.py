@@ -1,4 +1,4 @@
-"""Converts the released VGGish checkpoint to a NumPy file.
+"""Converts the released VGGish checkpoint to a NumPy file, and reads both.
 
   python -m aec_jax.models.convert vggish_model.ckpt vggish.npz
 
@@ -8,13 +8,15 @@ or has another shape than thesis Table 1.
 
 import os
 import sys
-import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.models.vggish import CONVOLUTIONS, EMBEDDING_SIZE, HIDDEN, scaled
-from aec_jax.run.console import table
+from aec_jax.run import console, files
 
 # One log-mel example, and what the four 2×2 pools leave of it.
 EXAMPLE = (96, 64)
@@ -49,38 +51,54 @@ def released_name(name: str) -> str:
   return f'vggish/{scope}/{KINDS[kind]}'
 
 
+def describe(path: str, width: float = 1.0) -> str:
+  """A checkpoint's variables and shapes beside VGGish's, as a table.
+
+  Raises:
+    UserError: there is no checkpoint.
+  """
+  available = _open(path).get_variable_to_shape_map()
+  wanted = _released(width)
+  rows = [('variable', 'shape', 'wanted', 'parameter')]
+  for name, (ours, shape) in wanted.items():
+    rows.append((name, _show(available.get(name)), _show(shape), ours))
+  extra = sorted(set(available) - set(wanted))
+  ignored = f'\nignored: {", ".join(extra)}' if extra else ''
+  return console.table(rows) + ignored
+
+
 def read(path: str, width: float = 1.0) -> dict[str, np.ndarray]:
   """The parameters in a TensorFlow checkpoint, by our names.
 
-  Prints the table of variables; others than VGGish's are named and ignored.
+  Args:
+    path: of a one-file checkpoint, such as the release's, or what the names
+      of a newer one's files begin with.
+    width: of `VGGish`.
 
   Raises:
     UserError: there is no checkpoint, a variable is missing, or shapes differ.
   """
-  import tensorflow as tf  # 6 s, and only this command needs it
+  wanted = _released(width)
+  available = _open(path).get_variable_to_shape_map()
+  _check(path, available, {name: shape for name, (_, shape) in wanted.items()})
+  return _read_checkpoint(path)
+
+
+def _released(width):
+  """{variable of the release: (our name, shape)}."""
+  return {released_name(k): (k, s) for k, s in shapes(width).items()}
+
+
+def _open(path):
+  import tensorflow as tf  # 6 s, and only checkpoints need it
 
   try:
-    reader = tf.train.load_checkpoint(path)
+    return tf.train.load_checkpoint(path)
   except (ValueError, tf.errors.OpError) as error:
     raise UserError(
       f'{path}: no TensorFlow checkpoint; give the path without .index or'
       ' .data, or that of a one-file checkpoint'
     ) from error
-  available = reader.get_variable_to_shape_map()
-  wanted = {released_name(k): (k, s) for k, s in shapes(width).items()}
-  rows = [('variable', 'shape', 'wanted', 'parameter')]
-  for name, (ours, shape) in wanted.items():
-    found = available.get(name)
-    rows.append((name, _show(found), _show(shape), ours))
-  print(table(rows))
-  extra = sorted(set(available) - set(wanted))
-  if extra:
-    print(f'ignored: {", ".join(extra)}')
-  _check(path, available, {name: shape for name, (_, shape) in wanted.items()})
-  return {
-    ours: np.asarray(reader.get_tensor(name), np.float32)
-    for name, (ours, _) in wanted.items()
-  }
 
 
 def _show(shape) -> str:
@@ -100,35 +118,68 @@ def _check(path, available, wanted):
 
 
 def save(path: str, params: dict[str, np.ndarray]) -> None:
-  """Writes an .npz, whole or not at all."""
-  folder = os.path.dirname(os.path.abspath(path))
+  """Writes an .npz, whole or not at all.
+
+  Raises:
+    UserError: it cannot be written.
+  """
   try:
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-      temporary = file.name
+    with files.whole(Path(path)) as unfinished, open(unfinished, 'wb') as file:
       np.savez(file, **params)
-    os.chmod(temporary, 0o644)  # temporary files are private
-    os.replace(temporary, path)
   except OSError as error:
     raise UserError(f'{path}: cannot be written: {error.strerror}') from error
 
 
 def load(path: str, width: float = 1.0) -> dict[str, dict[str, np.ndarray]]:
-  """The 'params' collection of `VGGish(width=width)` from `save`'s file.
+  """The 'params' collection of `VGGish(width=width)`.
+
+  Args:
+    path: `save`'s file, or a checkpoint as `read` takes it.
+    width: of `VGGish`.
 
   Raises:
-    UserError: the file is missing or no .npz, or a parameter is missing or has
-      another shape than at this width.
+    UserError: the file is missing or is neither, or a parameter is missing or
+      has another shape than at this width.
   """
-  return _params(path, _read_npz(path), width)
+  return _params(path, _read_any(path), width)
 
 
 def load_any_width(path: str) -> tuple[dict[str, dict[str, np.ndarray]], float]:
   """As `load`, of whatever width the file's VGGish has; and that width."""
-  flat = _read_npz(path)
+  flat = _read_any(path)
   name, features = HIDDEN[0]
   width = np.size(flat.get(f'{name}/bias', ())) / features or 1.0
   return _params(path, flat, width), width
+
+
+def _read_any(path):
+  return (_read_checkpoint if _is_checkpoint(path) else _read_npz)(path)
+
+
+def _is_checkpoint(path):
+  if str(path).endswith('.npz'):  # a damaged one is no reason for TensorFlow
+    return False
+  if os.path.isfile(path):
+    return not zipfile.is_zipfile(path)
+  return os.path.exists(f'{path}.index')
+
+
+def _read_checkpoint(path):
+  """What there is of VGGish's parameters, of whatever shape."""
+  import tensorflow as tf
+
+  reader = _open(path)
+  names = {name: released_name(name) for name in shapes()}
+  try:
+    return {
+      name: np.asarray(reader.get_tensor(theirs), np.float32)
+      for name, theirs in names.items()
+      if reader.has_tensor(theirs)
+    }
+  except (ValueError, tf.errors.OpError) as error:
+    raise UserError(
+      f'{path}: a damaged checkpoint: {str(error).splitlines()[0]}'
+    ) from error
 
 
 def _read_npz(path):
@@ -154,18 +205,17 @@ def _params(path, flat, width):
   return params
 
 
-def main(argv: list[str]) -> int:
-  if len(argv) != 2:
-    print('usage: python -m aec_jax.models.convert CKPT OUT', file=sys.stderr)
-    return 2
-  try:
-    save(argv[1], read(argv[0]))
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-  print(f'wrote {argv[1]}')
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command; `argv` defaults to the process's."""
+  parser = console.Parser(__doc__)
+  parser.add_argument('ckpt', metavar='CKPT', help='The checkpoint.')
+  parser.add_argument('out', metavar='OUT', help='The .npz to write.')
+  options = parser.parse_args(argv)
+  print(describe(options.ckpt))
+  save(options.out, read(options.ckpt))
+  print(f'wrote {options.out}')
   return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv[1:]))
+  sys.exit(console.run_command(main))

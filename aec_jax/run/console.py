@@ -160,7 +160,7 @@ class BundleParser(Parser):
       '--bundle', required=True, help='The folder bundle/ of an experiment.'
     )
     self.add_argument(
-      '--vggish', help='For AudioSet bundles: of aec_jax.models.convert.'
+      '--vggish', help='For AudioSet bundles: of aec_jax.models.fetch.'
     )
     self.add_argument(
       '--pca', help='For AudioSet bundles: vggish_pca_params.npz.'

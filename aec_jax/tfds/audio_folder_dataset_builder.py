@@ -1,11 +1,13 @@
 """A folder of anybody's own recordings as a TFDS data set, read in place.
 
-    builder = AudioFolder('recordings/')
-    print(builder.info)
-    for example in tfds.as_numpy(builder.as_dataset(split='train[:80%]')):
-      ...
+    import aec_jax.tfds  # registers it
 
-`aec_jax.datasets.audio_folder.from_folder` says how the folder may be laid out.
+    builder = tfds.builder('audio_folder', data_dir='recordings/')
+    name = builder.info.features['label'].int2str
+    for clip in tfds.as_numpy(builder.as_dataset(split='train[:80%]')):
+      clip['audio'], clip['sample_rate'], name(clip['label'])
+
+`aec_jax.datasets.folders.from_folder` says how the folder may be laid out.
 """
 
 import os
@@ -16,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from aec_jax.datasets.folders import from_folder
+from aec_jax.errors import UserError
 
 
 class AudioFolder(tfds.core.DatasetBuilder):
@@ -29,22 +32,30 @@ class AudioFolder(tfds.core.DatasetBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
 
-  def __init__(self, root_dir: str | os.PathLike, on_bad: str = 'skip'):
+  def __init__(
+    self,
+    data_dir: str | os.PathLike | None = None,
+    on_bad: str = 'skip',
+    **kwargs,
+  ):
     """Lists the folder.
 
     Args:
-      root_dir: the folder.
+      data_dir: the folder.
       on_bad: 'skip' or 'error', as for `from_folder`.
+      **kwargs: `config` and `version`, as TFDS has them.
 
     Raises:
-      UserError: as `from_folder` does.
+      UserError: no folder is named, or as `from_folder` does.
     """
-    root_dir = os.path.expanduser(os.fspath(root_dir))
-    self.clips = from_folder(root_dir, on_bad)
-    super().__init__(data_dir=root_dir)
-    self._data_dir = root_dir  # not root_dir/audio_folder/1.0.0
-    self._original_state = {'root_dir': root_dir, 'on_bad': on_bad}
-    self.info.features['label'].names = self.clips.classes
+    if not data_dir:
+      raise UserError('audio_folder needs data_dir, the folder of recordings')
+    folder = os.path.expanduser(os.fspath(data_dir))
+    self.clips = from_folder(folder, on_bad)
+    super().__init__(data_dir=folder, **kwargs)
+    self._data_dir = folder  # not folder/audio_folder/1.0.0
+    self._original_state |= {'on_bad': on_bad}
+    self.info.features['label'].names = list(self.clips.classes)
     self.info.metadata['skipped'] = self.clips.skipped
     self.info.set_splits(tfds.core.splits.SplitDict(self._splits()))
 
@@ -84,11 +95,11 @@ class AudioFolder(tfds.core.DatasetBuilder):
     """A split, in part or several ('train[:80%]', 'train+test')."""
     import tensorflow as tf  # Six seconds: not before it is needed.
 
-    index = self._index(split)
-    seed = read_config.shuffle_seed if read_config else None
-    if shuffle_files:
-      index = np.random.default_rng(seed).permutation(index)
-    clips = self.clips.select(index)
+    features = self.info.features
+    if isinstance(decoders, tfds.decode.PartialDecoding):
+      features = decoders.extract_features(features)
+      decoders = decoders.decoders
+    clips = self.clips.select(self._index(split))
     fields = {
       'label': clips.labels.astype(np.int64),
       'verified': clips.verified,
@@ -96,25 +107,35 @@ class AudioFolder(tfds.core.DatasetBuilder):
       'filename': clips.ids.astype(object),
     }
 
-    def load(path, example):
+    def load(path, fields):
       audio, rate = tf.numpy_function(
         _read, [path], [tf.float32, tf.int32], stateful=False
       )
-      example = {
+      clip = {
         'audio': tf.ensure_shape(audio, (None,)),
         'sample_rate': tf.ensure_shape(rate, ()),
-        **example,
+        **fields,
       }
-      return self.info.features.decode_example(example, decoders=decoders)
+      readable = tf.size(audio) > 0
+      clip = {name: clip[name] for name in features}
+      clip = features.decode_example(clip, decoders=decoders)
+      if read_config.add_tfds_id:
+        clip['tfds_id'] = path
+      return readable, clip
 
     dataset = tf.data.Dataset.from_tensor_slices(
       (clips.paths.astype(object), fields)
-    ).map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.filter(lambda example: tf.size(example['audio']) > 0)
+    )
+    dataset = _in_order_of(read_config, dataset, len(clips), shuffle_files)
+    dataset = dataset.map(
+      load, num_parallel_calls=read_config.num_parallel_calls_for_decode
+    )
+    dataset = dataset.filter(lambda readable, _: readable)
+    return dataset.map(lambda _, clip: clip).with_options(read_config.options)
 
   def _index(self, split) -> np.ndarray:
     """The clips of a split, as TFDS's way to name them has it."""
-    parts = tfds.core.ReadInstruction.from_spec(str(split)).to_absolute(
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(
       self.info.splits
     )
     rows = []
@@ -122,6 +143,21 @@ class AudioFolder(tfds.core.DatasetBuilder):
       of_split = np.flatnonzero(self.clips.split == part.splitname)
       rows.append(of_split[part.from_ : part.to])
     return np.concatenate(rows)
+
+
+def _in_order_of(read_config, dataset, count, shuffle_files):
+  """What TFDS does to a list of files; here each is a clip."""
+  if context := read_config.input_context:
+    dataset = dataset.shard(
+      context.num_input_pipelines, context.input_pipeline_id
+    )
+  if shuffle_files:
+    dataset = dataset.shuffle(
+      max(1, count),
+      seed=read_config.shuffle_seed,
+      reshuffle_each_iteration=read_config.shuffle_reshuffle_each_iteration,
+    )
+  return dataset.repeat() if read_config.repeat_filenames else dataset
 
 
 def _read(path: bytes) -> tuple[np.ndarray, np.int32]:

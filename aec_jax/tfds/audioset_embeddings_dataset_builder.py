@@ -2,55 +2,107 @@
 
 The release is read as it is; nothing is converted or copied:
 
-    builder = AudiosetEmbeddings(data_dir='~/audioset')
-    for clip in tfds.as_numpy(builder.as_dataset(split='bal_train')):
+    import aec_jax.tfds  # registers it
+
+    clips = tfds.load(
+      'audioset_embeddings', split='bal_train', data_dir='~/audioset'
+    )
+    for clip in tfds.as_numpy(clips):
       clip['audio_embedding'], clip['labels']
 """
 
+import dataclasses
 import os
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core import reader
+from tensorflow_datasets.core.utils.read_config import MISSING
 
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset, tfrecord
+from aec_jax.errors import UserError
 from aec_jax.features import embedded_recordings
+
+
+@dataclasses.dataclass(eq=False, frozen=True)
+class _Split(tfds.core.SplitInfo):
+  """A split whose files do not have the names that TFDS would give them."""
+
+  paths: tuple[str, ...] = ()
+
+  @property
+  def filepaths(self):
+    return [epath.Path(path) for path in self.paths]
+
+  @property
+  def filenames(self):
+    return [os.path.basename(path) for path in self.paths]
+
+
+class _Reader(reader.Reader):
+  """TFDS's reader, for the SequenceExamples of the release."""
+
+  def __init__(self, features):
+    super().__init__(features.get_serialized_info(), 'tfrecord')
+    self._parser = _Parser(list(features))
+
+
+class _Parser:
+  """Takes the place of TFDS's parser, which knows Examples only."""
+
+  def __init__(self, names):
+    self._names = names
+
+  def parse_example(self, serialized):
+    parsed = _parse(serialized)
+    return {name: parsed[name] for name in self._names}
 
 
 class AudiosetEmbeddings(tfds.core.DatasetBuilder):
   """The unpacked release: `features/<split>/*.tfrecord` and the class list.
 
   Clips come in the order of files and of records in them, unless as_dataset
-  is given shuffle_files=True.
+  is given shuffle_files=True, which shuffles the files of a split, or of the
+  part of it that is asked for: parts have the same clips in any order.
   """
 
   VERSION = tfds.core.Version('1.0.0')
 
-  def __init__(self, *, data_dir: str, **kwargs):
+  def __init__(self, *, data_dir: str | os.PathLike | None = None, **kwargs):
+    """Lists the files.
+
+    Args:
+      data_dir: the folder of the release.
+      **kwargs: `config` and `version`, as TFDS has them.
+
+    Raises:
+      UserError: the class list or every split is missing.
+    """
+    if not data_dir:
+      raise UserError(f'{self.name} needs data_dir, the folder of the files')
     self._folder = os.path.expanduser(os.fspath(data_dir))
     super().__init__(data_dir=self._folder, **kwargs)
     self._data_dir = self._folder  # not a versioned folder under it
-    if os.path.exists(self._folder):
-      self._scan()
+    self._scan()
 
   def _scan(self):
     """Completes `info` with what is in the folder."""
     names = audioset_tfrecord.read_classes(self._folder)
-    self.info.features['labels'].feature.names = names
-    self._files = {
-      split: audioset_tfrecord.list_files(self._folder, split)
-      for split in audioset_tfrecord.list_splits(self._folder)
-    }
+    self.info.features['labels'].feature.names = list(names)
+    found = list(audioset_tfrecord.list_splits(self._folder))
+    splits = found or audioset_tfrecord.SPLITS[:1]  # none: refused as missing
     self.info.set_splits(
-      tfds.core.splits.SplitDict(
-        [
-          tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=[tfrecord.count_records(path) for path in paths],
-            num_bytes=sum(os.path.getsize(path) for path in paths),
-          )
-          for split, paths in self._files.items()
-        ]
-      )
+      tfds.core.splits.SplitDict([self._split(split) for split in splits])
+    )
+
+  def _split(self, name):
+    paths = audioset_tfrecord.list_files(self._folder, name)
+    return _Split(
+      name=name,
+      shard_lengths=[tfrecord.count_records(path) for path in paths],
+      num_bytes=sum(os.path.getsize(path) for path in paths),
+      paths=tuple(paths),
     )
 
   def _info(self):
@@ -82,32 +134,21 @@ class AudiosetEmbeddings(tfds.core.DatasetBuilder):
   def _as_dataset(
     self, split, decoders=None, read_config=None, shuffle_files=False
   ):
-    del read_config
-    instruction = tfds.core.ReadInstruction.from_spec(str(split))
-    parts = [
-      self._read(part.splitname, part.from_, part.to, shuffle_files)
-      for part in instruction.to_absolute(self.info.splits)
-    ]
-    dataset = parts[0]
-    for part in parts[1:]:
-      dataset = dataset.concatenate(part)
-    return dataset.map(
-      lambda clip: self.info.features.decode_example(
-        _parse(clip), decoders=decoders
-      ),
-      num_parallel_calls=4,
+    audioset_tfrecord.import_tensorflow()
+    features = self.info.features
+    if isinstance(decoders, tfds.decode.PartialDecoding):
+      features = decoders.extract_features(features)
+      decoders = decoders.decoders
+    unset = read_config.interleave_cycle_length == MISSING
+    if unset and not shuffle_files:  # TFDS would mix 16 files
+      read_config = read_config.replace(interleave_cycle_length=1)
+    return _Reader(features).read(
+      instructions=split,
+      split_infos=self.info.splits.values(),
+      read_config=read_config,
+      shuffle_files=shuffle_files,
+      decode_fn=lambda clip: features.decode_example(clip, decoders=decoders),
     )
-
-  def _read(self, split, start, stop, shuffle_files):
-    """The records of a split, or of a slice of it: None is its end."""
-    tf = audioset_tfrecord.import_tensorflow()
-    paths = tf.data.Dataset.from_tensor_slices(self._files[split])
-    if shuffle_files:
-      paths = paths.shuffle(len(self._files[split]))
-    start = start or 0
-    stop = self.info.splits[split].num_examples if stop is None else stop
-    records = tf.data.TFRecordDataset(paths, buffer_size=1 << 18)
-    return records.skip(start).take(stop - start)
 
 
 def _parse(serialized):
@@ -134,10 +175,17 @@ class SyntheticAudioset(AudiosetEmbeddings):
 
   VERSION = tfds.core.Version('1.0.0')
 
-  def __init__(self, *, data_dir: str, seed: int = 0, **sizes):
+  def __init__(
+    self, *, data_dir: str | os.PathLike | None = None, seed: int = 0, **sizes
+  ):
     """Takes the arguments of `synthetic_audioset.make`."""
     self._options = {'seed': seed, **sizes}
     super().__init__(data_dir=data_dir)
+    self._original_state = {'data_dir': data_dir, **self._options}
+
+  def _scan(self):
+    if os.path.exists(self._folder):
+      super()._scan()
 
   def download_and_prepare(self, **kwargs):
     """Writes the files, unless they are there."""
@@ -167,6 +215,7 @@ class EmbeddedRecordings(AudiosetEmbeddings):
     """Takes the arguments of `embedded_recordings.shards`."""
     self._options = {'out': os.path.expanduser(data_dir), **options}
     super().__init__(data_dir=data_dir)
+    self._original_state = {'data_dir': data_dir, **options}
 
   def _scan(self):
     if not embedded_recordings.shards(**self._options):

@@ -1,7 +1,6 @@
 """FSDKaggle2018 as a TFDS data set.
 
-    import tensorflow_datasets as tfds
-    import aec_jax.datasets.fsdkaggle2018_dataset_builder  # registers it
+    import aec_jax.tfds  # registers it
 
     tfds.load('fsdkaggle2018', split='train')
 
@@ -68,9 +67,16 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
       metadata=tfds.core.MetadataDict(skipped=[]),
     )
 
+  def _as_dataset(
+    self, split, decoders=None, read_config=None, shuffle_files=False
+  ):
+    if shuffle_files:  # asked for: TFDS need not guard the order of the lists
+      read_config = read_config.replace(enable_ordering_guard=False)
+    return super()._as_dataset(split, decoders, read_config, shuffle_files)
+
   def _split_generators(self, dl_manager):
     clips = from_fsdkaggle2018(_folders(dl_manager))
-    self.info.features['label'].names = clips.classes
+    self.info.features['label'].names = list(clips.classes)
     self.info.metadata['skipped'] = list(clips.skipped)
     splits = [name for name in ('train', 'test') if name in clips.split]
     return {

@@ -1,8 +1,9 @@
-"""The TFDS builders give what `Clips` gives."""
+"""FSDKaggle2018 by TFDS is what `Clips` gives."""
 
 import functools
 import hashlib
 import http.server
+import itertools
 import shutil
 import threading
 
@@ -11,11 +12,9 @@ import pytest
 import soundfile
 import tensorflow_datasets as tfds
 
-from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.errors import UserError
 from aec_jax.tfds import fsdkaggle2018_dataset_builder as fsd
-from aec_jax.tfds.audio_folder_dataset_builder import AudioFolder
 
 TRAIN = """fname,label,manually_verified
 c.wav,Cello,0
@@ -86,6 +85,30 @@ def test_fsd_from_a_manual_folder(zenodo, tmp_path):
   assert_equals_clips(again, zenodo)
 
 
+def test_fsd_as_users_load_it(zenodo, tmp_path):
+  config = tfds.download.DownloadConfig(manual_dir=zenodo)
+  load = functools.partial(
+    tfds.load,
+    'fsdkaggle2018',
+    data_dir=tmp_path / 'tfds',
+    download_and_prepare_kwargs={'download_config': config},
+  )
+
+  def names(split, **options):
+    return [
+      e['fname'].decode() for e in tfds.as_numpy(load(split=split, **options))
+    ]
+
+  everything = names('train')
+  assert everything == ['c.wav', 'a.wav', 'b.wav']
+  for parts in (['train[:50%]', 'train[50%:]'], tfds.even_splits('train', 2)):
+    for options in ({}, {'shuffle_files': True}):
+      found = [names(part, **options) for part in parts]
+      assert sorted(itertools.chain(*found)) == sorted(everything)
+  audio, label = next(iter(load(split='test', as_supervised=True)))
+  assert audio.shape == (200,) and label == 0
+
+
 def test_fsd_skips_what_only_reading_shows(zenodo, tmp_path):
   tone(zenodo / 'FSDKaggle2018.audio_train/c.wav', 50, rate=22050)
   builder = fsd.Fsdkaggle2018(data_dir=tmp_path / 'tfds')
@@ -113,7 +136,9 @@ def server(zenodo, tmp_path, monkeypatch):
 
   handler = functools.partial(Quiet, directory=archives)
   with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(
+      target=running.serve_forever, args=(0.01,), daemon=True
+    ).start()
     url = f'http://127.0.0.1:{running.server_port}/'
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     monkeypatch.setattr(fsd, 'URL', url)
@@ -134,67 +159,3 @@ def test_fsd_refuses_another_archive(server, tmp_path):
   with pytest.raises(UserError, match=r'FSDKaggle2018.meta.zip: the MD5') as e:
     prepare(builder)
   assert '\n' not in str(e.value)
-
-
-@pytest.fixture
-def recordings(tmp_path):
-  root = tmp_path / 'recordings'
-  tone(root / 'Dog/1-1-A.wav', 90, rate=16000, channels=2)
-  tone(root / 'Dog/2-2-A.flac', 91)
-  tone(root / 'Cat/1-3-A.wav', 92, rate=8000)
-  tone(root / 'Cat/2-4-A.wav', 93)
-  (root / 'Cat/3-5-A.wav').write_bytes(b'')
-  return root
-
-
-def test_audio_folder(recordings):
-  builder = AudioFolder(recordings)
-  clips = from_folder(recordings)
-  assert tuple(builder.info.features['label'].names) == clips.classes
-  assert builder.info.metadata['skipped'] == clips.skipped
-  assert len(clips.skipped) == 1
-  examples = list(tfds.as_numpy(builder.as_dataset(split='train')))
-  assert len(examples) == builder.info.splits['train'].num_examples == 4
-  for i, example in enumerate(examples):
-    samples, rate = soundfile.read(clips.paths[i], always_2d=True)
-    np.testing.assert_allclose(example['audio'], samples.mean(1), atol=1e-6)
-    assert example['audio'].dtype == np.float32
-    assert example['sample_rate'] == rate
-    assert example['label'] == clips.labels[i]
-    assert example['fold'] == clips.fold[i]
-    assert example['verified']
-    assert example['filename'].decode() == clips.ids[i]
-  assert builder.download_and_prepare() is None
-  assert sorted(p.name for p in recordings.iterdir()) == ['Cat', 'Dog']
-
-
-def names_of(dataset):
-  return [example['filename'].decode() for example in tfds.as_numpy(dataset)]
-
-
-def test_audio_folder_parts_and_order(recordings):
-  builder = AudioFolder(recordings)
-  ids = builder.clips.ids.tolist()
-  assert names_of(builder.as_dataset(split='train[:50%]')) == ids[:2]
-  parts = builder.as_dataset(split='train[3:]+train[:1]')
-  assert names_of(parts) == [ids[3], ids[0]]
-  shuffled = names_of(builder.as_dataset(split='train', shuffle_files=True))
-  assert sorted(shuffled) == sorted(ids)
-  pairs = builder.as_dataset(split='train', as_supervised=True, batch_size=1)
-  audio, label = next(iter(pairs))
-  assert audio.shape == (1, 92) and label.shape == (1,)
-
-
-def test_audio_folder_leaves_out_what_has_become_unreadable(recordings):
-  builder = AudioFolder(recordings)
-  (recordings / 'Dog/2-2-A.flac').write_bytes(b'nothing')
-  assert names_of(builder.as_dataset(split='train')) == [
-    '1-3-A.wav',
-    '2-4-A.wav',
-    '1-1-A.wav',
-  ]
-
-
-def test_audio_folder_refuses(recordings):
-  with pytest.raises(UserError, match=r"3-5-A.wav': empty"):
-    AudioFolder(recordings, on_bad='error')

@@ -1,0 +1,193 @@
+"""AudioSet's embeddings as users of TFDS load them."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
+from aec_jax.datasets.examples import Examples
+from aec_jax.errors import UserError
+from aec_jax.tfds import AudiosetEmbeddings, SyntheticAudioset
+
+SIZES = {'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('audioset') / 'synthetic'
+  synthetic_audioset.make(folder, **SIZES)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def examples(folder, tmp_path_factory):
+  """The same clips by the reader, by split."""
+  packed = {}
+  for split in audioset_tfrecord.SPLITS:
+    out = tmp_path_factory.mktemp(split)
+    audioset_tfrecord.pack(folder, split, out)
+    packed[split] = Examples.load(out)
+  return packed
+
+
+@pytest.fixture(scope='module')
+def builder(folder):
+  builder = AudiosetEmbeddings(data_dir=folder)
+  builder.download_and_prepare()
+  return builder
+
+
+def ids(dataset):
+  return [clip['video_id'] for clip in tfds.as_numpy(dataset)]
+
+
+@pytest.mark.parametrize('split', audioset_tfrecord.SPLITS)
+def test_builder_gives_the_clips_of_the_reader(builder, examples, split):
+  expected = examples[split]
+  dense = expected.labels.multi_hot()
+  clips = list(tfds.as_numpy(builder.as_dataset(split=split)))
+  assert len(clips) == len(expected) == builder.info.splits[split].num_examples
+  for i, clip in enumerate(clips):
+    n = expected.n_segments[i]
+    assert clip['video_id'] == expected.ids[i]
+    assert clip['audio_embedding'].dtype == np.uint8
+    assert clip['audio_embedding'].shape == (n, 128)
+    np.testing.assert_array_equal(
+      clip['audio_embedding'], expected.embeddings[i, :n]
+    )
+    np.testing.assert_array_equal(clip['labels'], np.flatnonzero(dense[i]))
+    assert clip['end_time_seconds'] > clip['start_time_seconds'] >= 0
+
+
+def test_info_names_the_classes(builder, examples):
+  names = builder.info.features['labels'].feature.names
+  assert tuple(names) == examples['eval'].classes
+  assert names[3] == 'Synthetic 03'
+
+
+def test_splits_can_be_sliced_and_joined(builder, examples):
+  dataset = builder.as_dataset(split='eval[10:15]+bal_train[:2]')
+  expected = [*examples['eval'].ids[10:15], *examples['bal_train'].ids[:2]]
+  assert ids(dataset) == expected
+
+
+def test_batches_are_padded(builder, examples):
+  dataset = builder.as_dataset(split='eval', batch_size=120)
+  (batch,) = tfds.as_numpy(dataset)
+  np.testing.assert_array_equal(
+    batch['audio_embedding'], examples['eval'].embeddings
+  )
+
+
+def test_only_shuffle_files_changes_the_order(builder):
+  plain = ids(builder.as_dataset(split='eval'))
+  assert plain == ids(builder.as_dataset(split='eval'))
+  shuffled = ids(builder.as_dataset(split='eval', shuffle_files=True))
+  assert shuffled != plain
+  assert sorted(shuffled) == sorted(plain)
+
+
+def shuffled(builder, split, seed, **config):
+  read_config = tfds.ReadConfig(shuffle_seed=seed, **config)
+  return builder.as_dataset(
+    split=split, shuffle_files=True, read_config=read_config
+  )
+
+
+@pytest.mark.parametrize('seed', [None, 1])
+def test_shuffled_parts_share_nothing_and_miss_nothing(builder, seed):
+  everything = sorted(ids(builder.as_dataset(split='unbal_train')))
+  for parts in (
+    ['unbal_train[:50%]', 'unbal_train[50%:]'],
+    tfds.even_splits('unbal_train', 3),
+    tfds.even_splits('unbal_train[:10%]+unbal_train[10%:]', 4),
+  ):
+    found = [ids(shuffled(builder, part, seed)) for part in parts]
+    assert sorted(itertools.chain(*found)) == everything
+    assert max(map(len, found)) - min(map(len, found)) <= 2
+
+
+def test_the_seed_is_the_order_s(builder):
+  orders = {
+    seed: ids(shuffled(builder, 'unbal_train[:150]', seed)) for seed in range(3)
+  }
+  for seed, order in orders.items():
+    assert order == ids(shuffled(builder, 'unbal_train[:150]', seed))
+  assert len(set(map(tuple, orders.values()))) > 1
+
+
+def test_epochs_are_shuffled_anew_unless_that_is_unwanted(builder):
+  for again in (None, False):
+    dataset = shuffled(
+      builder, 'unbal_train', 1, shuffle_reshuffle_each_iteration=again
+    )
+    epochs = {tuple(ids(dataset)) for _ in range(4)}
+    assert (len(epochs) > 1) == (again is None)
+
+
+def test_tfds_load_finds_the_builder(folder, examples):
+  dataset, info = tfds.load(
+    'audioset_embeddings', split='eval', data_dir=folder, with_info=True
+  )
+  assert ids(dataset) == list(examples['eval'].ids)
+  assert info.splits['eval'].num_examples == SIZES['evaluation']
+  assert info.splits['eval[10:15]'].num_examples == 5
+  paths = audioset_tfrecord.list_files(folder, 'eval')
+  assert [str(path) for path in info.splits['eval'].filepaths] == paths
+  splits = tfds.load('audioset_embeddings', data_dir=folder)
+  assert set(splits) == set(audioset_tfrecord.SPLITS)
+
+
+def test_read_configs_and_decoders_of_tfds(builder, examples):
+  read_config = tfds.ReadConfig(add_tfds_id=True)
+  clips = builder.as_dataset(split='eval[5:25]', read_config=read_config)
+  tfds_ids = {clip['tfds_id'] for clip in tfds.as_numpy(clips)}
+  assert len(tfds_ids) == 20
+  (clip,) = tfds.as_numpy(
+    builder.as_dataset(
+      split='eval[:1]',
+      decoders=tfds.decode.PartialDecoding({'video_id': True, 'labels': True}),
+    )
+  )
+  assert set(clip) == {'video_id', 'labels'}
+  assert clip['video_id'] == examples['eval'].ids[0]
+
+
+def test_a_builder_can_be_pickled(builder, tmp_path):
+  again = pickle.loads(pickle.dumps(builder))
+  assert ids(again.as_dataset(split='eval')) == ids(
+    builder.as_dataset(split='eval')
+  )
+  made = SyntheticAudioset(data_dir=tmp_path / 'new', seed=3, **SIZES)
+  assert pickle.loads(pickle.dumps(made))._options == made._options
+
+
+def test_what_is_missing_is_named(folder, tmp_path):
+  with pytest.raises(UserError, match='audioset_embeddings needs data_dir'):
+    AudiosetEmbeddings()
+  with pytest.raises(UserError, match='no class list'):
+    AudiosetEmbeddings(data_dir=tmp_path)
+  (tmp_path / 'class_labels_indices.csv').write_text(
+    'index,mid,display_name\n0,/m/1,A\n'
+  )
+  with pytest.raises(UserError, match='no folder .*; splits there: none'):
+    AudiosetEmbeddings(data_dir=tmp_path)
+
+
+def test_an_unknown_split_is_told_the_splits(builder):
+  with pytest.raises(ValueError, match='bal_train'):
+    builder.as_dataset(split='test')
+
+
+def test_synthetic_builder_writes_the_files_it_reads(tmp_path):
+  builder = SyntheticAudioset(data_dir=tmp_path / 'new', **SIZES)
+  builder.download_and_prepare()
+  builder.download_and_prepare()
+  assert builder.info.splits['eval'].num_examples == SIZES['evaluation']
+  again = AudiosetEmbeddings(data_dir=tmp_path / 'new')
+  assert ids(builder.as_dataset(split='eval')) == ids(
+    again.as_dataset(split='eval')
+  )

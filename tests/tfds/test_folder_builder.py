@@ -1,0 +1,149 @@
+"""A folder of recordings by TFDS is what `Clips` gives."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow_datasets as tfds
+
+from aec_jax.datasets.folders import from_folder
+from aec_jax.errors import UserError
+from aec_jax.tfds import AudioFolder
+
+
+def tone(path, frames, rate=44100, channels=1):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  shape = (frames, channels) if channels > 1 else frames
+  samples = np.random.default_rng(frames).integers(-9999, 9999, shape)
+  soundfile.write(path, samples.astype(np.int16), rate)
+
+
+@pytest.fixture
+def recordings(tmp_path):
+  root = tmp_path / 'recordings'
+  tone(root / 'Dog/1-1-A.wav', 90, rate=16000, channels=2)
+  tone(root / 'Dog/2-2-A.flac', 91)
+  tone(root / 'Cat/1-3-A.wav', 92, rate=8000)
+  tone(root / 'Cat/2-4-A.wav', 93)
+  (root / 'Cat/3-5-A.wav').write_bytes(b'')
+  return root
+
+
+def test_audio_folder(recordings):
+  builder = AudioFolder(recordings)
+  clips = from_folder(recordings)
+  assert tuple(builder.info.features['label'].names) == clips.classes
+  assert builder.info.metadata['skipped'] == clips.skipped
+  assert len(clips.skipped) == 1
+  examples = list(tfds.as_numpy(builder.as_dataset(split='train')))
+  assert len(examples) == builder.info.splits['train'].num_examples == 4
+  for i, example in enumerate(examples):
+    samples, rate = soundfile.read(clips.paths[i], always_2d=True)
+    np.testing.assert_allclose(example['audio'], samples.mean(1), atol=1e-6)
+    assert example['audio'].dtype == np.float32
+    assert example['sample_rate'] == rate
+    assert example['label'] == clips.labels[i]
+    assert example['fold'] == clips.fold[i]
+    assert example['verified']
+    assert example['filename'].decode() == clips.ids[i]
+  assert builder.download_and_prepare() is None
+  assert sorted(p.name for p in recordings.iterdir()) == ['Cat', 'Dog']
+
+
+def names_of(dataset):
+  return [example['filename'].decode() for example in tfds.as_numpy(dataset)]
+
+
+def test_audio_folder_parts_and_order(recordings):
+  builder = AudioFolder(recordings)
+  ids = builder.clips.ids.tolist()
+  assert names_of(builder.as_dataset(split='train[:50%]')) == ids[:2]
+  parts = builder.as_dataset(split='train[3:]+train[:1]')
+  assert names_of(parts) == [ids[3], ids[0]]
+  shuffled = names_of(builder.as_dataset(split='train', shuffle_files=True))
+  assert sorted(shuffled) == sorted(ids)
+  pairs = builder.as_dataset(split='train', as_supervised=True, batch_size=1)
+  audio, label = next(iter(pairs))
+  assert audio.shape == (1, 92) and label.shape == (1,)
+
+
+def test_audio_folder_by_name(recordings):
+  ids = from_folder(recordings).ids.tolist()
+  clips, info = tfds.load(
+    'audio_folder', split='train', data_dir=recordings, with_info=True
+  )
+  assert names_of(clips) == ids
+  assert info.features['label'].names == ['Cat', 'Dog']
+  assert list(tfds.load('audio_folder', data_dir=recordings)) == ['train']
+  strict = {'on_bad': 'error'}
+  with pytest.raises(UserError, match='empty'):
+    tfds.load('audio_folder', data_dir=recordings, builder_kwargs=strict)
+  with pytest.raises(UserError, match='needs data_dir'):
+    tfds.load('audio_folder')
+
+
+@pytest.mark.parametrize('seed', [None, 1])
+def test_shuffled_parts_share_nothing_and_miss_nothing(recordings, seed):
+  builder = AudioFolder(recordings)
+  read_config = tfds.ReadConfig(shuffle_seed=seed)
+  for parts in (
+    ['train[:50%]', 'train[50%:]'],
+    tfds.even_splits('train', 3),
+    tfds.even_splits('train[1:]+train[:1]', 2),
+  ):
+    found = [
+      names_of(
+        builder.as_dataset(
+          split=part, shuffle_files=True, read_config=read_config
+        )
+      )
+      for part in parts
+    ]
+    assert sorted(itertools.chain(*found)) == sorted(builder.clips.ids)
+
+
+def test_the_seed_is_the_order_s(recordings):
+  builder = AudioFolder(recordings)
+
+  def order(**config):
+    dataset = builder.as_dataset(
+      split='train', shuffle_files=True, read_config=tfds.ReadConfig(**config)
+    )
+    return tuple(tuple(names_of(dataset)) for _ in range(5))
+
+  epochs = [order(shuffle_seed=seed) for seed in range(3)]
+  assert epochs == [order(shuffle_seed=seed) for seed in range(3)]
+  assert len(set(epochs)) == 3 and len(set(epochs[0])) > 1
+  kept = order(shuffle_seed=0, shuffle_reshuffle_each_iteration=False)
+  assert len(set(kept)) == 1
+
+
+def test_read_configs_and_decoders_of_tfds(recordings):
+  builder = pickle.loads(pickle.dumps(AudioFolder(recordings)))
+  read_config = tfds.ReadConfig(add_tfds_id=True, repeat_filenames=True)
+  dataset = builder.as_dataset(split='train', read_config=read_config).take(8)
+  paths = [clip['tfds_id'].decode() for clip in tfds.as_numpy(dataset)]
+  assert paths == 2 * builder.clips.paths.tolist()
+  (clip, *_) = tfds.as_numpy(
+    builder.as_dataset(
+      split='train', decoders=tfds.decode.PartialDecoding({'label': True})
+    )
+  )
+  assert set(clip) == {'label'}
+
+
+def test_audio_folder_leaves_out_what_has_become_unreadable(recordings):
+  builder = AudioFolder(recordings)
+  (recordings / 'Dog/2-2-A.flac').write_bytes(b'nothing')
+  assert names_of(builder.as_dataset(split='train')) == [
+    '1-3-A.wav',
+    '2-4-A.wav',
+    '1-1-A.wav',
+  ]
+
+
+def test_audio_folder_refuses(recordings):
+  with pytest.raises(UserError, match=r"3-5-A.wav': empty"):
+    AudioFolder(recordings, on_bad='error')
