@@ -1,4 +1,4 @@
-"""Tiny clips for the tests of the DCASE stages, on disk and in memory."""
+"""Tiny clips for the tests of recordings' stages, on disk and in memory."""
 
 import csv
 import importlib
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from aec_jax import dcase
+from aec_jax import presets
+from aec_jax.datasets.labels import Labels
 from aec_jax.features.log_mels import ClipExamples
 
 RATE = 8000  # Hz
@@ -51,7 +52,7 @@ def _write(path, heading, rows):
 
 
 def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
-  """A shipped config made tiny, as `dcase.resolve` returns it."""
+  """A shipped config made tiny, as `presets.resolve` returns it."""
   config = importlib.import_module(f'configs.{name}').get_config()
   config.data_dir = str(data_dir)
   tiny = {
@@ -75,20 +76,29 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
   if config.pitch_to is None:
     tiny.setdefault('pitch_to', 8)
   config.update_from_flattened_dict(tiny)
-  return dcase.resolve(config)
+  return presets.resolve(config)
 
 
 def clip_examples(counts, labels, shape=(32, 16), **columns) -> ClipExamples:
-  """Random examples of clips, (example, *shape), with their class in them."""
+  """Random examples of clips, (example, *shape), with their class in them.
+
+  Args:
+    counts: examples of each clip.
+    labels: `Labels`, or each clip's one class.
+    shape: of an example.
+    columns: fields of `ClipExamples` that are not as by default.
+  """
   rng = np.random.default_rng(1)
-  labels = np.asarray(labels, np.int16)
+  if not isinstance(labels, Labels):
+    labels = Labels.of_one(np.asarray(labels), 3)
   clips = len(labels)
-  of = np.repeat(labels, counts)[:, None, None]
+  of = np.repeat(labels.rarest(), counts)[:, None, None]
   examples = rng.standard_normal((sum(counts), *shape)) + of
   columns = {
     'fold': np.full(clips, -1),
     'split': np.full(clips, 'train'),
     'usage': np.full(clips, ''),
+    'group': np.full(clips, ''),
     **columns,
   }
   return ClipExamples(
