@@ -21,13 +21,18 @@ from aec_jax.errors import UserError
 from aec_jax.report import charts, page, thesis
 from aec_jax.report.page import Cell, Code, Figure, Section, Table, Text
 from aec_jax.report.score_sections import NAMES, interval_text
-from aec_jax.run import console, fields
+from aec_jax.run import console, fields, files
 
 # A difference is significant where p is at most this (§6.1).
 _SIGNIFICANT = 0.05
 _LEVELS = slice(3, None)  # the rows of Table 10 that Table 11 is about
 _DRAWN = 16  # classes of Figures 36 and 37
 _ENDS = 4  # best and worst classes of Figures 39 and 40
+# What is taken of a results.json.
+_NEEDED = (
+  'experiment', 'metrics', 'per_class', 'config', 'n_examples', 'seconds',
+  'versions',
+)  # fmt: skip
 _SCORES = {
   'Table 10': ('mAP', 'AUC', 'd_prime'),
   'others': ('MAP@3_public', 'MAP@3_private', 'MAP@3'),
@@ -59,20 +64,13 @@ def load(folder: str) -> Run:
   """Reads a finished experiment.
 
   Raises:
-    UserError: the folder holds none.
+    UserError: the folder holds none, or its results are damaged.
   """
   found = predictions.load(folder)
-  path = Path(folder) / 'results.json'
-  try:
-    results = json.loads(path.read_text(encoding='utf-8'))
-    intervals = results.get('intervals') or evaluate.objective_of(
-      results
-    ).intervals(predictions.targets_of(found), found['probabilities'])
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise UserError(
-      f'{folder} holds no finished experiment (cannot read {path.name}): run'
-      ' it first'
-    ) from error
+  results = files.read_json(Path(folder) / 'results.json', *_NEEDED)
+  intervals = results.get('intervals') or evaluate.objective_of(
+    results
+  ).intervals(predictions.targets_of(found), found['probabilities'])
   return Run(str(folder), results, intervals, found['ids'])
 
 

@@ -19,8 +19,8 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from aec_jax.errors import UserError
 from aec_jax.features import embedded_recordings as recordings
-from aec_jax.features.log_mels import progress
 from aec_jax.run.console import configure_logging
+from aec_jax.run.progress import Meter
 
 
 def prepare(argv: Sequence[str]) -> str:
@@ -62,8 +62,10 @@ def prepare(argv: Sequence[str]) -> str:
   if options.beam:
     recordings.run_beam(todo, arguments)
   else:
-    for shard in progress('embedding, files', todo, 1, len(todo)):
+    meter = Meter('embedding, files', len(todo), logged=True)
+    for shard in todo:
       recordings.write(shard)
+      meter.advance(1)
   count = sum(len(shard.recordings) for shard in todo)
   seconds = time.monotonic() - start
   left_out = len(recordings.skipped(options.out, options.split))

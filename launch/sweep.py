@@ -212,9 +212,8 @@ class Watch:
 
   def _progress(self) -> dict:
     """What the trainer last said, of whatever it trains at the moment."""
-    # A DCASE experiment has one for each length of pieces.
-    folder = self.run.workdir / 'checkpoints'
-    found = [*folder.glob('progress.json'), *folder.glob('*/progress.json')]
+    # There is one for each length of pieces.
+    found = self.run.workdir.glob('checkpoints/*/progress.json')
     latest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     return json.loads(latest.read_text()) if latest else {}
 

@@ -3,11 +3,12 @@
 import importlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
-from aec_jax import dcase, evaluate, metrics
+from aec_jax import predictions, presets
+from aec_jax.datasets.labels import Labels
+from aec_jax.objective import OBJECTIVES
 from aec_jax.report import Shown, charts
 
 # What must not reach a page as it is.
@@ -17,48 +18,43 @@ CLASSES = ('<b>Bark & "howl"</b>', 'Meow | purr', 'Speech_*1*', 'Rain', 'Wind')
 def audioset_run(folder: Path, name='audioset_level3', seed=0, clips=60):
   """A multi-label experiment; returns its results."""
   rng = np.random.default_rng(seed)
-  labels = np.random.default_rng(7).random((clips, len(CLASSES))) < 0.3
-  labels[:, 0] |= ~labels.any(1)
-  found = 0.25 * labels + 0.75 * rng.random(labels.shape)
-  ap, auc = metrics.ap_and_auc(labels, found)
+  targets = np.random.default_rng(7).random((clips, len(CLASSES))) < 0.3
+  targets[:, 0] |= ~targets.any(1)
+  found = 0.25 * targets + 0.75 * rng.random(targets.shape)
   config = importlib.import_module(f'configs.{name}').get_config()
   results = {
-    **_common(config, labels),
-    'metrics': metrics.macro(ap, auc),
-    'per_class': {
-      name: {'AP': a, 'AUC': b}
-      for name, a, b in zip(CLASSES, ap, auc, strict=True)
-    },
+    **_common(presets.resolve(config), targets, found),
     'best_step': 200,
-    'evaluations': [
-      {'step': step, 'loss': 60 / step, 'mAP': step / 1000}
-      for step in (100, 200, 300)
-    ],
+    'ensembles': {
+      '10': {
+        'evaluations': [
+          {'step': step, 'loss': 60 / step, 'mAP': step / 1000,
+           'members': {'mAP': [step / 1000]}}
+          for step in (100, 200, 300)
+        ],
+        'members': [{'name': 'released/0', 'best_step': 200}],
+      }
+    },
     'skipped': [{'file': '<a>.tfrecord', 'record': 3, 'reason': 'damaged'}],
-  }
-  return _finish(folder, results, labels, found)
+  }  # fmt: skip
+  return _finish(folder, results, targets, found)
 
 
 def dcase_run(folder: Path, name='dcase_l6', seed=0, clips=40):
   """A single-label experiment; returns its results."""
   rng = np.random.default_rng(seed)
-  labels = np.arange(clips) % len(CLASSES)
-  one_hot = np.eye(len(CLASSES), dtype=bool)[labels]
-  found = one_hot + 1.5 * rng.random(one_hot.shape)
+  targets = np.eye(len(CLASSES), dtype=bool)[np.arange(clips) % len(CLASSES)]
+  found = targets + 1.5 * rng.random(targets.shape)
   found /= found.sum(1, keepdims=True)
   config = importlib.import_module(f'configs.{name}').get_config()
   config.data_dir = 'FSD'
-  summary = metrics.single_label_summary(labels, found)
-  public = metrics.map_at_k(labels[:20], found[:20])
+  common = _common(presets.resolve(config), targets, found)
+  public = OBJECTIVES['single_label'].scores(targets[:20], found[:20])['MAP@3']
   members = {'MAP@3': [0.5, 0.7]}
   results = {
-    **_common(dcase.resolve(config), one_hot),
-    'metrics': {**summary, 'MAP@3_public': public},
+    **common,
+    'metrics': {**common['metrics'], 'MAP@3_public': public},
     'intervals': {'MAP@3': [0.6, 0.9], 'MAP@3_public': [0.5, 0.95]},
-    'per_class': {
-      name: {'AP@3': x}
-      for name, x in zip(CLASSES, metrics.ap_at_k(labels, found), strict=True)
-    },
     'best_step': 4,
     'scored_on': 'test',
     'ensembles': {
@@ -75,18 +71,26 @@ def dcase_run(folder: Path, name='dcase_l6', seed=0, clips=40):
     'verified': dict.fromkeys(CLASSES, 0.25),
     'seconds': {name: [0.3, 1.0, 2.5, 4.0, 30.0] for name in CLASSES},
   }
-  return _finish(folder, results, one_hot, found)
+  return _finish(folder, results, targets, found)
 
 
-def _common(config, labels):
-  counts = dict(zip(CLASSES, labels.sum(0).tolist(), strict=True))
+def _common(config, targets, found):
+  counts = dict(zip(CLASSES, targets.sum(0).tolist(), strict=True))
+  objective = OBJECTIVES[config.objective]
+  values = np.asarray(objective.from_probabilities(found))
+  columns = objective.per_class(targets, values)
   return {
     'experiment': config.name,
+    'metrics': objective.scores(targets, values),
+    'per_class': {
+      name: {k: float(column[i]) for k, column in columns.items()}
+      for i, name in enumerate(CLASSES)
+    },
     'expected': config.expected.to_dict(),
     'config': config.to_dict(),
     'dataset_fingerprint': '0123',
     'n_train_examples': 1234,
-    'n_examples': len(labels),
+    'n_examples': len(targets),
     'skipped': [],
     'data': {'clips': {'train': dict.fromkeys(CLASSES, 250), 'test': counts}},
     'versions': {'jax': '0.10.2', 'device': '1 × cpu'},
@@ -94,16 +98,16 @@ def _common(config, labels):
   }
 
 
-def _finish(folder, results, labels, probabilities):
+def _finish(folder, results, targets, probabilities):
   folder.mkdir(parents=True)
-  examples = SimpleNamespace(
-    ids=np.array([f'clip{i}'.encode() for i in range(len(labels))]),
-    label_ids=np.nonzero(labels)[1].astype(np.int16),
-    label_offsets=np.append(0, np.cumsum(labels.sum(1))),
+  labels = Labels(
+    np.nonzero(targets)[1].astype(np.int16),
+    np.append(0, np.cumsum(targets.sum(1))),
+    targets.shape[1],
   )
-  evaluate.save_predictions(
-    folder / 'predictions.npz', examples, probabilities.astype(np.float32)
-  )
+  ids = np.array([f'clip{i}'.encode() for i in range(len(targets))])
+  path = folder / 'predictions.npz'
+  predictions.save(path, ids, labels, probabilities.astype(np.float32))
   (folder / 'results.json').write_text(json.dumps(results))
   return json.loads((folder / 'results.json').read_text())
 

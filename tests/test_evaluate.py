@@ -5,34 +5,35 @@ import json
 import numpy as np
 import pytest
 
-from aec_jax import evaluate, metrics
-from aec_jax.datasets.examples import Examples
+from aec_jax import evaluate, predictions
+from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
+from aec_jax.objective import OBJECTIVES
 
 
 def finish(folder, probabilities, ids=b'abcd', **found):
   """Makes the folder of a finished experiment on four clips, three classes."""
   folder.mkdir()
-  examples = Examples(
-    embeddings=np.zeros((4, 1, 1), np.uint8),
-    n_segments=np.ones(4, np.uint8),
-    label_ids=np.array([0, 1, 2, 0, 2], np.int16),
-    label_offsets=np.array([0, 1, 2, 3, 5]),
-    ids=np.array([bytes([i]) for i in ids]),
-    classes=('a', 'b', 'c'),
+  labels = Labels(
+    np.array([0, 1, 2, 0, 2], np.int16), np.array([0, 1, 2, 3, 5]), 3
   )
-  evaluate.save_predictions(
-    folder / 'predictions.npz', examples, probabilities.astype(np.float32)
-  )
-  targets = examples.labels.multi_hot()
+  predictions.save(
+    folder / 'predictions.npz', np.array([bytes([i]) for i in ids]), labels,
+    probabilities.astype(np.float32),
+  )  # fmt: skip
+  targets = labels.multi_hot()
   results = {
     'experiment': folder.name,
-    'metrics': found or metrics.summary(targets, probabilities),
+    'metrics': found or _scores(targets, probabilities),
     'best_step': 1500,
     'seconds': {'train': 61.2},
   }
   (folder / 'results.json').write_text(json.dumps(results))
   return targets
+
+
+def _scores(targets, probabilities):
+  return OBJECTIVES['multi_label'].scores(targets, probabilities)
 
 
 def test_the_mean_of_probabilities_is_scored(tmp_path):
@@ -42,7 +43,7 @@ def test_the_mean_of_probabilities_is_scored(tmp_path):
   finish(tmp_path / 'other', other)
   lines = evaluate.compare([tmp_path / 'one', tmp_path / 'other']).splitlines()
   assert lines[0].split()[:3] == ['experiment', 'mAP', 'AUC']
-  expected = metrics.summary(targets, (one + other) / 2)
+  expected = _scores(targets, (one + other) / 2)
   assert lines[-1].split()[:5] == [
     'mean', 'of', '2', f'{expected["mAP"]:.4f}', f'{expected["AUC"]:.4f}',
   ]  # fmt: skip

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from absl import flags
+from absl import app, flags
 from absl import logging as absl_logging
 
 from aec_jax.errors import UserError
@@ -84,6 +84,8 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     UserError: a flag or a field of the config is unknown, with the nearest
       name, or of another type; or the config's file cannot be used.
   """
+  if {'--help', '-h'} & {*argv[1:]}:  # of which absl ends with status 1
+    app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
   # The config file is to be known before its fields are set, and ml_collections
   # looks for it in sys.argv.
   options = [fields.renamed_option(_with_config(arg)) for arg in argv[1:]]

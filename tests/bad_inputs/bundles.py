@@ -47,8 +47,7 @@ _FIELDS = {
   'files': (None, 3, {}),
   'classes': (None, 3, [], ['a', 'b'], ['a', 'b', 3], 'abc', {'a': 1}),
   'front_end': (None, 3, {}, [], {'sample_rate': [16_000]}),
-  'task': ('speech', None, [], 'dcase'),
-  'loss': ('mse', None, ['binary']),
+  'objective': ('speech', None, [], ['multi_label']),
   'experiment': (None, 3),
   'extractors': (None, 3, ['a'], 'a'),
   'extractor': (None, 3, {}),
@@ -61,7 +60,8 @@ _MODEL = {
   'f_activation': ('exec', []), 'classes': (3,), 'x': (1,), 'parent': ('x',),
 }  # fmt: skip
 _ENSEMBLE = {
-  'length': (0, -1, 2**40, '1', None, 1.5), 'wrap': (None, 'x'),
+  'length': (0, -1, 2**40, '1', None, 1.5),
+  'last_piece': (None, 'x', True, []), 'members': (None, 3, 'ab', [1], ['a'] * 2),
   'extractors': ([], [1], [-1], [0, 0], ['a'], None, 3, [0.5]),
 }  # fmt: skip
 _HEARS = {

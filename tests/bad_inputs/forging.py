@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from aec_jax import models
+from aec_jax import models, presets
 from aec_jax.bundle import store, tagger
 from aec_jax.models import convert, vggish
 from configs import audioset_level3, dcase_l6
@@ -17,7 +17,7 @@ from configs import audioset_level3, dcase_l6
 
 def make_bundle(folder: Path, module=audioset_level3) -> Path:
   """A bundle of one random classifier, and for DCASE one random extractor."""
-  config, extractors = module.get_config(), {}
+  config, extractors = presets.resolve(module.get_config()), {}
   config.model.hidden = (8, 8, 8)
   if module is dcase_l6:
     config.extractor.width, config.extractor.batch_norm = 0.01, True
@@ -28,7 +28,8 @@ def make_bundle(folder: Path, module=audioset_level3) -> Path:
   x, mask = np.zeros((1, 10, 128), np.float32), np.ones((1, 10), bool)
   variables = jax.jit(model.init)(jax.random.key(0), x, mask)
   variables = jax.tree.map(lambda x: np.asarray(x)[None], dict(variables))
-  member = tagger.Ensemble(10, False, np.zeros(1, np.int32), variables)
+  of_extractors = np.zeros(1, np.int32)
+  member = tagger.Ensemble(10, 'mask', of_extractors, ('a',), variables)
   folder.mkdir()
   results = {
     'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from aec_jax import evaluate
+from aec_jax import predictions
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.examples import Examples
 from aec_jax.features import embeddings
@@ -97,9 +97,9 @@ def leavings_cases(folder: Path) -> Iterator[Case]:
       for name in sorted(os.listdir(whole))
     },
     'variables.npz': embeddings.load_variables,
-    'predictions.npz': evaluate.load_predictions,
+    'predictions.npz': predictions.load,
     'weights.npz': lambda copy: convert.load(str(copy / 'weights.npz'), 0.03),
-    'experiment.json': lambda copy: claim.read_claim(ConfigDict(), copy),
+    'experiment.json': lambda copy: claim.read_claim(ConfigDict(), copy, {}),
   }
   for name, read in readers.items():
     for what, change in (

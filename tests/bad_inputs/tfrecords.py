@@ -14,12 +14,12 @@ from tests.bad_inputs.case import REFUSED, SKIPPED, Broken, Case
 
 
 def tfrecord_cases(folder: Path) -> Iterator[Case]:
-  """Each is packed with damaged=error and with damaged=skip."""
+  """Each is packed with on_bad=error and with on_bad=skip."""
   for i, (what, data) in enumerate(_records()):
     root = write_release(folder / f'records{i}', data)
-    for damaged, wanted in (('error', REFUSED), ('skip', SKIPPED)):
-      run = lambda root=root, damaged=damaged: _pack(root, damaged)
-      name = f'{what}, damaged={damaged}'
+    for on_bad, wanted in (('error', REFUSED), ('skip', SKIPPED)):
+      run = lambda root=root, on_bad=on_bad: _pack(root, on_bad)
+      name = f'{what}, on_bad={on_bad}'
       yield Case('TFRecord', name, wanted, run, '01.tfrecord')
   for what, change in (
     ('no such split', lambda root: shutil.rmtree(root / 'features')),
@@ -133,9 +133,9 @@ def write_release(root: Path, data: bytes) -> Path:
   return root
 
 
-def _pack(root: Path, damaged: str) -> list[dict]:
+def _pack(root: Path, on_bad: str) -> list[dict]:
   with tempfile.TemporaryDirectory() as out:
-    audioset_tfrecord.pack(str(root), 'eval', f'{out}/packed', damaged)
+    audioset_tfrecord.pack(str(root), 'eval', f'{out}/packed', on_bad)
     packed = Examples.load(f'{out}/packed')
   if len(packed) < 2:
     raise Broken('the good records are gone')

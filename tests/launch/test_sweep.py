@@ -179,7 +179,7 @@ def test_progress_is_shown(table):
   watch = sweep.Watch(run)
   watch.state = 'running'
   assert watch.row()[2:] == ('', '', '', '')
-  path = run.workdir / 'checkpoints' / 'progress.json'
+  path = run.workdir / 'checkpoints/segments_10/progress.json'
   path.parent.mkdir(parents=True)
   progress = {
       'step': 1500, 'max_steps': 3000, 'metric': 'mAP', 'best': 0.21,

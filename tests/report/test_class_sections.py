@@ -4,7 +4,7 @@ import finished_runs
 import numpy as np
 from report_text import rows_of, written
 
-from aec_jax import evaluate
+from aec_jax import predictions
 from aec_jax.report import class_sections
 from aec_jax.report.scored import Scored
 
@@ -53,7 +53,7 @@ def test_table_16_has_what_more_than_5_percent_are_taken_for():
 def test_confusions_are_those_of_the_predictions(tmp_path):
   results = finished_runs.dcase_run(tmp_path / 'run')
   text = written(tmp_path / 'run', results)
-  found = evaluate.load_predictions(tmp_path / 'run')
+  found = predictions.load(tmp_path / 'run')
   guess = found['probabilities'].argmax(1)
   rows = rows_of(text, 'Confusion matrix')
   for k, row in enumerate(rows):

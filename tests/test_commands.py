@@ -1,0 +1,42 @@
+"""Every command says what it takes, and ends well."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Every command but main, and an option that its help must name.
+COMMANDS = {
+  'aec_jax.evaluate': 'DIR', 'aec_jax.compare': '--out',
+  'aec_jax.predict': '--bundle', 'aec_jax.export': '--seconds',
+  'aec_jax.demo': '--port', 'launch.sweep': '--grid',
+  'launch.prepare': '--segments',
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings('ignore:.*found in sys.modules')
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_says_what_a_command_takes_and_ends_with_0(
+  name, monkeypatch, capsys
+):
+  monkeypatch.setattr(sys, 'argv', [name, '--help'])
+  with pytest.raises(SystemExit) as end:
+    runpy.run_module(name, run_name='__main__')
+  out, err = capsys.readouterr()
+  assert (end.value.code or 0, err) == (0, '')
+  assert COMMANDS[name] in out
+
+
+def test_help_of_main_ends_with_0():
+  found = subprocess.run(
+    [sys.executable, '-m', 'aec_jax.main', '--help'],
+    cwd=ROOT, env=dict(os.environ, JAX_PLATFORMS='cpu'),
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert (found.returncode, found.stderr) == (0, '')
+  for option in ('--config', '--workdir', '--cache_dir', '--mode'):
+    assert option in found.stdout
