@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from aec_jax.errors import UserError
 from aec_jax.models import convert, embedding_postprocess
-from aec_jax.run import console, files
+from aec_jax.run import console, files, progress
 
 URL = 'https://storage.googleapis.com/audioset'
 CHECKPOINT = 'vggish_model.ckpt'
@@ -169,7 +169,7 @@ def _download(path, remote, read) -> dict:
     except BlockingIOError as error:
       raise UserError(f'{path}: another process is fetching it') from error
     _room_for(remote.size - file.tell(), path)
-    bar = console.Bar(path.name, remote.size)
+    bar = progress.Meter(path.name, remote.size)
     bar.advance(file.tell())
     while file.tell() < remote.size:
       _go_on(remote, file, bar)

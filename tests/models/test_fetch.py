@@ -258,7 +258,7 @@ def test_a_full_disk_is_one_line(server, tmp_path, capsys):
     open('/dev/full', 'wb', buffering=0) as full,
     pytest.raises(OSError, match='No space left'),
   ):
-    fetch._go_on(remote, full, fetch.console.Bar('', 1))
+    fetch._go_on(remote, full, fetch.progress.Meter('', 1))
   (tmp_path / 'file').write_text('')
   out = tmp_path / 'file' / 'below'
   argv = ['vggish', f'--out={out}', f'--url={server.url}']

@@ -11,6 +11,7 @@ from jax import lax
 from aec_jax.errors import UserError
 from aec_jax.input.batches import dequantise
 from aec_jax.models import convolution, embedding_postprocess, vggish
+from aec_jax.models.extractors import ExampleClassifier
 
 RNG = np.random.default_rng(0)
 
@@ -111,7 +112,7 @@ def test_batch_norm_ignores_masked_examples():
 @pytest.mark.parametrize(
   ('module', 'shape'),
   [
-    (vggish.VGGishClassifier(7, width=1 / 16), (2, 32, 32)),
+    (ExampleClassifier(vggish.VGGish(width=1 / 16), 7), (2, 32, 32)),
     (vggish.BaselineCNN(7, width=0.05), (2, 25, 64)),
   ],
 )
