@@ -1,5 +1,5 @@
 # make demo: install, make a synthetic data set, train and score on it.
-# make test: install, lint, run the tests.
+# make quick, test, test-all: install, lint, run some or all of the tests.
 
 # The first of these that is a Python we support.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
@@ -7,21 +7,38 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 DEMO ?= runs/demo
+# cuda12, cuda13 or tpu: JAX for that is installed as well.
+ACCELERATOR ?=
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test lint clean
+.PHONY: demo quick test test-all lint types clean
 
 demo: .venv/ready
 	$(BIN)/python -m aec_jax.main --config=configs/demo.py --workdir=$(DEMO)
 
-test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+quick: lint
+	$(PYTEST) -m "not slow" $(QUICK)
+
+test: lint types
+	$(PYTEST) -m "not slow"
+
+test-all: test
+	$(PYTEST) -m slow
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+types: .venv/ready-to-test
+	$(BIN)/mypy
+
 clean:
 	rm -rf .venv build *.egg-info
+
+# The tests that catch most for their time.
+QUICK := tests/test_metrics.py tests/test_objective.py tests/input \
+	tests/audio tests/datasets tests/models/test_classifiers.py \
+	tests/run tests/train
 
 .venv/ready: requirements.txt
 	@test -n "$(PYTHON)" || { echo 'error: needs Python 3.11 or 3.12:' \
@@ -29,6 +46,8 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@test -z "$(ACCELERATOR)" || \
+	  $(BIN)/python -m pip install --quiet 'jax[$(ACCELERATOR)]'
 	@touch $@
 
 .venv/ready-to-test: .venv/ready requirements-test.txt

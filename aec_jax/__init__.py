@@ -1,10 +1,20 @@
 """Audio event classification in JAX."""
 
-__version__ = '0.1.0'
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from aec_jax.bundle.tagger import Tagger
+
+__version__ = '0.2.0'
 
 
-def load(bundle, vggish=None, pca=None):
-  """A bundle's `aec_jax.tagger.Tagger`; see `aec_jax.bundle.load`."""
-  from aec_jax.bundle import store as bundle_lib
+def load(
+  bundle: str | os.PathLike,
+  vggish: str | os.PathLike | None = None,
+  pca: str | os.PathLike | None = None,
+) -> 'Tagger':
+  """The tagger of a bundle; see `aec_jax.bundle.store.load`."""
+  from aec_jax.bundle import store
 
-  return bundle_lib.load(bundle, vggish, pca)
+  return store.load(bundle, vggish, pca)

@@ -4,7 +4,7 @@
 
 It is for this machine alone (127.0.0.1) unless --host names another address.
 Uploads are at most 20 MB and 60 s, taken one at a time, and deleted after ten
-minutes and at the end. Needs gradio: pip install 'aec_jax[demo]'.
+minutes and at the end. Needs gradio: pip install '.[demo]'.
 """
 
 import base64
@@ -97,7 +97,7 @@ def _import_gradio():
   except ImportError as error:
     raise UserError(
       "the page needs gradio, which isn't installed: pip install"
-      " 'aec_jax[demo]'"
+      " '.[demo]'"
     ) from error
   return gradio
 

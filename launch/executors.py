@@ -204,7 +204,7 @@ class Slurm:
       import submitit  # an extra
     except ImportError as error:
       raise UserError(
-        '--executor=slurm needs submitit: pip install "aec_jax[slurm]"'
+        '--executor=slurm needs submitit: pip install ".[slurm]"'
       ) from error
     if not shutil.which('sbatch'):
       raise UserError('--executor=slurm: there is no sbatch on this machine')

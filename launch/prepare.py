@@ -1,4 +1,4 @@
-"""Embeds recordings as AudioSet's release does; see launch/README.md.
+"""Embeds recordings as AudioSet's release does; see docs/scale.md.
 
   python -m launch.prepare --segments=balanced_train_segments.csv \
       --classes=class_labels_indices.csv --audio='gs://bucket/{id}.wav' \

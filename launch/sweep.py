@@ -4,7 +4,7 @@
       --workdir=runs/table10 --config.data_dir=AUDIOSET
 
 Each experiment has its folder in the work folder. Run again, the command does
-only what is missing. See launch/README.md.
+only what is missing. See docs/scale.md.
 """
 
 import importlib.util

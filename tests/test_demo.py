@@ -82,4 +82,4 @@ def test_without_gradio_it_says_how_to_get_it(bundle, monkeypatch, capfd):
   status = console.run_command(lambda: demo.main([f'--bundle={bundle[0]}']))
   out, err = capfd.readouterr()
   assert (status, out) == (2, '')
-  assert err.count('\n') == 1 and "pip install 'aec_jax[demo]'" in err
+  assert err.count('\n') == 1 and "pip install '.[demo]'" in err

@@ -224,7 +224,7 @@ def run_beam(todo: Sequence[Shard], options=(), runner=None) -> None:
     from apache_beam.options import pipeline_options
   except ImportError as error:
     raise UserError(
-      'Beam is not installed: pip install "aec_jax[beam]"'
+      'Beam is not installed: pip install ".[beam]"'
     ) from error
   if not isinstance(options, pipeline_options.PipelineOptions):
     options = pipeline_options.PipelineOptions(list(options))
