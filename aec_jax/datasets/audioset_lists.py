@@ -10,7 +10,7 @@ import os
 from aec_jax.datasets import excerpts
 from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
 from aec_jax.datasets.entries import Entry, checked
-from aec_jax.datasets.labels import names_of_mids
+from aec_jax.datasets.label_cells import names_of_mids
 from aec_jax.datasets.lists import Table, fault, read_table
 
 _PLACES = ('', 'csv', 'meta', 'metadata')

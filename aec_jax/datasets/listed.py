@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aec_jax.datasets import excerpts, labels
+from aec_jax.datasets import excerpts, label_cells
 from aec_jax.datasets.clips import visible
 from aec_jax.datasets.entries import Entry, some
 from aec_jax.datasets.lists import (
@@ -197,11 +197,8 @@ def _usable(path) -> Table:
     wanted, has = ' or '.join(_FILE), ', '.join(header)
     raise UserError(f'{path}: no column {wanted}; it has {has}')
   table = read_table(path)
-  if header and table.rows and not labels.has_labels(table, _taken()):
-    raise UserError(
-      f'{path}: no column {" or ".join((*labels.ONE[:3], labels.SEVERAL[0]))},'
-      f' nor a column of 0 and 1 for each class; it has {", ".join(header)}'
-    )
+  if header and table.rows and not label_cells.has_labels(table, _taken()):
+    raise label_cells.no_labels(table)
   return table
 
 
@@ -232,9 +229,9 @@ def entries_of(
   for listing in listings:
     table = listing.table
     rows = rows_of(table, {'file': _FILE}, _OPTIONAL, ('file',))
-    found = labels.labels_of(table, _taken(), separator)
+    found = label_cells.labels_of(table, _taken(), separator)
     folder = os.path.dirname(table.path)
-    sets = labels.named(found.sets, [folder, root])
+    sets = label_cells.named(found.sets, [folder, root])
     notes += found.notes + _ignored(table, found.columns)
     folds |= 'fold' in rows[0]
     for row, names in zip(rows, sets, strict=True):

@@ -86,6 +86,16 @@ def has_labels(table: Table, taken: Sequence[str]) -> bool:
   return one or len(_class_columns(table, taken)) > 1
 
 
+def no_labels(table: Table) -> UserError:
+  """The error to raise for a list without them."""
+  has = f'it has {", ".join(table.header)}' if table.header else 'it is empty'
+  wanted = ' or '.join((*ONE[:3], SEVERAL[0]))
+  return UserError(
+    f'{table.path}: no column {wanted}, nor a column of 0 and 1 for each'
+    f' class; {has}'
+  )
+
+
 def _split(cells, several, separator, table, parallel):
   """The parts of each cell, and notes on how they were told apart."""
   lists = {i: _list(cell) for i, cell in enumerate(cells) if cell[:1] == '['}
@@ -180,11 +190,7 @@ def _class_columns(table, taken) -> list[int]:
 def _column_a_class(table, taken) -> Labels:
   places = _class_columns(table, taken)
   if len(places) < 2:
-    has = ', '.join(table.header) if table.header else ''
-    raise UserError(
-      f'{table.path}: no column {" or ".join((*ONE[:3], SEVERAL[0]))}, nor a'
-      f' column of 0 and 1 for each class; it has {has}'
-    )
+    raise no_labels(table)
   columns = tuple(table.header[i] for i in places)
   sets = [
     tuple(table.header[i] for i in places if row[i].lower() in _TRUE)
