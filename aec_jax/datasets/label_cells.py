@@ -68,7 +68,7 @@ def labels_of(table: Table, taken: Sequence[str], separator: str) -> Labels:
     raise fault(table.path, number, table.header[place], 'empty')
   columns = (table.header[place],)
   mids = table.place(('mids',))
-  parallel = [row[mids] for row in table.rows] if mids is not None else cells
+  parallel = [] if mids is None else [row[mids] for row in table.rows]
   if mids is not None:
     columns += ('mids',)
   split, notes = _split(cells, several is not None, separator, table, parallel)
@@ -156,7 +156,7 @@ def _all_mids(cells) -> bool:
 
 def _as_many(cells, mids) -> bool:
   """Whether each cell has as many parts as there are mids beside it."""
-  return cells is not mids and all(
+  return bool(mids) and all(
     bool(mid) == bool(cell) and cell.count(',') == mid.count(',')
     for cell, mid in zip(cells, mids, strict=True)
   )
