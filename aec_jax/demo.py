@@ -96,8 +96,7 @@ def _import_gradio():
     import gradio
   except ImportError as error:
     raise UserError(
-      "the page needs gradio, which isn't installed: pip install"
-      " '.[demo]'"
+      "the page needs gradio, which isn't installed: pip install '.[demo]'"
     ) from error
   return gradio
 

@@ -76,7 +76,9 @@ def _recorded(config, cache_dir) -> Iterator[str]:
   yield f'prepare: done, {len(prepared.examples):,} examples'
   training = prepared.labels.select(prepared.split == 'train')
   if config.pitch_to:
-    of, _ = pieces.shifts(training.rarest(), config.pitch_to, config.seed)
+    of, _ = pieces.shifts(
+      training.ids, config.pitch_to, config.seed, training.offsets
+    )
     yield f'pitch-shift: {len(of):,} copies'
   for job in folds.extractor_jobs(config, prepared):
     folder = extractor.folder_of(config, prepared, job, cache_dir)

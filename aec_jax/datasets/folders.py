@@ -1,5 +1,6 @@
 """Lists the clips of a folder: of a known data set, or of anybody's own."""
 
+import dataclasses
 import os
 import re
 
@@ -7,7 +8,7 @@ from aec_jax.datasets import class_folders, listed
 from aec_jax.datasets.audioset_lists import from_audioset_lists
 from aec_jax.datasets.audioset_lists import holds as holds_audioset_lists
 from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
-from aec_jax.datasets.entries import Entry, checked
+from aec_jax.datasets.entries import Entry, checked, some
 from aec_jax.datasets.fsd50k import from_fsd50k, holds_fsd50k
 from aec_jax.datasets.fsdkaggle2018 import (
   from_fsdkaggle2018,
@@ -58,7 +59,7 @@ def from_folder(
   (root,) = roots_of(data_dir)
   for holds, load in _KNOWN:
     if holds(root):
-      return load(root, on_bad)
+      return _with_others(root, load(root, on_bad))
   files, skipped = walk(root)
   folders = class_folders.find(root, files)
   finder = listed.Finder(root, files)
@@ -79,6 +80,19 @@ def from_folder(
   skipped = parts + _others(root, files, skipped, entries, reason)
   classes = tuple(sorted({name for e in entries for name in e.labels}))
   return checked(entries, classes, skipped, on_bad, root, notes)
+
+
+def _with_others(root: str, clips: Clips) -> Clips:
+  """A known data set with a note on the sound that is none of it."""
+  files, skipped = walk(root)
+  named = {entry['file'] for entry in clips.skipped}
+  named |= {path[len(root) + 1 :] for path in clips.paths.tolist()}
+  found = {'/'.join(parts) for parts in files}
+  rest = sorted((found | {entry['file'] for entry in skipped}) - named)
+  if not rest:
+    return clips
+  note = f'{len(rest):,} other sound files are not used: {some(rest)}'
+  return dataclasses.replace(clips, notes=[*clips.notes, note])
 
 
 def _others(root, files, skipped, entries, reason) -> list[dict[str, str]]:

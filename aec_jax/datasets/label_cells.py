@@ -68,7 +68,7 @@ def labels_of(table: Table, taken: Sequence[str], separator: str) -> Labels:
     raise fault(table.path, number, table.header[place], 'empty')
   columns = (table.header[place],)
   mids = table.place(('mids',))
-  parallel = [row[mids] for row in table.rows] if mids is not None else cells
+  parallel = [] if mids is None else [row[mids] for row in table.rows]
   if mids is not None:
     columns += ('mids',)
   split, notes = _split(cells, several is not None, separator, table, parallel)
@@ -84,6 +84,16 @@ def has_labels(table: Table, taken: Sequence[str]) -> bool:
   """Whether a list has a column of labels, or a column a class."""
   one = table.place((*ONE, *SEVERAL)) is not None
   return one or len(_class_columns(table, taken)) > 1
+
+
+def no_labels(table: Table) -> UserError:
+  """The error to raise for a list without them."""
+  has = f'it has {", ".join(table.header)}' if table.header else 'it is empty'
+  wanted = ' or '.join((*ONE[:3], SEVERAL[0]))
+  return UserError(
+    f'{table.path}: no column {wanted}, nor a column of 0 and 1 for each'
+    f' class; {has}'
+  )
 
 
 def _split(cells, several, separator, table, parallel):
@@ -146,7 +156,7 @@ def _all_mids(cells) -> bool:
 
 def _as_many(cells, mids) -> bool:
   """Whether each cell has as many parts as there are mids beside it."""
-  return cells is not mids and all(
+  return bool(mids) and all(
     bool(mid) == bool(cell) and cell.count(',') == mid.count(',')
     for cell, mid in zip(cells, mids, strict=True)
   )
@@ -180,11 +190,7 @@ def _class_columns(table, taken) -> list[int]:
 def _column_a_class(table, taken) -> Labels:
   places = _class_columns(table, taken)
   if len(places) < 2:
-    has = ', '.join(table.header) if table.header else ''
-    raise UserError(
-      f'{table.path}: no column {" or ".join((*ONE[:3], SEVERAL[0]))}, nor a'
-      f' column of 0 and 1 for each class; it has {has}'
-    )
+    raise no_labels(table)
   columns = tuple(table.header[i] for i in places)
   sets = [
     tuple(table.header[i] for i in places if row[i].lower() in _TRUE)

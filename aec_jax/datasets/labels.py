@@ -81,17 +81,6 @@ class Labels:
     order = np.argsort(self.ids, kind='stable')
     return self.rows()[order], _offsets(self.class_counts())
 
-  def rarest(self) -> np.ndarray:
-    """(clip,) int16, of each clip's classes the one that the fewest have."""
-    counts = self.class_counts()
-    order = np.argsort(counts, kind='stable')
-    rank = np.empty(self.classes, int)
-    rank[order] = np.arange(self.classes)
-    found = np.minimum.reduceat(
-      np.append(rank[self.ids], self.classes), self.offsets[:-1]
-    )
-    return order[found].astype(np.int16)
-
   def class_counts(self) -> np.ndarray:
     """(class,) how many clips have each class."""
     return np.bincount(self.ids, minlength=self.classes)

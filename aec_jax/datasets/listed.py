@@ -5,8 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aec_jax.datasets import excerpts, label_cells
-from aec_jax.datasets.clips import visible
+from aec_jax.datasets import clips, excerpts, label_cells
 from aec_jax.datasets.entries import Entry, some
 from aec_jax.datasets.lists import (
   ENDINGS,
@@ -145,8 +144,11 @@ def choose(
     raise UserError(faults[paths[0]]) if len(paths) == 1 else _unclear(paths)
   used = {listing.table.path for listing in chosen}
   left = {t.path: f'{t.path}: {why}' for t in tables if t.path not in used}
-  unused = [*left.values(), *faults.values()]
-  return chosen, [f'not used: {reason}' for reason in unused]
+  notes = [
+    f'not used: {reason.replace(root + os.sep, "")}'
+    for reason in (*left.values(), *faults.values())
+  ]
+  return chosen, notes
 
 
 def _chosen(root, tables, finder, has_classes) -> tuple[list[Listing], str]:
@@ -156,7 +158,8 @@ def _chosen(root, tables, finder, has_classes) -> tuple[list[Listing], str]:
     return [Listing(first[0], '')], f'{first[0].path} is the list'
   splits = [SPLITS.get(_stem(table.path)) for table in tables]
   if len(tables) > 1 and all(splits) and len(set(splits)) == len(splits):
-    return [*map(Listing, tables, splits)], ''
+    found = dict(zip(splits, tables, strict=True))
+    return [Listing(found[s], s) for s in clips.SPLITS if s in found], ''
   if len(tables) > 1 and has_classes:
     return [], 'one of several, and sub-folders are the classes'
   if len(tables) > 1:
@@ -174,7 +177,9 @@ def _csvs(root) -> list[str]:
   for place in _PLACES:
     folder = os.path.join(root, place) if place else root
     if os.path.isdir(folder):
-      found += [os.path.join(folder, name) for name in visible(folder, ENDINGS)]
+      found += [
+        os.path.join(folder, name) for name in clips.visible(folder, ENDINGS)
+      ]
   return found
 
 
@@ -198,11 +203,7 @@ def _usable(path) -> Table:
     raise UserError(f'{path}: no column {wanted}; it has {has}')
   table = read_table(path)
   if header and table.rows and not label_cells.has_labels(table, _taken()):
-    known = ' or '.join((*label_cells.ONE[:3], label_cells.SEVERAL[0]))
-    raise UserError(
-      f'{path}: no column {known},'
-      f' nor a column of 0 and 1 for each class; it has {", ".join(header)}'
-    )
+    raise label_cells.no_labels(table)
   return table
 
 
@@ -238,8 +239,15 @@ def entries_of(
     sets = label_cells.named(found.sets, [folder, root])
     notes += found.notes + _ignored(table, found.columns)
     folds |= 'fold' in rows[0]
+    seen = {}
     for row, names in zip(rows, sets, strict=True):
-      entries.append(_entry(root, listing, finder, row, names))
+      entry = _entry(root, listing, finder, row, names)
+      part = os.path.normpath(entry.path), str(entry.start), str(entry.end)
+      if part in seen:
+        what = f'{row["file"]!r} is in row {seen[part]} already'
+        raise fault(table.path, row['row'], 'file', what)
+      seen[part] = row['row']
+      entries.append(entry)
   entries, skipped, more = excerpts.resolved(entries)
   return Listed(entries, skipped, notes + more, folds)
 

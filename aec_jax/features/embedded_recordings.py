@@ -223,9 +223,7 @@ def run_beam(todo: Sequence[Shard], options=(), runner=None) -> None:
     import apache_beam as beam
     from apache_beam.options import pipeline_options
   except ImportError as error:
-    raise UserError(
-      'Beam is not installed: pip install ".[beam]"'
-    ) from error
+    raise UserError('Beam is not installed: pip install ".[beam]"') from error
   if not isinstance(options, pipeline_options.PipelineOptions):
     options = pipeline_options.PipelineOptions(list(options))
   chosen = options.view_as(pipeline_options.StandardOptions).runner

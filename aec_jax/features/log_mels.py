@@ -202,8 +202,10 @@ def pitch_shifted(
   None where every class has `config.pitch_to` clips already.
   """
   training = np.flatnonzero(prepared.split == 'train')
-  labels = prepared.labels.select(training).rarest()
-  of, semitones = pieces.shifts(labels, config.pitch_to, config.seed)
+  labels = prepared.labels.select(training)
+  of, semitones = pieces.shifts(
+    labels.ids, config.pitch_to, config.seed, labels.offsets
+  )
   if not len(of):
     return None
   spec = extractors.front_end(config.extractor)

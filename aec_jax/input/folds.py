@@ -97,9 +97,11 @@ def fold_of(config, clips: Folded) -> np.ndarray:
   elif own.min() >= 0 and len(np.unique(own)) > 1:
     out[training] = np.unique(own, return_inverse=True)[1]
   else:
+    labels = clips.labels.select(training)
     out[training] = pieces.folds(
-      clips.labels.select(training).rarest(), config.folds, config.seed
-    )
+      labels.ids, config.folds, config.seed, labels.offsets,
+      clips.group[training],
+    )  # fmt: skip
   return out
 
 
@@ -152,10 +154,12 @@ def _job(config, clips, name, rest, fold) -> Job:
     return Job(name, sampling, rest[~validation], rest[validation], fold)
   if name == 'original':
     sampling, part = 'none', 'first'
+  groups = None
   if config.dataset != 'fsdkaggle2018':
-    order = pieces.spread(clips.labels.select(rest).rarest(), config.seed)
+    labels, groups = clips.labels.select(rest), clips.group
+    order = pieces.spread(labels.ids, config.seed, labels.offsets, groups[rest])
     rest = rest[order]
-  training, validation = pieces.split(rest, part)
+  training, validation = pieces.split(rest, part, groups)
   return Job(name, sampling, np.sort(training), np.sort(validation), fold)
 
 

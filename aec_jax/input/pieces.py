@@ -9,6 +9,9 @@ import dataclasses
 
 import numpy as np
 
+from aec_jax.errors import UserError
+from aec_jax.input import strata
+
 # What becomes of the segments after a clip's last whole piece.
 LAST_PIECES = ('repeat', 'align', 'mask')
 
@@ -119,13 +122,37 @@ def expand(offsets: np.ndarray, clips: np.ndarray) -> np.ndarray:
   return within + np.repeat(offsets[clips] - (ends - counts), counts)
 
 
-def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def folds(
+  labels: np.ndarray,
+  count: int,
+  seed: int,
+  offsets: np.ndarray | None = None,
+  groups: np.ndarray | None = None,
+) -> np.ndarray:
   """A fold 0 … count - 1 for every clip: stratified, seeded, of equal sizes.
+
+  Args:
+    labels: (label,) the classes of all clips one after another.
+    count: how many folds.
+    seed: of the draw.
+    offsets: (clip + 1,) where each clip's labels begin; None where each clip
+      has one.
+    groups: (clip,) the recording that a clip is a piece of, '' where it is one
+      by itself; clips of a group get one fold. None where all are.
 
   Returns:
     (clip,) int16.
+
+  Raises:
+    UserError: there are fewer recordings than folds.
   """
+  labels, offsets = np.asarray(labels), _offsets(labels, offsets)
+  grouped = groups is not None and (np.asarray(groups) != '').any()
   rng = np.random.default_rng([seed, count])
+  if grouped or (np.diff(offsets) != 1).any():
+    return strata.deal(
+      labels, offsets, strata.units(offsets, groups), count, rng
+    )
   order = rng.permutation(len(labels))
   order = order[np.argsort(labels[order], kind='stable')]
   out = np.empty(len(labels), np.int16)
@@ -134,18 +161,40 @@ def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
   return out
 
 
-def spread(labels: np.ndarray, seed: int) -> np.ndarray:
+def spread(
+  labels: np.ndarray,
+  seed: int,
+  offsets: np.ndarray | None = None,
+  groups: np.ndarray | None = None,
+) -> np.ndarray:
   """A seeded order of clips in which each class comes evenly spread.
 
-  So any run of it holds about equal shares of all classes.
+  So any run of it holds about equal shares of all classes. Clips of a group
+  stand side by side; of several labels the rarest is the one that counts.
+
+  Args:
+    labels, seed, offsets, groups: as for `folds`.
   """
-  rng = np.random.default_rng([seed, len(labels)])
+  labels, offsets = np.asarray(labels), _offsets(labels, offsets)
+  clips = len(offsets) - 1
+  unit = strata.units(offsets, groups)
+  if (np.diff(offsets) != 1).any() or len(unit) != unit.max(initial=-1) + 1:
+    labels = strata.rarest(labels, offsets, unit)
+  rng = np.random.default_rng([seed, clips])
   order = rng.permutation(len(labels))
   place = np.empty(len(labels))
   for label in np.unique(labels):
     members = order[labels[order] == label]
     place[members] = (np.arange(len(members)) + rng.random()) / len(members)
-  return np.argsort(place, kind='stable')
+  # Of two units at one place the clips are not mixed.
+  rank = np.empty(len(place), int)
+  rank[np.argsort(place, kind='stable')] = np.arange(len(place))
+  return np.argsort(rank[unit], kind='stable')
+
+
+def _offsets(labels, offsets) -> np.ndarray:
+  """Where each clip's labels begin; a label a clip without any."""
+  return np.arange(len(labels) + 1) if offsets is None else offsets
 
 
 # §5.2.2: of 9,473 clips the first or the last 8,000 train.
@@ -153,47 +202,88 @@ TRAIN_SHARE = 8000 / 9473
 PARTS = ('first', 'last')
 
 
-def split(order: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
+def split(
+  order: np.ndarray, part: str, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
   """Training and validation clips: the first or the last 8000/9473 train.
 
   Args:
-    order: clips, at least two.
+    order: clips, at least two; those of a group side by side, as `spread` has
+      them.
     part: one of `PARTS`.
+    groups: as for `folds`, of all clips; the cut is then made between two
+      groups.
+
+  Raises:
+    UserError: all clips are of one group.
   """
   count = min(max(1, round(len(order) * TRAIN_SHARE)), len(order) - 1)
+  if part == 'last':
+    count = len(order) - count
+  if groups is not None:
+    of = np.asarray(groups)[order]
+    cuts = 1 + np.flatnonzero((of[1:] != of[:-1]) | (of[1:] == ''))
+    if not len(cuts):
+      raise UserError(
+        f'all {len(order)} training clips are pieces of one recording'
+        f' ({of[0]}): none is left to validate on'
+      )
+    count = int(cuts[np.argmin(np.abs(cuts - count))])
   if part == 'first':
     return order[:count], order[count:]
-  return order[-count:], order[:-count]
+  return order[count:], order[:count]
 
 
 def shifts(
-  labels: np.ndarray, target: int, seed: int
+  labels: np.ndarray,
+  target: int,
+  seed: int,
+  offsets: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Which clips to shift by how much, until every class has `target` (§5.2.3).
 
-  A class's clips take turns. A clip's copies have different shifts, a function
-  of (seed, clip, copy) alone, until all 24 are used.
+  A class's clips take turns; a copy of a clip with several labels counts for
+  each, so that the rarest class comes first. A clip's copies have different
+  shifts, a function of (seed, clip, copy) alone, until all 24 are used.
 
   Args:
-    labels: (clip,) of the training clips.
+    labels: (label,) of the training clips, one after another.
     target: clips of a class, counting the copies.
     seed: of the shifts and of the turns.
+    offsets: as for `folds`.
 
   Returns:
-    clips (copy,) int32, indices into `labels`, and semitones (copy,) int8, of
-    -12 … 12 without 0.
+    clips (copy,) int32, numbers of training clips, and semitones (copy,) int8,
+    of -12 … 12 without 0.
   """
-  clips, copies = [], []
-  for label in np.unique(labels):
-    members = np.flatnonzero(labels == label)
-    turn = np.random.default_rng([seed, label, 1]).permutation(members)
-    number = np.arange(max(0, target - len(members)))
-    clips.append(turn[number % len(turn)])
-    copies.append(number // len(turn))
-  clips, copies = np.concatenate(clips), np.concatenate(copies)
+  labels, offsets = np.asarray(labels), _offsets(labels, offsets)
+  rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+  classes, counts = np.unique(labels, return_counts=True)
+  made = {}  # clips to copy, by class
+  used = np.zeros(len(offsets) - 1, int)
+  for k in np.argsort(counts, kind='stable'):
+    members = rows[labels == classes[k]]
+    turn = np.random.default_rng([seed, classes[k], 1]).permutation(members)
+    have = counts[k] + used[members].sum()  # copies for rarer classes, too
+    number = np.arange(max(0, target - have))
+    made[k] = turn[number % len(turn)]
+    np.add.at(used, made[k], 1)
+  clips = np.concatenate(
+    [made[k] for k in range(len(classes))] or [np.zeros(0, int)]
+  )
   choices = np.delete(np.arange(-12, 13), 12)
   semitones = [
     np.random.default_rng([seed, clip, 2]).permutation(choices)[copy % 24]
-    for clip, copy in zip(clips, copies, strict=True)
+    for clip, copy in zip(clips, _occurrence(clips), strict=True)
   ]
   return clips.astype(np.int32), np.array(semitones, np.int8)
+
+
+def _occurrence(values) -> np.ndarray:
+  """For each value how often it came before."""
+  order = np.argsort(values, kind='stable')
+  ordered = values[order]
+  first = np.searchsorted(ordered, ordered)
+  out = np.empty(len(values), int)
+  out[order] = np.arange(len(values)) - first
+  return out

@@ -114,7 +114,7 @@ def time_preparation(data: str, folder: Path, runs: int) -> str:
   listed = listed.select(np.sort(order[:TAKEN]))
   prepared = log_mels.prepare(config, listed, folder)
   of, semitones = pieces.shifts(
-    prepared.labels.rarest(), COPIES_OF_A_CLASS, config.seed
+    prepared.labels.ids, COPIES_OF_A_CLASS, config.seed
   )
   jobs = {'prepare': [(p, 0) for p in listed.paths]}
   jobs['pitch-shift'] = list(zip(listed.paths[of], semitones, strict=True))
