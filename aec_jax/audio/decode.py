@@ -32,6 +32,8 @@ _PROBE = {'probesize': '32768'}
 # Whose headers count the samples, so that fewer are a file cut short.
 _EXACT = ('flac', 'wav', 'aiff', 'w64', 'caf', 'au', 'tta', 'wv', 'ape')
 _ABOUT = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
+# Samples that are taken from FFmpeg's small frames at a time.
+_TOGETHER = 1 << 16
 # Errors of demuxing one after the other, after which a file is at its end.
 _PATIENCE = 100
 
@@ -41,10 +43,6 @@ _FULL_SCALE = {
   np.dtype(np.int32): 1 << 31,
   np.dtype(np.int64): 1 << 63,
 }
-_DTYPES = {
-  'u8': np.uint8, 's16': np.int16, 's32': np.int32, 's64': np.int64,
-  'flt': np.float32, 'dbl': np.float64,
-}  # fmt: skip
 
 
 def blocks(
@@ -210,15 +208,26 @@ class _Container:
 
   def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
     """(sample, channel) of any kind of numbers, and Hz."""
+    import av
+
     seconds = 0.0
     with _opened(self.name, self.options) as container:
       stream = self._stream(container)
+      queue = av.AudioFifo()
       for frame in self._frames(container, stream):
-        rate = frame.sample_rate
-        _check_rate(rate)
-        seconds += frame.samples / rate
         self.good += 1
-        yield _samples(frame), rate
+        seconds += frame.samples / frame.sample_rate
+        frame.pts = None  # else it refuses gaps
+        if queue.samples >= _TOGETHER:
+          yield _samples(queue)
+        try:
+          queue.write(frame)
+        except ValueError:  # of another rate, kind or number of channels
+          yield _samples(queue)
+          queue = av.AudioFifo()
+          queue.write(frame)
+      if queue.samples:
+        yield _samples(queue)
       self._judge(container, stream, seconds)
 
   def _stream(self, container):
@@ -287,16 +296,14 @@ def _counts_frames(name) -> bool:
   return any(word in head for word in (b'Xing', b'Info', b'VBRI'))
 
 
-def _samples(frame) -> np.ndarray:
-  """A frame as (sample, channel); `to_ndarray` takes five times as long."""
-  kind = frame.format.name
-  dtype, count = _DTYPES[kind.removesuffix('p')], frame.samples
-  if kind.endswith('p'):
-    planes = [np.frombuffer(plane, dtype, count) for plane in frame.planes]
-    return np.stack(planes, 1) if len(planes) > 1 else planes[0][:, None]
-  channels = frame.layout.nb_channels
-  plane = np.frombuffer(frame.planes[0], dtype, count * channels)
-  return plane.reshape(count, channels)
+def _samples(queue) -> tuple[np.ndarray, int]:
+  """All that a queue of frames holds, as (sample, channel), and Hz."""
+  frame = queue.read(0, True)
+  _check_rate(frame.sample_rate)
+  samples = frame.to_ndarray()  # (channel, sample) or (1, sample · channel)
+  if frame.format.is_planar:
+    return samples.T, frame.sample_rate
+  return samples.reshape(-1, frame.layout.nb_channels), frame.sample_rate
 
 
 def _even(frames: Iterable, said) -> Iterator[tuple[np.ndarray, int]]:

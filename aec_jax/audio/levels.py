@@ -64,9 +64,10 @@ class Facts:
   Attributes:
     rate: Hz.
     count: samples.
-    energy: (part + 1,) float32, as `energy_of` the whole gives it.
-    peaks: (part,) float32, largest magnitudes of the parts; the last one may be
-      short.
+    energy: (part + 1,) float32, as `energy_of` the whole gives it; perhaps
+      empty where there is one channel.
+    peaks: (part,) float32, largest magnitudes of the parts, of which the last
+      may be short; or of the blocks.
     powers: (channel,) energies of the channels before they are mixed; empty
       where there is one.
   """
@@ -83,7 +84,9 @@ class Facts:
     return float(self.peaks.max(initial=0))
 
 
-def listen(name: str, blocks: Blocks) -> tuple[Level, Facts]:
+def listen(
+  name: str, blocks: Blocks, parts: bool = True
+) -> tuple[Level, Facts]:
   """How a recording is to be heard, and what it then is.
 
   Reads it once, and again where it is odd. Samples of plainly int16 scale are
@@ -94,12 +97,13 @@ def listen(name: str, blocks: Blocks) -> tuple[Level, Facts]:
   Args:
     name: for messages.
     blocks: starts to read.
+    parts: whether the facts of each part are wanted.
 
   Raises:
     UserError: it has no samples, NaN or infinite ones, or an unknown scale.
   """
   level = Level()
-  facts = _gather(blocks, level)
+  facts = _gather(blocks, level, parts)
   if not facts.count:
     raise UserError(f'{name}: holds no samples')
   if not np.isfinite(facts.peak) or not np.isfinite(facts.powers).all():
@@ -113,11 +117,11 @@ def listen(name: str, blocks: Blocks) -> tuple[Level, Facts]:
         ' alone is heard'
       )
       level = Level(channel=loudest, notes=(note,))
-      facts = _gather(blocks, level)
+      facts = _gather(blocks, level, parts)
   if facts.peak > _HOT:
     found = _scaled(name, blocks, level, facts.peak)
     if found != level:
-      level, facts = found, _gather(blocks, found)
+      level, facts = found, _gather(blocks, found, parts)
   if not facts.peak:
     level = dataclasses.replace(level, notes=(*level.notes, 'silent'))
   return level, facts
@@ -136,16 +140,18 @@ def energy_of(waveform: np.ndarray) -> np.ndarray:
   return np.append(energy, last)
 
 
-def _gather(blocks: Blocks, level: Level) -> Facts:
+def _gather(blocks: Blocks, level: Level, parts: bool) -> Facts:
   energies, peaks, powers, last = [], [], [], None
   rest, count, rate = np.float32(0), 0, 0
   for samples, rate in blocks():  # noqa: B007
     mono = level.heard(samples)
-    *energy, rest = energy_of(mono)
-    energies.append(np.array(energy, np.float32))
-    peaks.append(np.maximum.reduceat(np.abs(mono), np.arange(0, len(mono), HOP)))
     count += len(mono)
-    if samples.shape[1] > 1 and level.channel is None:
+    peaks.append(_peaks(mono, HOP if parts else len(mono)))
+    mixed = samples.shape[1] > 1 and level.channel is None
+    if parts or mixed:
+      *energy, rest = energy_of(mono)
+      energies.append(np.array(energy, np.float32))
+    if mixed:
       of_channels = [energy_of(np.ascontiguousarray(c)) for c in samples.T]
       *power, last = np.transpose(of_channels)
       powers += power
@@ -158,6 +164,16 @@ def _gather(blocks: Blocks, level: Level) -> Facts:
     np.concatenate([*peaks, np.zeros(0, np.float32)]),
     np.sum(powers, 0, dtype=np.float64) if powers else np.zeros(0),
   )
+
+
+def _peaks(mono, size) -> np.ndarray:
+  """The largest magnitude of each part of `size` samples."""
+  whole = len(mono) // size * size
+  rows = mono[:whole].reshape(-1, size)
+  found = np.maximum(rows.max(1), -rows.min(1))
+  if whole == len(mono):
+    return found
+  return np.append(found, np.abs(mono[whole:]).max())
 
 
 def _scaled(name, blocks, level, peak) -> Level:

@@ -64,7 +64,7 @@ def read(
   name = os.fspath(path)
   odd = []
   whole = list(decode.blocks(name, -1, odd))
-  level, facts = levels.listen(name, lambda: whole)
+  level, facts = levels.listen(name, lambda: whole, parts=False)
   if notes is not None:
     notes += [f'{name}: {note}' for note in (*odd, *level.notes)]
   return level.heard(whole[0][0]), facts.rate
