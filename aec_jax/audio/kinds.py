@@ -4,12 +4,87 @@ import os
 
 # Of everything that is heard: FFmpeg's containers that hold sound.
 EXTENSIONS = tuple(
-  '.wav .wave .bwf .rf64 .w64 .flac .ogg .oga .ogv .ogx .opus .spx .mp3 .mp2'
-  ' .mp1 .mpga .m2a .aac .adts .m4a .m4b .m4r .mp4 .m4v .mov .3gp .3g2 .3ga'
-  ' .mka .mkv .webm .aif .aiff .aifc .au .snd .caf .wma .asf .wmv .avi .flv'
-  ' .ac3 .eac3 .ec3 .dts .amr .awb .ape .wv .tta .mpc .tak .shn .voc .sph'
-  ' .nist .ircam .dsf .gsm .qcp .ra .rm .oma .aa3 .vqf .8svx .xwma .mpg .mpeg'
-  ' .mts .m2ts .qoa .thd .mlp .paf .avr .pvf .sds'.split()
+  [
+    '.wav',
+    '.wave',
+    '.bwf',
+    '.rf64',
+    '.w64',
+    '.flac',
+    '.ogg',
+    '.oga',
+    '.ogv',
+    '.ogx',
+    '.opus',
+    '.spx',
+    '.mp3',
+    '.mp2',
+    '.mp1',
+    '.mpga',
+    '.m2a',
+    '.aac',
+    '.adts',
+    '.m4a',
+    '.m4b',
+    '.m4r',
+    '.mp4',
+    '.m4v',
+    '.mov',
+    '.3gp',
+    '.3g2',
+    '.3ga',
+    '.mka',
+    '.mkv',
+    '.webm',
+    '.aif',
+    '.aiff',
+    '.aifc',
+    '.au',
+    '.snd',
+    '.caf',
+    '.wma',
+    '.asf',
+    '.wmv',
+    '.avi',
+    '.flv',
+    '.ac3',
+    '.eac3',
+    '.ec3',
+    '.dts',
+    '.amr',
+    '.awb',
+    '.ape',
+    '.wv',
+    '.tta',
+    '.mpc',
+    '.tak',
+    '.shn',
+    '.voc',
+    '.sph',
+    '.nist',
+    '.ircam',
+    '.dsf',
+    '.gsm',
+    '.qcp',
+    '.ra',
+    '.rm',
+    '.oma',
+    '.aa3',
+    '.vqf',
+    '.8svx',
+    '.xwma',
+    '.mpg',
+    '.mpeg',
+    '.mts',
+    '.m2ts',
+    '.qoa',
+    '.thd',
+    '.mlp',
+    '.paf',
+    '.avr',
+    '.pvf',
+    '.sds',
+  ]
 )
 
 _RAW = (
@@ -31,10 +106,58 @@ OTHERS = {
 
 # Endings of what is no sound, so that a walk need not look inside.
 _SILENT = tuple(
-  '.txt .md .csv .tsv .json .jsonl .xml .html .yaml .yml .py .ipynb .toml .cfg'
-  ' .npy .npz .pt .pth .h5 .hdf5 .pkl .parquet .mat .tfrecord .png .jpg .jpeg'
-  ' .gif .svg .bmp .webp .pdf .doc .docx .zip .gz .tar .tgz .bz2 .xz .7z .rar'
-  ' .log .lock .sha1 .md5 .textgrid .lab .rttm .eaf'.split()
+  [
+    '.txt',
+    '.md',
+    '.csv',
+    '.tsv',
+    '.json',
+    '.jsonl',
+    '.xml',
+    '.html',
+    '.yaml',
+    '.yml',
+    '.py',
+    '.ipynb',
+    '.toml',
+    '.cfg',
+    '.npy',
+    '.npz',
+    '.pt',
+    '.pth',
+    '.h5',
+    '.hdf5',
+    '.pkl',
+    '.parquet',
+    '.mat',
+    '.tfrecord',
+    '.png',
+    '.jpg',
+    '.jpeg',
+    '.gif',
+    '.svg',
+    '.bmp',
+    '.webp',
+    '.pdf',
+    '.doc',
+    '.docx',
+    '.zip',
+    '.gz',
+    '.tar',
+    '.tgz',
+    '.bz2',
+    '.xz',
+    '.7z',
+    '.rar',
+    '.log',
+    '.lock',
+    '.sha1',
+    '.md5',
+    '.textgrid',
+    '.lab',
+    '.rttm',
+    '.eaf',
+  ]
 )
 
 _SOUND = (
@@ -94,12 +217,20 @@ def head_of(path: str, size: int = 256) -> bytes:
     return b''
 
 
-def hidden_sound(path: str) -> bool:
-  """Whether a file begins as sound does, though its ending doesn't say so."""
-  if path.lower().endswith(_SILENT):
-    return False
+def why_not_heard(path: str) -> str:
+  """What to say of a file whose ending is none of `EXTENSIONS`.
+
+  Returns:
+    Why it cannot be heard, where it is called sound; that it is not called so,
+    where it begins as sound does; '' for what is no sound.
+  """
+  ending = os.path.splitext(path)[1].lower()
+  if ending in OTHERS:
+    return OTHERS[ending]
+  if ending in _SILENT:
+    return ''
   head = head_of(path, 16)
-  return any(
-    head[i:].startswith(first) and head[j:].startswith(second)
-    for i, first, j, second in _SOUND
-  )
+  for i, first, j, second in _SOUND:
+    if head[i:].startswith(first) and head[j:].startswith(second):
+      return "looks like sound, but its name doesn't end so: rename it"
+  return ''

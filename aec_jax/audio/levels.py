@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from aec_jax.audio.decode import to_mono
+from aec_jax.audio.blocks import Run, to_mono
 from aec_jax.errors import UserError
 
 HOP = 512  # samples that energies and peaks are of
@@ -27,7 +27,7 @@ _CANCELLED = 0.1
 
 # Starts to read: (sample, channel) float32, never empty, and Hz. All blocks
 # but the last have multiples of 512 samples.
-Blocks = Callable[[], Iterable[tuple[np.ndarray, int]]]
+Blocks = Callable[[], Iterable[Run]]
 
 
 @dataclasses.dataclass(frozen=True)

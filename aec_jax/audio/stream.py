@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import soxr
 
-from aec_jax.audio import FRONT_END, decode, levels, waveform
+from aec_jax.audio import FRONT_END, decode, ffmpeg, levels, waveform
 from aec_jax.errors import UserError
 
 # Samples of a block: a multiple of the 512 that trimming counts in, and 12 s at
@@ -55,9 +55,9 @@ class Recording:
     """
     samples = np.asarray(samples)
     _check_array(samples)
-    if not rate >= decode.MIN_RATE:
+    if not rate >= ffmpeg.MIN_RATE:
       raise UserError(
-        f'the sample rate is {rate}; it must be at least {decode.MIN_RATE} Hz'
+        f'the sample rate is {rate}; it must be at least {ffmpeg.MIN_RATE} Hz'
       )
     if samples.dtype.kind in 'iu':
       limits = np.iinfo(samples.dtype)

@@ -1,7 +1,7 @@
 """Sets of labelled audio clips: which files, of which class and fold.
 
 `fsdkaggle2018` and `audio_folder` list them. A set holds no audio. Each file is
-checked by its size and header only; what cannot be used is left out and named
+checked by its size and its beginning only; what cannot be used is left out and named
 in `skipped`.
 """
 
@@ -13,13 +13,11 @@ import stat
 from collections.abc import Sequence
 
 import numpy as np
-import soundfile
 
+from aec_jax.audio import decode, kinds
+from aec_jax.audio.kinds import EXTENSIONS
 from aec_jax.errors import UserError
 
-EXTENSIONS = ('.wav', '.flac', '.ogg', '.mp3')
-# Audio that is not read, so that it is named instead of overlooked.
-OTHER_EXTENSIONS = ('.aac', '.aif', '.aiff', '.m4a', '.mp4', '.opus', '.wma')
 POLICIES = ('skip', 'error')
 USAGES = ('', 'Public', 'Private', 'Ignored')
 
@@ -133,13 +131,14 @@ def visible(folder, extensions=EXTENSIONS) -> list[str]:
 def walk(
   root: str, extensions: tuple[str, ...] = EXTENSIONS
 ) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
-  """All visible audio under a folder, as parts of the path below it.
+  """All visible sound under a folder, as parts of the path below it.
 
   Follows links to folders, each once, so that a loop of links ends.
 
   Returns:
-    The files by name, and what is left out: other audio, unreadable folders,
-    folders that are called like audio.
+    The files by name, and what is left out: what is called sound and can't be
+    heard, sound that is not called so, unreadable folders, folders that are
+    called like sound.
   """
   files, skipped, seen = [], [], set()
 
@@ -164,8 +163,8 @@ def walk(
       path = os.path.relpath(os.path.join(folder, name), root)
       if name.lower().endswith(extensions):
         files.append(tuple(path.split(os.sep)))
-      elif name.lower().endswith(OTHER_EXTENSIONS):
-        skipped.append(left_out(path, 'not wav, flac, ogg or mp3'))
+      elif reason := kinds.why_not_heard(os.path.join(folder, name)):
+        skipped.append(left_out(path, reason))
   return files, skipped
 
 
@@ -177,7 +176,7 @@ def left_out(file: str, reason: str) -> dict[str, str]:
 
 
 def trouble_with(path: str) -> str:
-  """Why a file is unusable, by its size and header; '' when it is usable."""
+  """Why a file is unusable, by its beginning; '' when it is usable."""
   try:
     path.encode()
     status = os.stat(path)
@@ -191,11 +190,7 @@ def trouble_with(path: str) -> str:
     return 'not a file'
   if not status.st_size:
     return 'empty'
-  try:
-    frames = soundfile.info(path).frames
-  except soundfile.SoundFileError:
-    return 'unreadable header'
-  return '' if frames else 'no samples'
+  return decode.trouble_with(path)
 
 
 def checked(
