@@ -52,11 +52,11 @@ def _end(stream, first) -> np.ndarray:
 
 
 def _change(before, after, first) -> str:
-  (a, b), (c, d) = before, after
-  return (
-    f'changes from {a} channels of {b} Hz to {c} of {d} Hz; all is heard at'
-    f' {first[1]} Hz'
+  a, b = (
+    f'{rate} Hz, {count} channel{"s" * (count > 1)}'
+    for count, rate in (before, after)
   )
+  return f'changes from {a} to {b}; all is heard at {first[1]} Hz'
 
 
 def cut(runs: Iterable[Run], size: int) -> Iterator[Run]:

@@ -52,7 +52,7 @@ class Link:
 
 
 def _first_body(number, place) -> int:
-  """Where the first page lies that begins no stream: several may run at once."""
+  """Where the first page is that begins no stream; several may run at once."""
   while True:
     head = os.pread(number, 27, place)
     if len(head) < 27 or not _BEGINS.match(head):

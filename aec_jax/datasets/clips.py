@@ -1,8 +1,8 @@
 """Sets of labelled audio clips: which files, of which class and fold.
 
 `fsdkaggle2018` and `audio_folder` list them. A set holds no audio. Each file is
-checked by its size and its beginning only; what cannot be used is left out and named
-in `skipped`.
+checked by its size and its beginning only; what cannot be used is left out and
+named in `skipped`.
 """
 
 import collections

@@ -52,18 +52,21 @@ def main() -> int:
 
 def table(rows: list[Row]) -> str:
   """Of each file what both heard, and what we say."""
-  lines = [('file', 'Hz', 's', 'RMS', 'correlation', 'said')]
+  lines = [('file', 'Hz', 's', 'RMS', 'correlation')]
   for row in rows:
-    said = row.ours.error or '; '.join(row.notes) or '-'
-    if row.silently:
-      said = f'SILENT {row.disagreement} {said}'
-    lines.append((
-      row.name[:50],
-      *(_pair(row, what) for what in (_rate, _seconds, _rms)),
-      f'{row.correlation:.4f}',
-      said,
-    ))  # fmt: skip
-  return console.table(lines)
+    pairs = [_pair(row, what) for what in (_rate, _seconds, _rms)]
+    lines.append((row.name[:50], *pairs, f'{row.correlation:.4f}'))
+  # What we say, which is of any length, stands last and is not padded.
+  head, rule, *found = console.table(lines).splitlines()
+  said = [
+    f'{line}  {_said(row)}' for line, row in zip(found, rows, strict=True)
+  ]
+  return '\n'.join([f'{head}  said', rule, *said])
+
+
+def _said(row) -> str:
+  said = row.ours.error or '; '.join(row.notes) or '-'
+  return f'SILENT {row.disagreement} {said}' if row.silently else said
 
 
 def _pair(row, show) -> str:

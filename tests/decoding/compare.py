@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import scipy.signal
 
 from aec_jax.audio import stream, waveform
 from aec_jax.errors import UserError
@@ -78,12 +79,33 @@ def compare(path: Path) -> Row:
   notes = []
   ours, disagreement = _ours(path, notes)
   theirs = _theirs(path)
-  count = min(len(ours.samples), len(theirs.samples))
-  a, b = ours.samples[:count], theirs.samples[:count]
-  correlation = np.nan
-  if count > 1 and a.std() and b.std():
-    correlation = float(np.corrcoef(a, b)[0, 1])
+  correlation = _correlation(ours, theirs)
   return Row(path.name, ours, theirs, correlation, notes, disagreement)
+
+
+def _correlation(ours: Sound, theirs: Sound) -> float:
+  """Of pieces of half a second, each wherever it fits best.
+
+  Decoders differ in how much of a codec's delay they cut off, and at the joints
+  of a chain.
+  """
+  count, lag = len(ours.samples), int(_SECONDS * ours.rate)
+  size = max(ours.rate // 2, 1)
+  matched = whole = other = 0.0
+  for start in range(0, count, size):
+    a = ours.samples[start : start + size].astype(np.float64)
+    b = theirs.samples[max(0, start - lag) : start + size + lag]
+    b = b.astype(np.float64)
+    if len(b) < len(a):
+      continue
+    products = scipy.signal.correlate(b, a, 'valid', 'fft')
+    energies = scipy.signal.correlate(b**2, np.ones(len(a)), 'valid', 'fft')
+    ratio = products / np.sqrt(np.maximum(energies, 1e-12))
+    best = int(ratio.argmax())
+    matched += products[best]
+    whole += float(a @ a)
+    other += max(float(energies[best]), 0.0)
+  return matched / np.sqrt(whole * other) if whole and other else np.nan
 
 
 def _ours(path: Path, notes: list[str]) -> tuple[Sound, str]:

@@ -51,12 +51,12 @@ def ffmpeg(
 
 
 def _encode(
-  path, samples, rate, layout, container, codec, bit_rate, of_container, of_codec
-):  # fmt: skip
-  with av.open(str(path), 'w', format=container, options=of_container) as file:
+  path, samples, rate, layout, container, codec, bit_rate, options, of_codec
+):
+  with av.open(str(path), 'w', format=container, options=options) as file:
     # FFmpeg's Vorbis encoder asks for it.
-    options = {'strict': 'experimental', **of_codec}
-    stream = file.add_stream(codec, rate=rate, options=options)
+    experimental = {'strict': 'experimental', **of_codec}
+    stream = file.add_stream(codec, rate=rate, options=experimental)
     stream.codec_context.layout = layout
     if bit_rate:
       stream.bit_rate = bit_rate
