@@ -45,8 +45,12 @@ def blocks(
     wav = riff.look(name)
     if wav and wav.note:
       said.append(wav.note)
-    if wav and wav.plain and wav.size is not None:
-      yield from _plain(name, wav, size, said)
+    file = _plain(name) if wav and wav.plain and not wav.note else None
+    if file:
+      yield from _samples(file, size)
+      if wav.missing:
+        heard = wav.seconds - wav.missing
+        said.append(ffmpeg.cut_short(heard, wav.seconds))
     else:
       yield from cut(even(ffmpeg.Container(name, wav, said), said), size)
   except ffmpeg.failures() as error:
@@ -63,10 +67,10 @@ def trouble_with(path: str) -> str:
     with contextlib.closing(blocks(path, 1024)) as some:
       return '' if next(some, None) else 'no samples'
   except UserError as error:
+    if isinstance(error.__cause__, ffmpeg.NoSound):
+      return str(error.__cause__)
     what = kinds.impostor(kinds.head_of(path))
-    if what or isinstance(error.__cause__, ffmpeg.NoSound):
-      return what or str(error.__cause__)
-    return 'unreadable header'
+    return 'unreadable header' if what in (None, kinds.TEXT) else what
 
 
 def seconds_of(path: str) -> float | None:
@@ -99,17 +103,23 @@ def _reason(name, error) -> str:
   return f'{text}; if another program plays it, let that save it as wav'
 
 
-def _plain(name, wav, size, said) -> Iterator[Run]:
-  """The blocks of a wav of PCM or floats."""
+def _plain(name):
+  """A wav of PCM or floats, opened; None where libsndfile refuses it."""
   import soundfile
 
-  # As bytes, since it refuses names that aren't UTF-8.
-  with soundfile.SoundFile(os.fsencode(name)) as file:
+  try:
+    # As bytes, since it refuses names that aren't UTF-8.
+    return soundfile.SoundFile(os.fsencode(name))
+  except soundfile.SoundFileError:
+    return None
+
+
+def _samples(file, size) -> Iterator[Run]:
+  """The blocks of an open file of libsndfile's, which is closed then."""
+  with file:
     ffmpeg.check_rate(file.samplerate)
     # libsndfile's own conversion to floats takes longer than its reading.
     is_pcm16 = file.subtype == 'PCM_16'
     dtype = 'int16' if is_pcm16 else 'float32'
     while len(samples := file.read(size, dtype, always_2d=True)):
       yield floats(samples), file.samplerate
-  if wav.missing:
-    said.append(ffmpeg.cut_short(wav.seconds - wav.missing, wav.seconds))

@@ -66,6 +66,7 @@ _STARTS = {
   b'\x93NUMPY': 'a NumPy array: soundfile.write saves it as wav',
   b'SQLite format 3': 'a database or a project, not a sound: export it as wav',
 }
+TEXT = 'a text file'
 _HTML = (b'<!doctype html', b'<html')
 
 
@@ -83,7 +84,7 @@ def impostor(head: bytes) -> str | None:
   if head and not head.strip(b'\0'):
     return 'zeros and nothing else'
   if head and all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head):
-    return 'a text file'
+    return TEXT
   return None
 
 

@@ -111,7 +111,8 @@ def listen(
   if facts.powers.size:
     mean = facts.energy.sum(dtype=np.float64)
     if mean < _CANCELLED * facts.powers.mean():
-      loudest = int(facts.powers.argmax())
+      # The first of those that differ by rounding only.
+      loudest = int((facts.powers > 0.99 * facts.powers.max()).argmax())
       note = (
         f'{facts.powers.size} channels cancel each other: channel {loudest + 1}'
         ' alone is heard'

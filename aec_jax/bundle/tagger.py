@@ -46,6 +46,8 @@ class Tags:
     attention: (segment, class) float32, the weights p_k(t) that the segments
       have in their piece (thesis eq. 22), mean over levels and members; None
       without an attention model.
+    notes: what is odd about the sound, such as 'silent'.
+    silent: whether there is nothing to hear.
   """
 
   classes: tuple[str, ...]
@@ -53,10 +55,16 @@ class Tags:
   times: np.ndarray
   timeline: np.ndarray
   attention: np.ndarray | None
+  notes: tuple[str, ...] = ()
+  silent: bool = False
 
   @property
   def tags(self) -> list[tuple[str, float]]:
-    """(class, probability) of all classes, the likeliest first."""
+    """(class, probability), the likeliest first: of all classes, or of none
+    where there is nothing to hear.
+    """
+    if self.silent:
+      return []
     order = np.argsort(-self.probabilities, kind='stable')
     return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
@@ -86,6 +94,8 @@ class _Sound:
   start: float = 0.0
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
   error: UserError | None = None
+  notes: tuple[str, ...] = ()
+  silent: bool = False
 
   def __len__(self):
     return len(self.embeddings)
@@ -194,6 +204,7 @@ class Tagger:
     spec = self.front_end
     found = stream.survey(item, spec['trim_db'], spec['peak_normalise'])
     sound.start = found.start / found.rate
+    sound.notes, sound.silent = found.notes, found.silent
     for some in stream.examples(item, found):
       yield from some
 
@@ -305,6 +316,8 @@ class Tagger:
         times=sound.start + SECONDS * np.arange(len(sound)),
         timeline=timeline.astype(np.float32),
         attention=sum(weights) / len(weights) if weights else None,
+        notes=sound.notes,
+        silent=sound.silent,
       )
 
   def _run(self, ensemble, embeddings, offsets):

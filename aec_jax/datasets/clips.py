@@ -10,7 +10,7 @@ import concurrent.futures
 import dataclasses
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -129,11 +129,15 @@ def visible(folder, extensions=EXTENSIONS) -> list[str]:
 
 
 def walk(
-  root: str, extensions: tuple[str, ...] = EXTENSIONS
+  root: str, also: Callable[[str], bool] = lambda name: False
 ) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
   """All visible sound under a folder, as parts of the path below it.
 
   Follows links to folders, each once, so that a loop of links ends.
+
+  Args:
+    root: the folder.
+    also: whether a file of another name than sound's is wanted too.
 
   Returns:
     The files by name, and what is left out: what is called sound and can't be
@@ -157,11 +161,11 @@ def walk(
     skipped += [
       left_out(os.path.relpath(os.path.join(folder, d), root), 'not a file')
       for d in inner
-      if d.lower().endswith(extensions)
+      if d.lower().endswith(EXTENSIONS)
     ]
     for name in sorted(n for n in names if n[0] != '.'):
       path = os.path.relpath(os.path.join(folder, name), root)
-      if name.lower().endswith(extensions):
+      if name.lower().endswith(EXTENSIONS) or also(name):
         files.append(tuple(path.split(os.sep)))
       elif reason := kinds.why_not_heard(os.path.join(folder, name)):
         skipped.append(left_out(path, reason))
