@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from aec_jax.datasets.clips import Clips
 from aec_jax.features import log_mels, packed
@@ -123,13 +122,5 @@ def _found(config, clips: Clips) -> Iterator[str]:
 def _estimated(config, clips: Clips) -> int:
   """Examples, by the lengths that the files' headers say."""
   spec = extractors.front_end(config.extractor)
-  total = 0
-  for path, start, end in zip(clips.paths, clips.start, clips.end, strict=True):
-    seconds = end - start
-    if np.isnan(seconds):
-      try:
-        seconds = soundfile.info(path).duration
-      except soundfile.SoundFileError:
-        seconds = 0.0
-    total += max(1, int(seconds / spec.seconds))
-  return total
+  seconds = np.nan_to_num(clips.seconds())
+  return int(np.maximum(1, seconds // spec.seconds).sum())

@@ -2,11 +2,12 @@
 
   python -m aec_jax.predict --bundle=DIR/bundle PATH…
 
-A PATH is a sound file of any length, rate and number of channels (wav, flac,
-ogg, mp3 and what else libsndfile reads), a folder that is searched for such
-files, or, for bundles of AudioSet experiments, a .tfrecord of embeddings.
-What in a folder can't be read is named on stderr and passed over. Exit status
-2 if a PATH itself can't be read or nothing could be tagged.
+A PATH is a sound file of any length, rate and number of channels (all that
+FFmpeg decodes), a folder that is searched for such files, or, for bundles of
+AudioSet experiments, a TFRecord file of embeddings. What is odd about a sound
+is noted on stderr, and silence gets no tags. What in a folder can't be read is
+named there and passed over. Exit status 2 if a PATH itself can't be read or
+nothing could be tagged.
 """
 
 import collections
@@ -22,7 +23,6 @@ from aec_jax.errors import UserError
 from aec_jax.run import console, progress
 
 FORMATS = ('table', 'json', 'csv')
-_RECORDS = '.tfrecord'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: {console.printable(str(found))}', file=sys.stderr)
       else:
         tagged += 1
+        for note in found.notes:
+          line = console.printable(f'{name}: {note}')
+          print(f'note: {line}', file=sys.stderr)
       show(name, found)
       if arguments.timeline and not isinstance(found, UserError):
         timeline.write(arguments.timeline, tagger, file.path, found)
@@ -102,13 +105,13 @@ def find(paths: Sequence[str]) -> Iterator[File]:
   Raises:
     UserError: a folder has nothing to tag.
   """
-  from aec_jax.datasets import clips
+  from aec_jax.datasets import clips, tfrecord
 
   for path in paths:
     if not os.path.isdir(path):
       yield File(path, named=True)
       continue
-    files, skipped = clips.walk(path, (*clips.EXTENSIONS, _RECORDS))
+    files, skipped = clips.walk(path, also=tfrecord.is_named_so)
     for entry in skipped:
       line = f'{os.path.join(path, entry["file"])}: {entry["reason"]}'
       print(f'skipped: {console.printable(line)}', file=sys.stderr)
@@ -148,8 +151,9 @@ def tag(tagger, files: Sequence[File]) -> Iterator[tuple]:
 def _sounds(file, bar):
   """(name, what `Tagger.tag` takes) of a file."""
   from aec_jax.audio import stream
+  from aec_jax.datasets import tfrecord
 
-  if file.path.lower().endswith(_RECORDS):
+  if tfrecord.is_named_so(file.path) or tfrecord.is_one(file.path):
     yield from _clips(file.path)
     bar.advance(file.size)
     return
@@ -161,19 +165,19 @@ def _sounds(file, bar):
 
 def _watched(recording, size, bar):
   """A recording's blocks; each of two readings counts for half of its bytes."""
-  import soundfile
+  from aec_jax.audio import decode
 
   share = 0.0
   for block, rate in recording.blocks():
     if not share and bar.shown:
-      frames = soundfile.info(os.fsencode(recording.name)).frames
-      share = size / 2 / max(1, frames)
+      seconds = decode.seconds_of(recording.name) or 0
+      share = size / 2 / max(1, seconds * rate)
     yield block, rate
     bar.advance(share * len(block))
 
 
 def _clips(path):
-  """(FILE:VIDEO_ID, embeddings) of a .tfrecord's records."""
+  """(FILE:VIDEO_ID, or FILE:NUMBER, embeddings) of a TFRecord's records."""
   import numpy as np
 
   from aec_jax.datasets import tfrecord
@@ -187,7 +191,9 @@ def _clips(path):
       if reason:
         raise ValueError(reason)
       video_id, frames = tfrecord.embeddings_of(payload)
-      name = f'{path}:{video_id}'
+      name = f'{path}:{video_id or i}'
+      if not frames:
+        raise ValueError('audio_embedding has 0 frames')
       embeddings = np.stack([np.frombuffer(f, np.uint8) for f in frames])
     except ValueError as error:
       yield name, UserError(f'{path}, record {i}: {error}')
@@ -221,8 +227,9 @@ def _csv(top):
 
 @contextlib.contextmanager
 def _json(top):
-  """A list of {"file", "tags": [{"label", "probability"}, …]}, or {"file",
-  "error"}, printed as it comes; surrogates stand for bytes that aren't UTF-8.
+  """A list of {"file", "tags": [{"label", "probability"}, …]}, perhaps with
+  "notes", or {"file", "error"}, printed as it comes; surrogates stand for bytes
+  that aren't UTF-8.
   """
   first = True
 
@@ -236,6 +243,8 @@ def _json(top):
         {'label': label, 'probability': round(probability, 6)}
         for label, probability in found.tags[:top]
       ]
+      if found.notes:
+        entry['notes'] = list(found.notes)
     print('[' if first else ',', json.dumps(entry), sep='\n', end='')
     first = False
 

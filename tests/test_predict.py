@@ -1,6 +1,7 @@
 """The predict command: files, folders, formats, what goes wrong; timelines."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from aec_jax import predict
 from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
 from aec_jax.run import console
+from tests.decoding import writing
 
 
 @pytest.fixture
@@ -106,14 +108,14 @@ def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
     write_sound(tmp_path / name)
   (tmp_path / 'notes.txt').write_text('no sound')
   (tmp_path / 'cut.wav').write_bytes((tmp_path / 'b.wav').read_bytes()[:20])
-  (tmp_path / 'a/phone.m4a').write_bytes(b'other')
+  (tmp_path / 'a/tune.mid').write_bytes(b'MThd')
   status, out, err = run(capfdbinary, bundle, '--format=json', tmp_path)
   entries = {Path(e['file']).name: e for e in json.loads(out)}
   assert status == 0
   assert set(entries) == {'b.wav', 'x.flac', 'y.wav', 'cut.wav'}
   assert 'not readable' in entries['cut.wav']['error']
   assert len(entries['x.flac']['tags']) == 5
-  assert re.search(r'^skipped: .*phone\.m4a', err, re.M)
+  assert re.search(r'^skipped: .*tune\.mid: it holds notes', err, re.M)
   assert re.search(r'^error: .*cut\.wav: is not readable', err, re.M)
   assert '3 tagged, 1 could not be' in err
   # The same as one by one.
@@ -122,6 +124,54 @@ def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
   for a, b in zip(alone['tags'], entries['b.wav']['tags'], strict=True):
     assert a['label'] == b['label']
     assert a['probability'] == pytest.approx(b['probability'], abs=1e-4)
+
+
+def test_sounds_of_many_kinds_are_found_in_a_folder(
+  capfdbinary, bundle, tmp_path
+):
+  wave = writing.sound(1.2, 16000)
+  files = {
+    'a.m4a': writing.ffmpeg(wave, 16000, 'ipod', 'aac'),
+    'b.opus': writing.libsndfile(wave, 16000, 'OGG', 'OPUS'),
+    'c.AIFF': writing.libsndfile(wave, 16000, 'AIFF'),
+    'd.webm': writing.ffmpeg(wave, 48000, 'webm', 'libopus'),
+    'e.wav.part': writing.libsndfile(wave, 16000, 'WAV'),
+    'f.mp3': b'<!DOCTYPE html><html></html>',
+  }
+  writing.place(tmp_path, files)
+  status, out, err = run(capfdbinary, bundle, '--format=json', tmp_path)
+  entries = {Path(e['file']).name: e for e in json.loads(out)}
+  assert status == 0
+  assert set(entries) == {name for name in files if name != 'e.wav.part'}
+  assert all(entries[name]['tags'] for name in list(files)[:4])
+  assert re.search(r'^skipped: .*e\.wav\.part: looks like sound', err, re.M)
+  assert re.search(r'^error: .*f\.mp3: .* an HTML page', err, re.M)
+
+
+def test_what_is_odd_is_noted_and_silence_gets_no_tags(
+  capfdbinary, bundle, tmp_path
+):
+  wave = writing.sound(1.2, 16000)
+  opposed = np.concatenate([wave, -wave], 1)
+  files = {
+    'a.wav': writing.libsndfile(0 * wave, 16000, 'WAV'),
+    'b.wav': writing.libsndfile(30000 * wave, 16000, 'WAV', 'FLOAT'),
+    'c.wav': writing.libsndfile(opposed, 16000, 'WAV'),
+    'd.flac': writing.cut(writing.libsndfile(wave, 16000, 'FLAC')),
+  }
+  writing.place(tmp_path, files)
+  status, out, err = run(capfdbinary, bundle, '--format=json', tmp_path)
+  assert status == 0
+  words = ('silent', 'divided by 32768', 'cancel each other', 'ends after')
+  notes = [line for line in err.splitlines() if line.startswith('note: ')]
+  for name, word, entry in zip(files, words, json.loads(out), strict=True):
+    said = [note for note in notes if name in note and word in note]
+    assert len(said) == 1
+    assert any(word in note for note in entry['notes'])
+    assert bool(entry['tags']) == (name != 'a.wav')
+  status, out, err = run(capfdbinary, bundle, tmp_path / 'a.wav')
+  assert (status, out) == (0, f'{tmp_path}/a.wav\n')
+  assert err == f'note: {tmp_path}/a.wav: silent\n'
 
 
 def test_a_named_file_that_cannot_be_read_gives_status_2(
@@ -157,6 +207,33 @@ def test_a_damaged_record_is_named(capfdbinary, bundle, audioset_dir, tmp_path):
   status, out, err = run(capfdbinary, bundle, '--format=csv', damaged)
   assert status == 2 and out.startswith('file,')
   assert re.search(r'error: .*damaged\.tfrecord, record \d+: truncated', err)
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['a.tfrecords', 'a.tfrecord-00000-of-00010', 'a.tfrec.gz', 'a', 'a.gz'],
+)
+def test_tfrecords_go_by_many_names(
+  capfdbinary, bundle, audioset_dir, tmp_path, name
+):
+  (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
+  data = path.read_bytes()
+  data = gzip.compress(data) if name.endswith('.gz') else data
+  (tmp_path / name).write_bytes(data)
+  _, expected, _ = run(capfdbinary, bundle, '--format=csv', path)
+  status, out, err = run(capfdbinary, bundle, '--format=csv', tmp_path / name)
+  assert (status, err) == (0, '')
+  assert out == expected.replace(str(path), str(tmp_path / name))
+
+
+def test_a_pointer_instead_of_records_is_called_that(
+  capfdbinary, bundle, tmp_path
+):
+  path = tmp_path / 'a.tfrecord'
+  path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0\n')
+  status, _, err = run(capfdbinary, bundle, path)
+  assert status == 2
+  assert 'a.tfrecord, record 0: the file is a Git LFS pointer' in err
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ The numbers stand here, so that code which only handles waveforms (worker
 processes that read and augment clips) need not import JAX.
 """
 
-from typing import NamedTuple
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+  import numpy as np
 
 
 class FrontEnd(NamedTuple):
@@ -50,3 +54,24 @@ class FrontEnd(NamedTuple):
 
 
 FRONT_END = FrontEnd()
+
+
+def read(
+  path: str | os.PathLike, notes: list[str] | None = None
+) -> 'tuple[np.ndarray, int]':
+  """Reads any sound that FFmpeg knows, to its end, as mono.
+
+  Args:
+    path: an audio file, or a film with a sound track.
+    notes: gets a line for each oddity that was met and mended or let pass.
+
+  Returns:
+    waveform (sample,), float32, at least one sample; sample rate, Hz.
+
+  Raises:
+    UserError: missing, unreadable or empty file, NaN or infinite samples, or
+      samples of unknown scale.
+  """
+  from aec_jax.audio import waveform
+
+  return waveform.read(path, notes)

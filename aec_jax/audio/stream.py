@@ -7,12 +7,19 @@ twice: `survey` finds them, `examples` cuts. The examples are, to the bit, what
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import soxr
 
-from aec_jax.audio import FRONT_END, FrontEnd, waveform
+from aec_jax.audio import (
+  FRONT_END,
+  FrontEnd,
+  decode,
+  ffmpeg,
+  levels,
+  waveform,
+)
 from aec_jax.errors import UserError
 
 # Samples of a block: a multiple of the 512 that trimming counts in, and 12 s at
@@ -26,18 +33,20 @@ class Recording:
 
   Attributes:
     name: for messages.
-    blocks: starts to read: (sample,) float32, never empty, and the rate, Hz.
-      All blocks but the last have multiples of 512 samples.
+    blocks: starts to read: (sample, channel) float32, never empty, and the
+      rate, Hz. All blocks but the last have multiples of 512 samples.
+    notes: gets what is odd, while it is read.
   """
 
   name: str
-  blocks: Callable[[], Iterable[tuple[np.ndarray, int]]]
+  blocks: levels.Blocks
+  notes: list[str] = dataclasses.field(default_factory=list)
 
   @classmethod
   def of_file(cls, path: str | os.PathLike) -> 'Recording':
-    """Any file that libsndfile reads; `UserError`s come with the reading."""
-    name = os.fspath(path)
-    return cls(name, lambda: waveform.blocks(name, _BLOCK))
+    """Any file that `decode` reads; `UserError`s come with the reading."""
+    name, notes = os.fspath(path), []
+    return cls(name, lambda: decode.blocks(name, _BLOCK, notes), notes)
 
   @classmethod
   def of_array(cls, samples: np.ndarray, rate: int) -> 'Recording':
@@ -52,24 +61,43 @@ class Recording:
       UserError: another shape or kind of numbers, or too low a rate.
     """
     samples = np.asarray(samples)
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in 'fiu':
+    _check_array(samples)
+    if not rate >= ffmpeg.MIN_RATE:
       raise UserError(
-        'a waveform is (sample,) or (sample, channel) of floats or integers,'
-        f' not {samples.shape} of {samples.dtype}'
-      )
-    if not rate >= waveform.MIN_RATE:
-      raise UserError(
-        f'the sample rate is {rate}; it must be at least {waveform.MIN_RATE} Hz'
+        f'the sample rate is {rate}; it must be at least {ffmpeg.MIN_RATE} Hz'
       )
     if samples.dtype.kind in 'iu':
       limits = np.iinfo(samples.dtype)
       half = (int(limits.max) - int(limits.min) + 1) / 2
       samples = (samples - (limits.max + limits.min + 1) / 2) / half
-    samples = samples.astype(np.float32, copy=False)
-    if samples.ndim == 2:
-      samples = waveform.to_mono(samples)
+    with np.errstate(over='ignore'):  # what overflows is refused as infinite
+      samples = samples.astype(np.float32, copy=False)
+    samples = samples.reshape(len(samples), -1 if samples.size else 1)
     blocks = [(samples, rate)] if len(samples) else []
     return cls('waveform', lambda: blocks)
+
+
+def _check_array(samples) -> None:
+  """Raises `UserError` for what is no waveform, or one of doubtful scale."""
+  shape, dtype = samples.shape, samples.dtype
+  if samples.ndim not in (1, 2) or dtype.kind not in 'fiu':
+    raise UserError(
+      'a waveform is (sample,) or (sample, channel) of floats or integers,'
+      f' not {shape} of {dtype}'
+    )
+  if samples.ndim == 2 and shape[1] > shape[0] > 0:
+    raise UserError(
+      f'a waveform is (sample, channel), and {shape} would be {shape[1]:,}'
+      f' channels of {shape[0]}: give its transpose, waveform.T'
+    )
+  if dtype.kind in 'iu' and dtype.itemsize > 2 and samples.any():
+    for small in (np.int16, np.uint16):
+      limits = np.iinfo(small)
+      if samples.min() >= limits.min and samples.max() <= limits.max:
+        raise UserError(
+          f'the waveform is {dtype}, but its numbers are of 16 bits: give'
+          f' waveform.astype(numpy.{limits.dtype}), or floats in [-1, 1]'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,21 +107,27 @@ class Survey:
   Attributes:
     rate: Hz.
     start, stop: the samples to keep.
-    gains: to multiply them by, one after the other.
+    level: which channels are heard, and at what scale.
+    gains: to multiply that by, one after the other.
     samples: of the recording, untrimmed.
+    notes: what is odd about it: cut short, clipped, silent.
+    silent: whether all samples are 0.
   """
 
   rate: int
   start: int
   stop: int
+  level: levels.Level
   gains: tuple[float, ...]
   samples: int
+  notes: tuple[str, ...] = ()
+  silent: bool = False
 
 
 def survey(
   recording: Recording, trim_db: float | None, peak_normalise: bool
 ) -> Survey:
-  """Reads a recording through once.
+  """Reads a recording through, once unless its level is odd.
 
   Args:
     recording: to be read.
@@ -104,28 +138,24 @@ def survey(
     UserError: it cannot be read, is empty, or has samples that are NaN,
       infinite or of unknown scale.
   """
-  hop = waveform.TRIM_HOP
-  energies, peaks, rest, count, rate = [], [], 0.0, 0, 0
-  for block, rate in recording.blocks():  # noqa: B007
-    *energy, rest = waveform.block_energy(block)
-    energies.append(np.array(energy, np.float32))
-    starts = np.arange(0, len(block), hop)
-    peaks.append(np.maximum.reduceat(np.abs(block), starts))
-    count += len(block)
-  peaks = np.concatenate([*peaks, np.zeros(0, np.float32)])
-  peak = float(peaks.max(initial=0))
-  scale = waveform.scale_of(recording.name, count, peak)
-  start, stop = 0, count
+  level, facts = levels.listen(recording.name, recording.blocks)
+  start, stop, peak = 0, facts.count, facts.peak
+  silent = not peak
   if trim_db is not None:
-    energy = np.concatenate([*energies, np.array([rest], np.float32)])
-    energy = energy * np.float32(scale) ** 2
-    start, stop = waveform.loud_span(energy, trim_db)
-    peak = float(peaks[start // hop : -(-stop // hop)].max(initial=0))
-  gains = (scale,) if scale != 1 else ()
-  peak *= scale
-  if peak_normalise and peak >= np.finfo(np.float32).tiny:
-    gains = (*gains, 1 / peak)
-  return Survey(rate, start, min(stop, count), gains, count)
+    start, stop = waveform.loud_span(facts.energy, trim_db)
+    kept = facts.peaks[start // levels.HOP : -(-stop // levels.HOP)]
+    peak = float(kept.max(initial=0))
+  normalised = peak_normalise and peak >= np.finfo(np.float32).tiny
+  return Survey(
+    facts.rate,
+    start,
+    min(stop, facts.count),
+    level,
+    (1 / peak,) if normalised else (),
+    facts.count,
+    (*recording.notes, *level.notes),
+    silent,
+  )
 
 
 def examples(
@@ -154,9 +184,10 @@ def examples(
 
 
 def _kept(recording, found):
-  """The blocks of what is kept, with the gains on them."""
+  """The blocks of what is kept, as they are heard, with the gains on them."""
   position = 0
-  for block, _ in recording.blocks():
+  for samples, _ in recording.blocks():
+    block = found.level.heard(samples)
     start, stop = found.start - position, found.stop - position
     position += len(block)
     block = block[max(0, start) : max(0, stop)]

@@ -4,29 +4,16 @@ Functions over mono float32 arrays (sample,). None changes its argument; some
 return a view of it. `prepare` puts together what every clip goes through.
 """
 
-import functools
 import os
-from collections.abc import Iterator
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from aec_jax.audio import FRONT_END, FrontEnd
-from aec_jax.errors import UserError
+from aec_jax.audio import FRONT_END, FrontEnd, decode, levels
 
-# A float recording has peaks near 1; one that was never divided by 2^15 has
-# them in the hundreds or thousands. 16 (24 dB over full scale) is more than
-# any codec overshoots, and less than an int16 clip that can be heard.
-_FLOAT_PEAK, _INT16_SCALE = 16.0, 32_768.0
-
-# Hz. Of less no sound has been recorded, and a small file of 1 Hz would fill
-# the memory at 16 kHz.
-MIN_RATE = 100
-
-# Of trim_silence, as in librosa.effects.trim.
-TRIM_HOP, _TRIM_BLOCKS, _TRIM_FLOOR = 512, 4, 1e-10
+# Of trim_silence, as in librosa.effects.trim: frames of four parts.
+_TRIM_PARTS, _TRIM_FLOOR = 4, 1e-10
 
 # Window of the phase vocoder, librosa's 2048 samples at 44.1 kHz. 40 to 55 ms
 # are equally good on real clips; 32 and 64 ms are 4 % worse.
@@ -61,15 +48,16 @@ def prepare(
 def read(
   path: str | os.PathLike, notes: list[str] | None = None
 ) -> tuple[np.ndarray, int]:
-  """Reads wav, flac, ogg, mp3 and whatever else libsndfile knows.
+  """Reads any sound that FFmpeg knows, to its end, as mono.
 
-  Integer samples become [-1, 1), channels are averaged. Float samples that
-  are plainly int16 numbers (peak between 16 and 32,768) are divided by 32,768.
+  Integer samples become [-1, 1), channels are averaged; `levels.listen` says
+  what becomes of other scales and of channels that cancel.
 
   Args:
-    path: an audio file.
+    path: an audio file, or a film with a sound track.
     notes: gets a line for each oddity that was met and mended or let pass:
-      int16-scaled floats, silence.
+      a file cut short or damaged, int16-scaled floats, clipped samples,
+      channels that cancel, silence.
 
   Returns:
     waveform (sample,), float32, at least one sample; sample rate, Hz.
@@ -79,39 +67,12 @@ def read(
       samples of unknown scale.
   """
   name = os.fspath(path)
-  notes = [] if notes is None else notes
-  waveform, rate = next(blocks(name, -1), (np.zeros(0, np.float32), 0))
-  peak = peak_of(waveform)
-  scale = scale_of(name, len(waveform), peak)
-  if scale != 1:
-    waveform = waveform * np.float32(scale)
-    notes.append(f'{name}: floats of int16 scale, divided by 32768')
-  if not peak:
-    notes.append(f'{name}: silent')
-  return waveform, rate
-
-
-def scale_of(name: str, count: int, peak: float) -> float:
-  """What to multiply a recording by: 1, or 1 / 32768 for int16 numbers.
-
-  Args:
-    name: of the recording, for messages.
-    count: of its samples.
-    peak: their largest magnitude, NaN if there is a NaN.
-
-  Raises:
-    UserError: as `read` does.
-  """
-  if not count:
-    raise UserError(f'{name}: holds no samples')
-  if not np.isfinite(peak):
-    raise UserError(f'{name}: holds NaN or infinite samples')
-  if peak > _INT16_SCALE:
-    raise UserError(
-      f'{name}: samples reach {peak:.3g}, which is neither the scale of floats'
-      ' (1) nor of int16 (32768)'
-    )
-  return 1 / _INT16_SCALE if peak > _FLOAT_PEAK else 1.0
+  odd = []
+  whole = list(decode.blocks(name, -1, odd))
+  level, facts = levels.listen(name, lambda: whole, parts=False)
+  if notes is not None:
+    notes += [f'{name}: {note}' for note in (*odd, *level.notes)]
+  return level.heard(whole[0][0]), facts.rate
 
 
 def trim_silence(waveform: np.ndarray, top_db: float = 60.0) -> np.ndarray:
@@ -123,40 +84,26 @@ def trim_silence(waveform: np.ndarray, top_db: float = 60.0) -> np.ndarray:
   """
   if not waveform.size:
     return waveform
-  start, stop = loud_span(block_energy(waveform), top_db)
+  start, stop = loud_span(levels.energy_of(waveform), top_db)
   return waveform[start:stop]
-
-
-def block_energy(waveform: np.ndarray) -> np.ndarray:
-  """The energies of its blocks of 512 samples, and of what is left over.
-
-  Returns:
-    (block + 1,) float32; of the last, 0 where nothing is left over.
-  """
-  # Each block of 512 is squared once, not in each of its four frames.
-  whole = len(waveform) // TRIM_HOP * TRIM_HOP
-  blocks = waveform[:whole].reshape(-1, TRIM_HOP)
-  energy = np.einsum('bs,bs->b', blocks, blocks)
-  last = np.dot(waveform[whole:], waveform[whole:])
-  return np.append(energy, last)
 
 
 def loud_span(energy: np.ndarray, top_db: float = 60.0) -> tuple[int, int]:
   """Where `trim_silence` cuts: the first sample kept, and the first after.
 
   Args:
-    energy: what `block_energy` returns.
+    energy: what `levels.energy_of` returns.
     top_db: as `trim_silence` takes it.
   """
-  half = [0] * (_TRIM_BLOCKS // 2)
+  half = [0] * (_TRIM_PARTS // 2)
   energy = np.concatenate([half, energy, half[1:]])
   # Mean square of frames of 2048 samples centred on multiples of 512.
-  power = sliding_window_view(energy, _TRIM_BLOCKS).sum(1)
-  power = np.maximum(power / (_TRIM_BLOCKS * TRIM_HOP), _TRIM_FLOOR)
+  power = sliding_window_view(energy, _TRIM_PARTS).sum(1)
+  power = np.maximum(power / (_TRIM_PARTS * levels.HOP), _TRIM_FLOOR)
   loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
   if not loud.size:  # Only where top_db <= 0.
     return 0, 0
-  return int(loud[0]) * TRIM_HOP, int(loud[-1] + 1) * TRIM_HOP
+  return int(loud[0]) * levels.HOP, int(loud[-1] + 1) * levels.HOP
 
 
 def peak_normalise(waveform: np.ndarray) -> np.ndarray:
@@ -264,52 +211,3 @@ def peak_of(waveform: np.ndarray) -> float:
   if not waveform.size:
     return 0.0
   return float(np.maximum(waveform.max(), -waveform.min()))
-
-
-def blocks(name: str, size: int) -> Iterator[tuple[np.ndarray, int]]:
-  """Reads a file's samples block by block, as mono.
-
-  Args:
-    name: of the file.
-    size: samples of a block; -1 for all at once.
-
-  Yields:
-    waveform (sample,), float32, of the scale that the file has, all but the
-    last of `size` samples, none empty; sample rate, Hz.
-
-  Raises:
-    UserError: the file is missing, empty or unreadable.
-  """
-  if not os.path.isfile(name):
-    raise UserError(f'{name}: no such file')
-  if not os.path.getsize(name):
-    raise UserError(f'{name}: is an empty file')
-  try:
-    # As bytes, since it refuses names that aren't UTF-8.
-    with soundfile.SoundFile(os.fsencode(name)) as f:
-      if f.samplerate < MIN_RATE:
-        raise ValueError(f'it has {f.samplerate} samples a second')
-      # libsndfile's own conversion to floats takes longer than its reading.
-      # Read so, a 16-bit wav takes a tenth more than with scipy.io.wavfile,
-      # which is no reader for users' files: it warns of unknown chunks.
-      is_pcm16 = f.subtype == 'PCM_16'
-      dtype = 'int16' if is_pcm16 else 'float32'
-      read = functools.partial(f.read, dtype=dtype, always_2d=True)
-      while len(samples := read(size)):
-        # Of mp3 it gives less than was asked for, in the midst of a file.
-        while len(samples) < size and len(more := read(size - len(samples))):
-          samples = np.concatenate([samples, more])
-        if is_pcm16:
-          samples = samples * np.float32(1 / _INT16_SCALE)
-        yield to_mono(samples), f.samplerate
-  # TypeError is for headerless formats, known by their names alone.
-  except (OSError, RuntimeError, TypeError, ValueError) as e:
-    reason = getattr(e, 'error_string', str(e)).strip().rstrip('.')
-    raise UserError(f'{name}: is not readable as audio: {reason}') from e
-
-
-def to_mono(samples: np.ndarray) -> np.ndarray:
-  """(sample, channel) -> (sample,), float32, the mean of the channels."""
-  if samples.shape[1] == 1:
-    return samples[:, 0]
-  return samples.mean(1, dtype=np.float32)

@@ -45,6 +45,8 @@ class Tags:
     attention: (segment, class) float32, the weights p_k(t) that the segments
       have in their piece (thesis eq. 22), mean over levels and members; None
       without an attention model.
+    notes: what is odd about the sound, such as 'silent'.
+    silent: whether there is nothing to hear.
   """
 
   classes: tuple[str, ...]
@@ -53,10 +55,16 @@ class Tags:
   seconds: float
   timeline: np.ndarray
   attention: np.ndarray | None
+  notes: tuple[str, ...] = ()
+  silent: bool = False
 
   @property
   def tags(self) -> list[tuple[str, float]]:
-    """(class, probability) of all classes, the likeliest first."""
+    """(class, probability), the likeliest first: of all classes, or of none
+    where there is nothing to hear.
+    """
+    if self.silent:
+      return []
     order = np.argsort(-self.probabilities, kind='stable')
     return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
@@ -87,6 +95,8 @@ class _Sound:
   start: float = 0.0
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
   error: UserError | None = None
+  notes: tuple[str, ...] = ()
+  silent: bool = False
 
   def __len__(self):
     return len(self.embeddings)
@@ -200,6 +210,7 @@ class Tagger:
     how = self.front_end
     found = stream.survey(item, how['trim_db'], how['peak_normalise'])
     sound.start = found.start / found.rate
+    sound.notes, sound.silent = found.notes, found.silent
     for some in stream.examples(item, found, self.spec):
       yield from some
 
@@ -309,6 +320,8 @@ class Tagger:
         seconds=self.spec.seconds,
         timeline=timeline[mine].astype(np.float32),
         attention=None if attention is None else attention[mine],
+        notes=sound.notes,
+        silent=sound.silent,
       )
 
   def _run(self, ensemble, embeddings, offsets):

@@ -15,7 +15,7 @@ from concurrent import futures
 
 import numpy as np
 
-from aec_jax.datasets import tfrecord
+from aec_jax.datasets import clip_record, tfrecord
 from aec_jax.datasets.examples import Examples, Writer
 from aec_jax.errors import UserError, check_choice
 
@@ -69,7 +69,7 @@ def list_files(data_dir: str, split: str) -> list[str]:
   files = sorted(
     name
     for name in names
-    if name.endswith('.tfrecord') and not name.startswith('.')
+    if tfrecord.is_named_so(name) and not name.startswith('.')
   )
   if not files:
     raise UserError(
@@ -317,35 +317,18 @@ class _Damage(Exception):
 
 def _parse(payload, n_classes) -> tuple[bytes, list[bytes], list[int]]:
   """Takes a record apart: video id, frames, labels; or raises `_Damage`."""
-  from google.protobuf import message
-
-  tf = import_tensorflow()
   try:
-    record = tf.train.SequenceExample.FromString(payload)
-  except message.DecodeError as error:
-    raise _Damage('not a SequenceExample') from error
-  names = list(record.context.feature['video_id'].bytes_list.value)
+    names, frames, labels = clip_record.read(payload)
+  except ValueError as error:
+    raise _Damage(str(error)) from error
   if len(names) != 1 or not names[0]:
     raise _Damage('no video_id')
-  lists = record.feature_lists.feature_list
-  if 'audio_embedding' not in lists:
-    raise _Damage('no audio_embedding')
-  frames = [
-    b''.join(feature.bytes_list.value)
-    for feature in lists['audio_embedding'].feature
-  ]
   if not frames:
     raise _Damage('audio_embedding has 0 frames')
   if len(frames) > MAX_SEGMENTS:
     raise _Damage(
       f'audio_embedding has {len(frames)} frames, more than {MAX_SEGMENTS}'
     )
-  for index, frame in enumerate(frames):
-    if len(frame) != EMBEDDING_SIZE:
-      raise _Damage(
-        f'frame {index} has {len(frame)} bytes instead of {EMBEDDING_SIZE}'
-      )
-  labels = list(record.context.feature['labels'].int64_list.value)
   if not labels:
     raise _Damage('no labels')
   for label in labels:

@@ -1,25 +1,24 @@
 """Sets of labelled audio clips: which files, of which classes and fold.
 
 `fsdkaggle2018` and `folders` list them. A set holds no audio. Each file is
-checked by its size and header only; what cannot be used is left out and named
-in `skipped`, what is used otherwise than it looks is said in `notes`.
+checked by its size and its beginning only; what cannot be used is left out and
+named in `skipped`, what is used otherwise than it looks is said in `notes`.
 """
 
 import collections
+import concurrent.futures
 import dataclasses
 import functools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import soundfile
 
+from aec_jax.audio import decode, kinds, waveform
+from aec_jax.audio.kinds import EXTENSIONS
 from aec_jax.errors import UserError
 
-EXTENSIONS = ('.wav', '.flac', '.ogg', '.mp3')
-# Audio that is not read, so that it is named instead of overlooked.
-OTHER_EXTENSIONS = ('.aac', '.aif', '.aiff', '.m4a', '.mp4', '.opus', '.wma')
 POLICIES = ('skip', 'error')
 SPLITS = ('train', 'validation', 'test')
 USAGES = ('', 'Public', 'Private', 'Ignored')
@@ -142,6 +141,38 @@ class Clips:
     )
     return renumbered.select(counts > 0)
 
+  def read(
+    self, clip: int, notes: list[str] | None = None
+  ) -> tuple[np.ndarray, int]:
+    """What is to be heard of a clip; arguments and errors as `waveform.read`.
+
+    Returns:
+      waveform (sample,) float32, of the part of the file that it is; the sample
+      rate, Hz.
+
+    Raises:
+      UserError: also where the part has no samples.
+    """
+    path, start, end = self.paths[clip], self.start[clip], self.end[clip]
+    samples, rate = waveform.read(path, notes)
+    if not np.isnan(start):
+      samples = samples[round(start * rate) :]
+    if not np.isnan(end):
+      first = 0 if np.isnan(start) else round(start * rate)
+      samples = samples[: round(end * rate) - first]
+    if not samples.size:
+      raise UserError(f'{path}: has no samples from {start} to {end} s')
+    return samples, rate
+
+  def seconds(self) -> np.ndarray:
+    """(clip,) how long each is, by the files' headers; NaN where unknown."""
+    # Threads, as headers may come over a network.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+      whole = list(pool.map(decode.seconds_of, self.paths.tolist()))
+    whole = np.array([np.nan if x is None else x for x in whole], float)
+    start = np.where(np.isnan(self.start), 0, self.start)
+    return np.where(np.isnan(self.end), whole, self.end) - start
+
   def describe(self) -> str:
     """One line: the clips of each split, why others were skipped, the notes."""
     splits = collections.Counter(self.split.tolist())
@@ -198,15 +229,20 @@ def visible(folder, extensions=EXTENSIONS) -> list[str]:
 
 
 def walk(
-  root: str, extensions: tuple[str, ...] = EXTENSIONS
+  root: str, also: Callable[[str], bool] = lambda name: False
 ) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
-  """All visible audio under a folder, as parts of the path below it.
+  """All visible sound under a folder, as parts of the path below it.
 
   Follows links to folders, each once, so that a loop of links ends.
 
+  Args:
+    root: the folder.
+    also: whether a file of another name than sound's is wanted too.
+
   Returns:
-    The files by name, and what is left out: other audio, unreadable folders,
-    folders that are called like audio.
+    The files by name, and what is left out: what is called sound and can't be
+    heard, sound that is not called so, unreadable folders, folders that are
+    called like sound.
   """
   files, skipped, seen = [], [], set()
 
@@ -225,14 +261,14 @@ def walk(
     skipped += [
       left_out(os.path.relpath(os.path.join(folder, d), root), 'not a file')
       for d in inner
-      if d.lower().endswith(extensions)
+      if d.lower().endswith(EXTENSIONS)
     ]
     for name in sorted(n for n in names if n[0] != '.'):
       path = os.path.relpath(os.path.join(folder, name), root)
-      if name.lower().endswith(extensions):
+      if name.lower().endswith(EXTENSIONS) or also(name):
         files.append(tuple(path.split(os.sep)))
-      elif name.lower().endswith(OTHER_EXTENSIONS):
-        skipped.append(left_out(path, 'not wav, flac, ogg or mp3'))
+      elif reason := kinds.why_not_heard(os.path.join(folder, name)):
+        skipped.append(left_out(path, reason))
   return files, skipped
 
 
@@ -244,7 +280,7 @@ def left_out(file: str, reason: str) -> dict[str, str]:
 
 
 def trouble_with(path: str) -> str:
-  """Why a file is unusable, by its size and header; '' when it is usable."""
+  """Why a file is unusable, by its beginning; '' when it is usable."""
   try:
     path.encode()
     status = os.stat(path)
@@ -258,8 +294,4 @@ def trouble_with(path: str) -> str:
     return 'not a file'
   if not status.st_size:
     return 'empty'
-  try:
-    frames = soundfile.info(path).frames
-  except soundfile.SoundFileError:
-    return 'unreadable header'
-  return '' if frames else 'no samples'
+  return decode.trouble_with(path)

@@ -6,8 +6,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import soundfile
-
 from aec_jax.datasets.clips import left_out
 from aec_jax.datasets.entries import Entry
 
@@ -65,14 +63,7 @@ def _open(entry) -> bool:
 def _durations(paths) -> dict[str, float | None]:
   # Threads: on a network disk the wait for each file is what takes the time.
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    return dict(zip(paths, pool.map(_seconds, paths), strict=True))
-
-
-def _seconds(path) -> float | None:
-  try:
-    return soundfile.info(path).duration
-  except (soundfile.SoundFileError, UnicodeEncodeError):
-    return None
+    return dict(zip(paths, pool.map(decode.seconds_of, paths), strict=True))
 
 
 def _part(entry, start, end, duration) -> Entry:

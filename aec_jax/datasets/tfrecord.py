@@ -5,19 +5,53 @@ payload's checksum (4). TensorFlow reads such files faster, but does not say
 which record is bad, loses what follows it, and misses some truncations.
 """
 
+import gzip
 import os
+import re
 import struct
+import zlib
 from collections.abc import Iterator
 
 import google_crc32c
 
+from aec_jax.audio import kinds
+from aec_jax.datasets import clip_record
+
 FRAME = 16  # bytes of a record around its payload
+
+# a.tfrecord, a.tfrec.gz, a.tfrecord-00000-of-00010, a-00000-of-00010
+_NAME = re.compile(r'\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?|-\d{5}-of-\d{5}')
+_GZIP = b'\x1f\x8b'
+
+
+def is_named_so(name: str) -> bool:
+  """Whether a file has one of the names that TFRecord files go by."""
+  found = None
+  for found in _NAME.finditer(name.lower()):  # noqa: B007
+    pass
+  return bool(found) and found.end() == len(name)
+
+
+def is_one(path: str) -> bool:
+  """Whether a file begins as a TFRecord does, compressed or not."""
+  try:
+    with open(path, 'rb') as file:
+      if file.read(2) == _GZIP:
+        file.seek(0)
+        head = gzip.GzipFile(fileobj=file).read(12)
+      else:
+        file.seek(0)
+        head = file.read(12)
+  except (OSError, EOFError, zlib.error):
+    return False
+  checksum = int.from_bytes(head[8:], 'little')
+  return len(head) == 12 and _masked_crc32c(head[:8]) == checksum
 
 
 def walk(path: str) -> Iterator[tuple[bytes | None, str | None]]:
   """Yields (payload, None) of each record, or (None, what is wrong).
 
-  Past a wrong length nothing can be found.
+  Past a wrong length nothing can be found. A file may be compressed by gzip.
   """
   try:
     with open(path, 'rb') as file:
@@ -25,8 +59,17 @@ def walk(path: str) -> Iterator[tuple[bytes | None, str | None]]:
   except OSError as error:
     yield None, f'cannot be read: {error.strerror}'
     return
+  if data[:2] == _GZIP:
+    try:
+      data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+      yield None, f'the gzip file is damaged: {error}'
+      return
   if not data:
     yield None, 'the file is empty'
+  elif what := kinds.impostor(data[:256]):
+    yield None, f'the file is {what}'
+    return
   position = 0
   while position < len(data):
     header = data[position : position + 12]
@@ -67,76 +110,11 @@ def _masked_crc32c(data: bytes) -> int:
 
 
 def embeddings_of(payload: bytes) -> tuple[str, list[bytes]]:
-  """The video id and the embeddings of one clip of the AudioSet release.
-
-  Reads tf.train.SequenceExample by protobuf's wire format, for programs that
-  do without TensorFlow.
+  """The video id, '' where there is none, and the embeddings of one clip.
 
   Raises:
-    ValueError: the payload is no such message.
+    ValueError: the payload is none that `clip_record` reads.
   """
-  context, lists = b'', b''
-  for number, value in _fields(payload):
-    context += value if number == 1 else b''
-    lists += value if number == 2 else b''
-  names = _map(context).get('video_id', b'')
-  frames = _map(lists).get('audio_embedding', b'')
-  (name, *_) = [*_bytes_lists(names), b'']
-  return name.decode('utf-8', 'replace'), [
-    value
-    for number, feature in _fields(frames)
-    if number == 1
-    for value in _bytes_lists(feature)
-  ]
-
-
-def _map(message: bytes) -> dict[str, bytes]:
-  """A message of one field 1, map<string, message>."""
-  found = {}
-  for _, entry in _fields(message):
-    pair = dict(_fields(entry))
-    found[pair.get(1, b'').decode('utf-8', 'replace')] = pair.get(2, b'')
-  return found
-
-
-def _bytes_lists(feature: bytes) -> list[bytes]:
-  """The values of a tf.train.Feature that is a BytesList (its field 1)."""
-  return [
-    value
-    for number, some in _fields(feature)
-    if number == 1
-    for _, value in _fields(some)
-  ]
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-  """The fields that are strings, bytes or messages, as (number, bytes)."""
-  position = 0
-  while position < len(message):
-    tag, position = _varint(message, position)
-    size = {1: 8, 5: 4}.get(tag & 7, 0)
-    if tag & 7 in (0, 2):
-      size, position = _varint(message, position)
-    elif not size:
-      raise ValueError(f'wire type {tag & 7} in a SequenceExample')
-    if tag & 7 == 0:
-      continue
-    if position + size > len(message):
-      raise ValueError('a field of a SequenceExample is cut off')
-    if tag & 7 == 2:
-      yield tag >> 3, message[position : position + size]
-    position += size
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-  """A number of 7 bits a byte, and the position after it."""
-  value = 0
-  for shift in range(0, 64, 7):
-    if position >= len(message):
-      break
-    byte = message[position]
-    value |= (byte & 127) << shift
-    position += 1
-    if byte < 128:
-      return value, position
-  raise ValueError('a number of a SequenceExample is cut off')
+  clip = clip_record.read(payload)
+  (name, *_) = [*clip.names, b'']
+  return name.decode('utf-8', 'replace'), clip.frames

@@ -258,12 +258,9 @@ def _read(clips, job, spec):
   clip, semitones = job
   path, notes = clips.paths[clip], []
   try:
-    samples, rate = waveform.read(path, notes)
+    samples, rate = clips.read(clip, notes)
   except UserError as error:
     return None, [str(error).removeprefix(f'{path}: ')]
-  start, end = clips.start[clip], clips.end[clip]
-  if not np.isnan(start):
-    samples = samples[round(start * rate) : round(end * rate)]
   samples = waveform.prepare(samples, rate, semitones, spec)
   notes = [note.removeprefix(f'{path}: ') for note in notes]
   return waveform.split_examples(samples, spec), notes

@@ -1,9 +1,6 @@
 """What a report shows of clips: their distribution, pictures and sounds."""
 
-import concurrent.futures
-
 import numpy as np
-import soundfile
 
 from aec_jax.audio import FrontEnd, waveform
 from aec_jax.datasets.clips import Clips
@@ -12,6 +9,7 @@ from aec_jax.input.folds import scored_apart
 from aec_jax.report import charts
 from aec_jax.report.clip_section import Shown
 
+_QUARTILES = np.linspace(0, 1, 5)
 _HEARD = 10  # seconds of a clip that the report plays
 
 
@@ -23,10 +21,7 @@ def distribution(clips: Clips, prepared: ClipExamples) -> dict:
     'verified', and the least, the quartiles and the most of their 'seconds'.
   """
   classes, training = prepared.classes, ~scored_apart(prepared.split)
-  paths = clips.paths[prepared.source[training]]
-  # Threads, as headers may come over a network.
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    seconds = np.array(list(pool.map(_seconds, paths)))
+  seconds = clips.select(prepared.source[training]).seconds()
   verified = prepared.verified[training]
   out = {'clips': {}, 'verified': {}, 'seconds': {}}
   for split in ('train', 'validation', 'test'):
@@ -38,14 +33,11 @@ def distribution(clips: Clips, prepared: ClipExamples) -> dict:
   for k, name in enumerate(classes):
     mine = has[:, k]
     if mine.any():
-      quartiles = np.quantile(seconds[mine], np.linspace(0, 1, 5))
+      known = seconds[mine & ~np.isnan(seconds)]
+      quartiles = np.quantile(known if known.size else [0.0], _QUARTILES)
       out['verified'][name] = float(verified[mine].mean())
       out['seconds'][name] = quartiles.round(2).tolist()
   return out
-
-
-def _seconds(path):
-  return soundfile.info(path).duration
 
 
 def show_clip(
@@ -54,7 +46,7 @@ def show_clip(
   """A clip's log-mel examples side by side, and its first seconds."""
   i = int(np.flatnonzero(prepared.ids == clip_id)[0])
   examples = prepared.examples[prepared.offsets[i] : prepared.offsets[i + 1]]
-  samples, rate = waveform.read(clips.paths[prepared.source[i]])
+  samples, rate = clips.read(prepared.source[i])
   samples = waveform.prepare(samples, rate, spec=spec)
   samples = samples[: _HEARD * spec.sample_rate]
   return Shown(

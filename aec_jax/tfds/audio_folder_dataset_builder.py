@@ -13,10 +13,10 @@
 import os
 
 import numpy as np
-import soundfile
 import tensorflow_datasets as tfds
 from absl import logging
 
+from aec_jax.audio import waveform
 from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import UserError
 
@@ -25,8 +25,9 @@ class AudioFolder(tfds.core.DatasetBuilder):
   """The clips of a folder, in the manner of `tfds.ImageFolder`.
 
   An example is {'audio': float32 (sample,), channels averaged, 'sample_rate':
-  Hz, 'label', 'verified', 'fold': -1 where there is none, 'filename'}. What was
-  left out is in `info.metadata['skipped']`; a file that turns out to be
+  Hz, 'label', 'verified', 'fold': -1 where there is none, 'filename'}; where
+  some clip has several labels, all have 'labels' in the place of 'label'. What
+  was left out is in `info.metadata['skipped']`; a file that turns out to be
   unreadable later is left out with a warning.
   """
 
@@ -55,7 +56,6 @@ class AudioFolder(tfds.core.DatasetBuilder):
     super().__init__(data_dir=folder, **kwargs)
     self._data_dir = folder  # not folder/audio_folder/1.0.0
     self._original_state |= {'on_bad': on_bad}
-    self.info.features['label'].names = list(self.clips.classes)
     self.info.metadata['skipped'] = self.clips.skipped
     self.info.set_splits(tfds.core.splits.SplitDict(self._splits()))
 
@@ -66,6 +66,16 @@ class AudioFolder(tfds.core.DatasetBuilder):
       for name, count in zip(names.tolist(), counts.tolist(), strict=True)
     ]
 
+  @property
+  def _labels(self) -> str:
+    """What the feature is called: clips with several labels have 'labels'."""
+    several = np.any(np.diff(self.clips.label_offsets) > 1)
+    return 'labels' if several else 'label'
+
+  def _label_feature(self) -> tfds.features.FeatureConnector:
+    one = tfds.features.ClassLabel(names=list(self.clips.classes))
+    return one if self._labels == 'label' else tfds.features.Sequence(one)
+
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
       builder=self,
@@ -74,13 +84,13 @@ class AudioFolder(tfds.core.DatasetBuilder):
         {
           'audio': tfds.features.Audio(shape=(None,), dtype=np.float32),
           'sample_rate': np.int32,
-          'label': tfds.features.ClassLabel(),  # named once the folder is read
+          self._labels: self._label_feature(),
           'verified': np.bool_,
           'fold': np.int32,
           'filename': tfds.features.Text(),
         }
       ),
-      supervised_keys=('audio', 'label'),
+      supervised_keys=('audio', self._labels),
       metadata=tfds.core.MetadataDict(skipped=[]),
     )
 
@@ -100,16 +110,21 @@ class AudioFolder(tfds.core.DatasetBuilder):
       features = decoders.extract_features(features)
       decoders = decoders.decoders
     clips = self.clips.select(self._index(split))
+    labels = tf.RaggedTensor.from_row_splits(
+      clips.label_ids.astype(np.int64), clips.label_offsets
+    )
+    if self._labels == 'label':
+      labels = clips.labels.astype(np.int64)
     fields = {
-      'label': clips.labels.astype(np.int64),
+      self._labels: labels,
       'verified': clips.verified,
       'fold': clips.fold.astype(np.int32),
       'filename': clips.ids.astype(object),
     }
 
-    def load(path, fields):
+    def load(part, fields):
       audio, rate = tf.numpy_function(
-        _read, [path], [tf.float32, tf.int32], stateful=False
+        _read, part, [tf.float32, tf.int32], stateful=False
       )
       clip = {
         'audio': tf.ensure_shape(audio, (None,)),
@@ -120,12 +135,11 @@ class AudioFolder(tfds.core.DatasetBuilder):
       clip = {name: clip[name] for name in features}
       clip = features.decode_example(clip, decoders=decoders)
       if read_config.add_tfds_id:
-        clip['tfds_id'] = path
+        clip['tfds_id'] = fields['filename']
       return readable, clip
 
-    dataset = tf.data.Dataset.from_tensor_slices(
-      (clips.paths.astype(object), fields)
-    )
+    parts = (clips.paths.astype(object), clips.start, clips.end)
+    dataset = tf.data.Dataset.from_tensor_slices((parts, fields))
     dataset = _in_order_of(read_config, dataset, len(clips), shuffle_files)
     dataset = dataset.map(
       load, num_parallel_calls=read_config.num_parallel_calls_for_decode
@@ -160,11 +174,20 @@ def _in_order_of(read_config, dataset, count, shuffle_files):
   return dataset.repeat() if read_config.repeat_filenames else dataset
 
 
-def _read(path: bytes) -> tuple[np.ndarray, np.int32]:
-  """Samples (sample,), channels averaged, and Hz; none where unreadable."""
+def _read(
+  path: bytes, start: np.float64, end: np.float64
+) -> tuple[np.ndarray, np.int32]:
+  """Samples (sample,), channels averaged, and Hz; none where unreadable.
+
+  Args:
+    path: of the file.
+    start, end: seconds, NaN for the file's own.
+  """
   try:
-    samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
-  except soundfile.SoundFileError as error:
-    logging.warning('%s skipped: %s', path.decode(), error)
+    samples, rate = waveform.read(path.decode())
+  except UserError as error:
+    logging.warning('skipped: %s', error)
     return np.zeros(0, np.float32), np.int32(0)
-  return samples.mean(1, dtype=np.float32), np.int32(rate)
+  first = 0 if np.isnan(start) else round(start * rate)
+  last = None if np.isnan(end) else round(end * rate)
+  return samples[first:last], np.int32(rate)

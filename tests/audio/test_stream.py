@@ -104,6 +104,10 @@ def test_arrays_of_any_kind_are_the_same_sound(dtype):
     (np.zeros((2, 2, 2)), 16000, 'a waveform is'),
     (np.array(['a']), 16000, 'a waveform is'),
     (np.zeros(9), 0, 'sample rate'),
+    (np.zeros((2, 9)), 16000, 'give its transpose, waveform.T'),
+    (np.zeros((1, 9)), 16000, '9 channels of 1: give its transpose'),
+    (np.array([5, -30000], np.int32), 16000, r'astype\(numpy.int16\)'),
+    (np.array([5, 60000]), 16000, r'astype\(numpy.uint16\)'),
   ],
 )
 def test_no_sound_is_refused(samples, rate, message):

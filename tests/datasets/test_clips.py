@@ -279,7 +279,7 @@ def test_class_folders(tmp_path):
   assert clips.verified.all()
   assert set(clips.split) == {'train'}
   assert reasons(clips) == {
-    'audio/001 - Dog/c.m4a': 'not wav, flac, ogg or mp3',
+    'audio/001 - Dog/c.m4a': 'unreadable header',
     'audio/loose.wav': 'not in a class folder',
     'elsewhere/other.wav': 'not in a class folder',
   }

@@ -1,5 +1,7 @@
 """Embeddings read from TFRecords without TensorFlow."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,116 @@ def test_a_cut_message_is_refused_or_short_but_never_wrong(tmp_path):
 def test_no_message_is_an_error(payload):
   with pytest.raises(ValueError, match='SequenceExample'):
     tfrecord.embeddings_of(payload)
+
+
+def floats(values):
+  tf = audioset_tfrecord.import_tensorflow()
+  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+
+def whole(values):
+  tf = audioset_tfrecord.import_tensorflow()
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def data(*values):
+  tf = audioset_tfrecord.import_tensorflow()
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def sequence(frames, key='audio_embedding', context=None):
+  tf = audioset_tfrecord.import_tensorflow()
+  return tf.train.SequenceExample(
+    context=tf.train.Features(feature=context or {}),
+    feature_lists=tf.train.FeatureLists(
+      feature_list={key: tf.train.FeatureList(feature=frames)}
+    ),
+  ).SerializeToString()
+
+
+def example(**features):
+  tf = audioset_tfrecord.import_tensorflow()
+  return tf.train.Example(
+    features=tf.train.Features(feature=features)
+  ).SerializeToString()
+
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (12, 128), np.uint8)
+
+
+@pytest.mark.parametrize(
+  ('name', 'make'),
+  [
+    ('', lambda: sequence([data(f.tobytes()) for f in FRAMES])),
+    ('', lambda: sequence([floats(f) for f in FRAMES])),
+    ('x', lambda: sequence([whole(f) for f in FRAMES], context={
+      'video_id': data(b'x')})),
+    ('y', lambda: sequence([data(f.tobytes()) for f in FRAMES], 'audio',
+      {'id': data(b'y'), 'labels': whole([3])})),
+    ('z', lambda: example(video_id=data(b'z'),
+      audio_embedding=data(FRAMES.tobytes()))),
+    ('', lambda: example(
+      audio_embedding=data(*(f.tobytes() for f in FRAMES)))),
+    ('', lambda: example(audio_embedding=floats(FRAMES.ravel()))),
+  ],
+)  # fmt: skip
+def test_foreign_records_of_the_same_numbers_are_read(name, make):
+  found, frames = tfrecord.embeddings_of(make())
+  assert found == name
+  assert b''.join(frames) == FRAMES.tobytes()
+
+
+@pytest.mark.parametrize(
+  ('make', 'reason'),
+  [
+    (lambda: sequence([floats(FRAMES[0] / 255)]), 'frame 0 has numbers from'),
+    (lambda: sequence([whole(FRAMES[0].astype(int) - 1000)]), 'whole, from 0 to 255'),
+    (
+      lambda: sequence([data(FRAMES[0].astype('<f4').tobytes())]),
+      'frame 0 has 512 bytes instead of 128: are they float32',
+    ),
+    (lambda: sequence([floats([1.0] * 5)]), 'frame 0 has 5 numbers'),
+    (lambda: sequence([], 'rgb'), 'no audio_embedding; it has rgb'),
+    (lambda: example(mean_audio=floats(FRAMES[0])), 'video-level record'),
+    (lambda: example(audio_embedding=data(bytes(100))), 'no multiple of 128'),
+  ],
+)
+def test_other_numbers_are_refused_alike_in_training(tmp_path, make, reason):
+  payload = make()
+  with pytest.raises(ValueError, match=reason):
+    tfrecord.embeddings_of(payload)
+  with pytest.raises(audioset_tfrecord._Damage, match=reason):
+    audioset_tfrecord._parse(payload, 527)
+
+
+def test_compressed_files_and_impostors(tmp_path):
+  records(tmp_path)
+  packed = tmp_path / 'a.tfrecord.gz'
+  content = (tmp_path / 'a.tfrecord').read_bytes()
+  packed.write_bytes(gzip.compress(content))
+  assert tfrecord.is_one(packed) and tfrecord.is_one(tmp_path / 'a.tfrecord')
+  payloads = [payload for payload, _ in tfrecord.walk(packed)]
+  assert [tfrecord.embeddings_of(p)[0] for p in payloads] == [
+    '-abc_DEF012',
+    'x',
+  ]
+  packed.write_bytes(gzip.compress(content)[:-9])
+  ((payload, reason),) = tfrecord.walk(packed)
+  assert payload is None and 'gzip file is damaged' in reason
+  packed.write_text('<html>not here</html>')
+  ((payload, reason),) = tfrecord.walk(packed)
+  assert payload is None and 'an HTML page' in reason
+  assert not tfrecord.is_one(packed)
+
+
+@pytest.mark.parametrize(
+  ('name', 'wanted'),
+  [
+    ('a.tfrecord', True), ('A.TFRecords', True), ('a.tfrec', True),
+    ('a.tfrecord.gz', True), ('a.tfrecord-00000-of-00010', True),
+    ('train-00003-of-00010', True), ('a.tfrecord.json', False),
+    ('a.gz', False), ('tfrecord', False),
+  ],
+)  # fmt: skip
+def test_names_of_tfrecord_files(name, wanted):
+  assert tfrecord.is_named_so(name) == wanted

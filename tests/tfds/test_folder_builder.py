@@ -124,14 +124,48 @@ def test_read_configs_and_decoders_of_tfds(recordings):
   builder = pickle.loads(pickle.dumps(AudioFolder(recordings)))
   read_config = tfds.ReadConfig(add_tfds_id=True, repeat_filenames=True)
   dataset = builder.as_dataset(split='train', read_config=read_config).take(8)
-  paths = [clip['tfds_id'].decode() for clip in tfds.as_numpy(dataset)]
-  assert paths == 2 * builder.clips.paths.tolist()
+  found = [clip['tfds_id'].decode() for clip in tfds.as_numpy(dataset)]
+  assert found == 2 * builder.clips.ids.tolist()
   (clip, *_) = tfds.as_numpy(
     builder.as_dataset(
       split='train', decoders=tfds.decode.PartialDecoding({'label': True})
     )
   )
   assert set(clip) == {'label'}
+
+
+def test_parts_of_files_are_cut_out(tmp_path):
+  tone(tmp_path / 'a.wav', 1000, rate=1000)
+  tone(tmp_path / 'b.wav', 500, rate=1000)
+  (tmp_path / 'labels.csv').write_text(
+    'file,label,start,end\na.wav,x,0.1,0.3\na.wav,y,0.5,0.9\nb.wav,x,,\n'
+  )
+  dataset = AudioFolder(tmp_path).as_dataset(split='train')
+  found = {
+    clip['filename'].decode(): clip['audio'] for clip in tfds.as_numpy(dataset)
+  }
+  whole, _ = soundfile.read(tmp_path / 'a.wav', dtype='float32')
+  np.testing.assert_array_equal(found['a.wav:0.1-0.3'], whole[100:300])
+  np.testing.assert_array_equal(found['a.wav:0.5-0.9'], whole[500:900])
+  assert len(found['b.wav']) == 500
+
+
+def test_clips_with_several_labels(tmp_path):
+  for i, name in enumerate('abc'):
+    tone(tmp_path / f'{name}.wav', 100 + i)
+  (tmp_path / 'labels.csv').write_text(
+    'file,labels\na.wav,x;y\nb.wav,y\nc.wav,z;x;y\n'
+  )
+  builder = AudioFolder(tmp_path)
+  assert builder.info.features['labels'].feature.names == ['x', 'y', 'z']
+  labels = [
+    clip['labels'].tolist()
+    for clip in tfds.as_numpy(builder.as_dataset(split='train'))
+  ]
+  assert labels == [[0, 1], [1], [0, 1, 2]]
+  pairs = builder.as_dataset(split='train', as_supervised=True, batch_size=3)
+  _, padded = next(iter(pairs))
+  assert padded.shape == (3, 3)
 
 
 def test_audio_folder_leaves_out_what_has_become_unreadable(recordings):

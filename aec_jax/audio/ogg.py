@@ -1,0 +1,60 @@
+"""Ogg files that are chained: one stream after another in one file."""
+
+import os
+import re
+from collections.abc import Iterator
+
+CAPTURE = b'OggS'
+# The head of a page that begins a stream: version 0, bit 1 of the flags.
+_BEGINS = re.compile(rb'OggS\0[\x02\x03\x06\x07]')
+
+
+def links(file) -> Iterator['Link']:
+  """The links of a chain, each to be read before the next is taken."""
+  start = 0
+  while start is not None:
+    link = Link(file, start)
+    yield link
+    start = link.find_end()
+
+
+class Link:
+  """One link as a file object that cannot seek.
+
+  Args:
+    file: of which it is a part.
+    start: where it begins.
+  """
+
+  def __init__(self, file, start: int):
+    self._number, self._place = file.fileno(), start
+    self._body = _first_body(self._number, start)
+    self._ended = False
+
+  def read(self, size: int) -> bytes:
+    """Up to `size` bytes, none at the end of the link."""
+    if self._ended:
+      return b''
+    # Some more, for a head that lies across the end of what is asked for.
+    data = os.pread(self._number, size + 5, self._place)
+    next_one = _BEGINS.search(data, max(0, self._body - self._place))
+    if next_one and next_one.start() < size:
+      self._ended, size = True, next_one.start()
+    data = data[:size]
+    self._place += len(data)
+    return data
+
+  def find_end(self) -> int | None:
+    """Where the next link begins, None where there is none."""
+    while self.read(1 << 20):
+      pass
+    return self._place if self._ended else None
+
+
+def _first_body(number, place) -> int:
+  """Where the first page is that begins no stream; several may run at once."""
+  while True:
+    head = os.pread(number, 27, place)
+    if len(head) < 27 or not _BEGINS.match(head):
+      return place
+    place += 27 + head[26] + sum(os.pread(number, head[26], place + 27))

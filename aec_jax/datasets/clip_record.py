@@ -1,0 +1,181 @@
+"""A clip's embeddings in a TFRecord's payload, of AudioSet's form or others'.
+
+Reads protobuf's wire format, for programs that do without TensorFlow. Of
+tf.train.SequenceExample it is the release's own and YouTube-8M's frame level;
+of tf.train.Example, a feature `audio_embedding` with all frames in it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+SIZE = 128  # numbers of a frame
+_VIDEO_LEVEL = 'mean_audio'
+
+
+class Clip(NamedTuple):
+  """What a record says.
+
+  Attributes:
+    names: its video ids; the release's has one.
+    frames: uint8, 128 each.
+    labels: indices of classes.
+  """
+
+  names: list[bytes]
+  frames: list[bytes]
+  labels: list[int]
+
+
+def read(payload: bytes) -> Clip:
+  """The clip in a payload.
+
+  Raises:
+    ValueError: it is no such message, or its embeddings are not 128 numbers of
+      0 to 255 a frame.
+  """
+  context, lists = b'', b''
+  for number, value in _messages(payload):
+    context += value if number == 1 else b''
+    lists += value if number == 2 else b''
+  context, lists = _map(context), _map(lists)
+  names = _values(context.get('video_id', context.get('id', b'')))
+  labels = _values(context.get('labels', b''))
+  return Clip(
+    names if isinstance(names, list) else [],
+    _frames(context, lists),
+    labels.tolist() if _is_whole(labels) else [],
+  )
+
+
+def _is_whole(values) -> bool:
+  return isinstance(values, np.ndarray) and values.dtype.kind == 'i'
+
+
+def _frames(context, lists) -> list[bytes]:
+  key = next((k for k in ('audio_embedding', 'audio') if k in lists), None)
+  if key:
+    features = [f for number, f in _messages(lists[key]) if number == 1]
+    return [
+      _frame(_joined(_values(f)), f'frame {i}') for i, f in enumerate(features)
+    ]
+  if 'audio_embedding' in context:
+    all_of_them = _values(context['audio_embedding'])
+    if isinstance(all_of_them, list):
+      all_of_them = b''.join(all_of_them)
+    if len(all_of_them) % SIZE:
+      raise ValueError(
+        f'audio_embedding has {len(all_of_them)} numbers, no multiple of {SIZE}'
+      )
+    return [
+      _frame(all_of_them[start : start + SIZE], f'frame {start // SIZE}')
+      for start in range(0, len(all_of_them), SIZE)
+    ]
+  if _VIDEO_LEVEL in context:
+    raise ValueError(
+      'a video-level record of YouTube-8M, which has no frames: take its'
+      ' frame-level files'
+    )
+  found = ', '.join(sorted({*context, *lists})) or 'nothing'
+  raise ValueError(f'no audio_embedding; it has {found}')
+
+
+def _joined(values):
+  return b''.join(values) if isinstance(values, list) else values
+
+
+def _frame(values, name) -> bytes:
+  """A frame's numbers as uint8."""
+  if len(values) != SIZE:
+    what = 'bytes' if isinstance(values, bytes) else 'numbers'
+    hint = (
+      ': are they float32?' if what == 'bytes' and len(values) == 512 else ''
+    )
+    raise ValueError(f'{name} has {len(values)} {what} instead of {SIZE}{hint}')
+  if isinstance(values, bytes):
+    return values
+  numbers = values.astype(np.float64)
+  if not (
+    (numbers == np.rint(numbers)) & (numbers >= 0) & (numbers < 256)
+  ).all():
+    raise ValueError(
+      f'{name} has numbers from {numbers.min():.3g} to {numbers.max():.3g};'
+      " AudioSet's are whole, from 0 to 255"
+    )
+  return numbers.astype(np.uint8).tobytes()
+
+
+def _map(message: bytes) -> dict[str, bytes]:
+  """A message of one field 1, map<string, message>."""
+  found = {}
+  for _, entry in _messages(message):
+    pair = dict(_messages(entry))
+    found[pair.get(1, b'').decode('utf-8', 'replace')] = pair.get(2, b'')
+  return found
+
+
+def _values(feature: bytes) -> list[bytes] | np.ndarray:
+  """The values of a tf.train.Feature: bytes, float32 or int64."""
+  kind, found = 1, []
+  for kind, some in _messages(feature):
+    for _, wire, value in _fields(some):
+      if kind == 1:
+        found += [value] if wire == 2 else []
+      elif kind == 2:
+        found += np.frombuffer(value, '<f4').tolist() if wire in (2, 5) else []
+      elif wire == 2:  # packed
+        position = 0
+        while position < len(value):
+          number, position = _varint(value, position)
+          found.append(_signed(number))
+      elif wire == 0:
+        found.append(_signed(value))
+  if kind == 1:
+    return found
+  return np.array(found, np.float32 if kind == 2 else np.int64)
+
+
+def _signed(number: int) -> int:
+  return number - (1 << 64) if number >> 63 else number
+
+
+def _messages(message: bytes) -> Iterator[tuple[int, bytes]]:
+  """The fields that are strings, bytes or messages, as (number, bytes)."""
+  for number, wire, value in _fields(message):
+    if wire == 2:
+      yield number, value
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
+  """All fields, as (number, wire type, value)."""
+  position = 0
+  while position < len(message):
+    tag, position = _varint(message, position)
+    wire = tag & 7
+    size = {1: 8, 5: 4}.get(wire, 0)
+    if wire in (0, 2):
+      size, position = _varint(message, position)
+    elif not size:
+      raise ValueError(f'not a SequenceExample: wire type {wire} in it')
+    if wire == 0:
+      yield tag >> 3, wire, size
+      continue
+    if position + size > len(message):
+      raise ValueError('not a SequenceExample: a field of it is cut off')
+    yield tag >> 3, wire, message[position : position + size]
+    position += size
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+  """A number of 7 bits a byte, and the position after it."""
+  value = 0
+  for shift in range(0, 70, 7):
+    if position >= len(message):
+      break
+    byte = message[position]
+    value |= (byte & 127) << shift
+    position += 1
+    if byte < 128:
+      return value & (1 << 64) - 1, position
+  raise ValueError('not a SequenceExample: a number of it is cut off')
