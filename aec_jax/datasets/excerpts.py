@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from aec_jax.audio import decode
 from aec_jax.datasets.clips import left_out
 from aec_jax.datasets.entries import Entry
 
