@@ -168,9 +168,14 @@ def _scores(table, rows) -> Table:
         line.append(_score(run, name))
         if name in printed:
           line.append(f'{expected[label][name]:.3f}')
-      lines.append([*line, run.folder if run else '—'])
+      lines.append([*line, _named(run) if run else '—'])
   caption = f'{table}. Below a score is its 95 % bootstrap interval.'
   return Table(caption, header, lines)
+
+
+def _named(run) -> str:
+  """Its folder, and what its scores are not to be held against others for."""
+  return '\n'.join([run.folder, *console.caveats(run.results)])
 
 
 def _score(run, name) -> str:
@@ -296,7 +301,7 @@ def _about(runs) -> Section:
   """What each run is, and where its config differs from the others'."""
   rows = [
     [
-      run.folder,
+      _named(run),
       run.results['experiment'],
       f'{run.results["n_examples"]:,}',
       f'{sum(run.results["seconds"].values()):,.0f}',

@@ -17,8 +17,5 @@ def get_config():
   config.name = 'audioset_dnn1'
   config.model = presets.dnn()
   config.train_splits = ('bal_train',)
-  # A thousand steps are 23 times the balanced set, and its best step is near.
-  config.eval_every = 250
-  config.max_steps = 3000
   config.expected = presets.table_10(0.253, 0.934, 2.133)
   return config

@@ -9,6 +9,7 @@ import numpy as np
 
 from aec_jax.report import charts
 from aec_jax.report.page import Figure, Section, Table, Text
+from aec_jax.run.console import caveats
 
 # What a score is called in words.
 NAMES = {
@@ -18,6 +19,8 @@ NAMES = {
   'MAP@3': 'MAP@3, all clips',
   'MAP@3_public': 'MAP@3, public part',
   'MAP@3_private': 'MAP@3, private part',
+  'lwlrap': 'lwlrap',
+  'accuracy': 'accuracy',
   'log_likelihood': 'mean log-likelihood',
 }
 
@@ -38,6 +41,7 @@ def scores(
   """
   blocks = [
     Text(_about(results)),
+    *(Text(f'{what[0].upper()}{what[1:]}.') for what in caveats(results)),
     Table(
       'Scores beside the thesis’s. The intervals are 95 % bootstrap intervals'
       ' over the scored clips.',

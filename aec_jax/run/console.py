@@ -66,15 +66,26 @@ def table(rows: Sequence[Sequence[str]]) -> str:
   return '\n'.join(line.rstrip() for line in lines)
 
 
+def caveats(results: Mapping) -> list[str]:
+  """What is to be known of scores before they are held against others."""
+  config, found = results['config'], []
+  if results.get('synthetic', not config.get('data_dir')):
+    found.append('on SYNTHETIC data: it says nothing of real sounds')
+  if config.get('extractor', {}).get('init') == 'random':
+    found.append('extractors trained from random weights')
+  return found
+
+
 def score_table(results: Mapping) -> str:
   """The scores of a finished experiment beside the thesis's."""
   expected = results['expected']
-  rows = [(results['experiment'], 'here', 'thesis')]
+  lines = [f'{results["experiment"]}: {what}' for what in caveats(results)]
+  rows = [(results['experiment'], 'here', 'thesis' if expected else '')]
   for name, value in results['metrics'].items():
     if isinstance(value, float):
       theirs = f'{expected[name]:.3f}' if name in expected else ''
       rows.append((name, f'{value:.4f}', theirs))
-  return table(rows)
+  return '\n'.join([*lines, table(rows)])
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
