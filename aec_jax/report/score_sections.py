@@ -19,8 +19,6 @@ NAMES = {
   'MAP@3': 'MAP@3, all clips',
   'MAP@3_public': 'MAP@3, public part',
   'MAP@3_private': 'MAP@3, private part',
-  'lwlrap': 'lwlrap',
-  'accuracy': 'accuracy',
   'log_likelihood': 'mean log-likelihood',
 }
 
@@ -42,12 +40,7 @@ def scores(
   blocks = [
     Text(_about(results)),
     *(Text(f'{what[0].upper()}{what[1:]}.') for what in caveats(results)),
-    Table(
-      'Scores beside the thesis’s. The intervals are 95 % bootstrap intervals'
-      ' over the scored clips.',
-      ['score', 'here', '95 % interval', 'thesis'],
-      _score_rows(results, intervals),
-    ),
+    _score_table(results, intervals),
   ]
   missing = [
     name
@@ -59,15 +52,23 @@ def scores(
   return Section('Scores', blocks)
 
 
-def _score_rows(results, intervals) -> list[list[str]]:
+def _score_table(results, intervals) -> Table:
+  """The scores, beside the thesis's where the experiment is a row of it."""
   expected, rows = results['expected'], []
   for name, value in results['metrics'].items():
     if isinstance(value, float):
-      theirs = f'{expected[name]:.3f}' if name in expected else '—'
       interval = interval_text(intervals.get(name)) or '—'
-      label = NAMES.get(name, name)
-      rows.append([label, f'{value:.4f}', interval, theirs])
-  return rows
+      row = [NAMES.get(name, name), f'{value:.4f}', interval]
+      if expected:
+        row.append(f'{expected[name]:.3f}' if name in expected else '—')
+      rows.append(row)
+  what = 'Scores beside the thesis’s' if expected else 'Scores'
+  return Table(
+    f'{what}. The intervals are 95 % bootstrap intervals over the scored'
+    ' clips.',
+    ['score', 'here', '95 % interval', *(['thesis'] if expected else [])],
+    rows,
+  )
 
 
 def _about(results) -> str:
