@@ -113,7 +113,10 @@ def test_foreign_records_of_the_same_numbers_are_read(name, make):
   ('make', 'reason'),
   [
     (lambda: sequence([floats(FRAMES[0] / 255)]), 'frame 0 has numbers from'),
-    (lambda: sequence([whole(FRAMES[0].astype(int) - 1000)]), 'whole, from 0 to 255'),
+    (
+      lambda: sequence([whole(FRAMES[0].astype(int) - 1000)]),
+      'whole, from 0 to 255',
+    ),
     (
       lambda: sequence([data(FRAMES[0].astype('<f4').tobytes())]),
       'frame 0 has 512 bytes instead of 128: are they float32',
