@@ -55,8 +55,8 @@ def from_audioset_lists(
   files, skipped = walk(root)
   lists, notes = _lists(root, _STRONG), []
   if lists and (others := _lists(root, _WEAK)):
-    names = ', '.join(os.path.basename(path) for path, _ in others)
-    notes.append(f'not used: {names}, for there are strong lists')
+    unused = ', '.join(os.path.basename(path) for path, _ in others)
+    notes.append(f'not used: {unused}, for there are strong lists')
   read = _strong if lists else _weak
   lists = lists or _lists(root, _WEAK)
   folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in lists))
@@ -96,7 +96,7 @@ def _lists(root, names) -> list[tuple[str, str]]:
 
 def _index(root, files) -> dict[str, str]:
   """Paths by the file's name, without ending and without a Y before the id."""
-  index = {}
+  index: dict[str, str] = {}
   for parts in files:
     stem, path = os.path.splitext(parts[-1])[0], os.path.join(root, *parts)
     index.setdefault(stem, path)
@@ -170,19 +170,20 @@ def _strong(path, split, index, names) -> tuple[list[Entry], list[str]]:
 def _events(table: Table) -> tuple[dict[str, list[_Event]], int]:
   """The events of each segment, and how many that last no time are left out."""
   headings = ('segment_id', 'start_time_seconds', 'end_time_seconds', 'label')
-  places = [table.place((heading,)) for heading in headings]
-  if None in places:
-    lacking = headings[places.index(None)]
-    raise fault(table.path, 1, lacking, 'no such column')
-  events, instants = collections.defaultdict(list), 0
+  for heading in headings:
+    if heading not in table.header:
+      raise fault(table.path, 1, heading, 'no such column')
+  places = [table.header.index(heading) for heading in headings]
+  events: dict[str, list[_Event]] = collections.defaultdict(list)
+  instants = 0
   for number, row in zip(table.numbers, table.rows, strict=True):
-    segment, start, end, mid = (row[place] for place in places)
+    segment, *times, mid = (row[place] for place in places)
     try:
-      start, end = float(start), float(end)
+      start, end = map(float, times)
     except ValueError:
       start, end = -1.0, -1.0
     if not (mid and 0 <= start <= end):
-      what = f'{start!r} to {end!r}, {mid!r}: no event'
+      what = f'{" to ".join(times)}, {mid!r}: no event'
       raise fault(table.path, number, 'start_time_seconds', what)
     if start < end:
       events[segment].append((start, end, mid))

@@ -90,7 +90,7 @@ def entries_of(root: str, found: ClassFolders) -> list[Entry]:
   """
   if found.trouble:
     raise UserError(found.trouble)
-  class_of = {}  # by folder
+  class_of: dict[str, str] = {}  # by folder
   for folder in sorted({folder for _, folder, _ in found.files}):
     name = _LEADING_NUMBER.sub('', folder, count=1) or folder
     for other, taken in class_of.items():

@@ -110,6 +110,6 @@ def _others(root, files, skipped, entries, reason) -> list[dict[str, str]]:
 def _take_esc_folds(entries: list[Entry]) -> None:
   """The first digits as folds, when every file has a name of ESC's."""
   names = [_ESC_NAME.fullmatch(os.path.basename(e.path)) for e in entries]
-  if all(names):
-    for entry, name in zip(entries, names, strict=True):
+  for entry, name in zip(entries, names, strict=True):
+    if name and all(names):
       entry.fold = int(name[1])

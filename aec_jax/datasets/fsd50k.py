@@ -69,10 +69,10 @@ def _vocabulary(root) -> tuple[str, ...]:
 
 
 def _entries(path, folder, split, classes) -> list[Entry]:
-  entries = []
+  entries, known = [], set(classes)
   for row in read_list(path, _COLUMNS, {'split': ('split',)}, tuple(_COLUMNS)):
     labels = tuple(row['labels'].split(','))  # no name has a comma
-    unknown = [label for label in labels if classes and label not in classes]
+    unknown = [label for label in labels if known and label not in known]
     if unknown:
       what = f'{unknown[0]!r} is not in vocabulary.csv'
       raise fault(path, row['row'], 'labels', what)

@@ -66,7 +66,7 @@ def labels_of(table: Table, taken: Sequence[str], separator: str) -> Labels:
   if several is None and '' in cells:
     number = table.numbers[cells.index('')]
     raise fault(table.path, number, table.header[place], 'empty')
-  columns = (table.header[place],)
+  columns: tuple[str, ...] = (table.header[place],)
   mids = table.place(('mids',))
   parallel = [] if mids is None else [row[mids] for row in table.rows]
   if mids is not None:

@@ -130,14 +130,22 @@ def choose(
   Raises:
     UserError: which one is the list is unclear.
   """
-  tables, faults = [], {}
+  tables: list[Table] = []
+  faults: dict[str, str] = {}
   for path in _csvs(root):
+    named = _stem(path) in _NAMES
     try:
-      tables.append(_usable(path))
+      found = _list(path)
     except UserError as error:
-      if _stem(path) in _NAMES and not has_classes:
+      if named:
         raise
-      faults[path] = str(error)
+      found = str(error)
+    if isinstance(found, Table):
+      tables.append(found)
+    elif named and not has_classes:
+      raise UserError(found)
+    else:
+      faults[path] = found
   chosen, why = _chosen(root, tables, finder, has_classes)
   if not chosen and not has_classes and faults:
     paths = _csvs(root)
@@ -195,15 +203,15 @@ def _unclear(paths) -> UserError:
   )
 
 
-def _usable(path) -> Table:
-  """The cells of a list of files and labels."""
+def _list(path) -> Table | str:
+  """The list of files and labels that a CSV is, or why it is none."""
   header = heading_of(path)
-  if header and not set(_FILE) & set(header):
-    wanted, has = ' or '.join(_FILE), ', '.join(header)
-    raise UserError(f'{path}: no column {wanted}; it has {has}')
+  if not set(_FILE) & set(header):
+    has = f'it has {", ".join(header)}' if header else 'the file is empty'
+    return f'{path}: no column {" or ".join(_FILE)}; {has}'
   table = read_table(path)
-  if header and table.rows and not label_cells.has_labels(table, _taken()):
-    raise label_cells.no_labels(table)
+  if table.rows and not label_cells.has_labels(table, _taken()):
+    return str(label_cells.no_labels(table))
   return table
 
 
@@ -239,7 +247,7 @@ def entries_of(
     sets = label_cells.named(found.sets, [folder, root])
     notes += found.notes + _ignored(table, found.columns)
     folds |= 'fold' in rows[0]
-    seen = {}
+    seen: dict[tuple, int] = {}  # rows by part of a file
     for row, names in zip(rows, sets, strict=True):
       entry = _entry(root, listing, finder, row, names)
       part = os.path.normpath(entry.path), str(entry.start), str(entry.end)

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aec_jax.errors import UserError
 
@@ -82,8 +82,8 @@ def read_table(path: str, header: list[str] | None = None) -> Table:
 
 def read_list(
   path: str,
-  columns: dict[str, tuple[str, ...]],
-  optional: dict[str, tuple[str, ...]] | None = None,
+  columns: Mapping[str, tuple[str, ...]],
+  optional: Mapping[str, tuple[str, ...]] | None = None,
   filled: tuple[str, ...] = ('file', 'label'),
 ) -> list[dict]:
   """The rows of a list, in its order.
@@ -105,8 +105,8 @@ def read_list(
 
 def rows_of(
   table: Table,
-  columns: dict[str, tuple[str, ...]],
-  optional: dict[str, tuple[str, ...]] | None = None,
+  columns: Mapping[str, tuple[str, ...]],
+  optional: Mapping[str, tuple[str, ...]] | None = None,
   filled: tuple[str, ...] = ('file', 'label'),
 ) -> list[dict]:
   """The rows of a table; arguments as for `read_list`.
@@ -123,7 +123,8 @@ def rows_of(
   """
   path, header = table.path, table.header
   places = _places(table, columns, optional or {})
-  rows, first = [], {}
+  rows: list[dict] = []
+  first: dict[tuple, int] = {}  # rows by part of a file
   for number, cells in zip(table.numbers, table.rows, strict=True):
     row = {'row': number}
     for name, place in places.items():
@@ -144,11 +145,12 @@ def rows_of(
 
 
 def heading_of(path: str) -> list[str]:
-  """The headings of a list, [] of a file that is none."""
-  try:
-    _, header = next(_lines(path), (0, []))
-  except UserError:
-    return []
+  """The headings of a list.
+
+  Raises:
+    UserError: the file is not UTF-8 or CSV.
+  """
+  _, header = next(_lines(path), (0, []))
   return _normal(header)
 
 

@@ -116,8 +116,18 @@ def of_segments(
 
 
 def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
-  """As `of_segments`, of a folder that `from_folder` understands."""
+  """As `of_segments`, of a folder that `from_folder` understands.
+
+  Raises:
+    UserError: as `from_folder` does, or a clip is a part of a file.
+  """
   found = from_folder(folder)
+  parts = np.flatnonzero(~np.isnan(found.start))
+  if len(parts):
+    raise UserError(
+      f'{folder}: {found.ids[parts[0]]} is a part of a file, and whole files'
+      ' are embedded: cut them first'
+    )
   labels = np.split(found.label_ids, found.label_offsets[1:-1])
   recordings = [
     Recording(path, name, 0.0, tuple(some.tolist()))

@@ -20,7 +20,8 @@ def units(offsets: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
   clips = len(offsets) - 1
   if groups is None:
     return np.arange(clips)
-  number, out = {}, np.empty(clips, int)
+  number: dict[str | int, int] = {}
+  out = np.empty(clips, int)
   for clip, group in enumerate(np.asarray(groups).tolist()):
     out[clip] = number.setdefault(group or clip, len(number))
   return out
