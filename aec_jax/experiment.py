@@ -18,6 +18,7 @@ from aec_jax import dry_run as dry_run_lib
 from aec_jax import models, predictions, presets, report, sources
 from aec_jax.bundle import store
 from aec_jax.bundle.tagger import Ensemble
+from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.errors import UserError, check_choice, refusal
 from aec_jax.input.folds import EXTRACTOR_NAMES, Member
 from aec_jax.models import extractors
@@ -89,7 +90,8 @@ def check_config(config) -> None:
   fields.check(config)
   models.classifier(config.model, classes=2)
   step.check(config)
-  if config.dataset == 'audioset':
+  _check_segments(config.segments)
+  if _check_released(config):
     return
   if jax.process_count() > 1:
     raise UserError(
@@ -112,12 +114,38 @@ def check_config(config) -> None:
     raise UserError(
       f'config.extractors is {config.extractors}: one is named twice'
     )
-  lengths = config.segments
+
+
+def _check_segments(lengths):
   if not lengths or not all(n in range(_LONGEST + 1) for n in lengths):
     raise UserError(
       f'config.segments is {lengths}; it takes lengths of pieces, 1 to'
       f' {_LONGEST}, and 0 for whole clips'
     )
+  if len(set(lengths)) < len(lengths):
+    raise UserError(f'config.segments is {lengths}: one is given twice')
+
+
+def _check_released(config) -> bool:
+  """Whether it is about AudioSet's embeddings, and all fields agree on that."""
+  released = config.dataset == 'audioset'
+  if extractors.row(config.extractor).quantised != released:
+    raise UserError(
+      f'config.extractor.model is {config.extractor.model!r} and config.dataset'
+      f" {config.dataset!r}: 'released' is the extractor of 'audioset', and of"
+      ' no recordings'
+    )
+  if released and config.objective != 'multi_label':
+    raise UserError(
+      f'config.objective is {config.objective!r}; clips of AudioSet have'
+      ' several labels: multi_label'
+    )
+  if released and not {*config.segments} <= {0, MAX_SEGMENTS}:
+    raise UserError(
+      f'config.segments is {config.segments}; the released clips have'
+      f' {MAX_SEGMENTS}'
+    )
+  return released
 
 
 def _train(config, workdir, cache_dir) -> dict:

@@ -15,7 +15,6 @@ import numpy as np
 
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
-from aec_jax.errors import UserError
 from aec_jax.features import log_mels, packed
 from aec_jax.features.embeddings import embed, load_variables
 from aec_jax.input import pieces
@@ -108,10 +107,7 @@ class Released:
     """Each clip in one piece: the release's have at most ten segments."""
     whole = Examples.concatenate(self._parts)
     count, size, width = whole.embeddings.shape
-    if length and length != size:
-      raise UserError(
-        f'config.segments is {length}; the released clips have {size}'
-      )
+    del length  # of all of them the same
     return Features(
       whole.embeddings.reshape(1, count * size, width),
       pieces.padded(whole.n_segments.astype(int), size),
@@ -159,6 +155,8 @@ class Recorded:
     self.n_train = int(np.sum(own.split == 'train'))
     apart = scored_apart(own.split).any()
     self.scored_on = 'test' if apart else 'out-of-fold'
+    if not scoring:
+      len(self.jobs)  # refuses extractors that the clips don't allow
 
   @functools.cached_property
   def fingerprints(self) -> list[str]:

@@ -105,6 +105,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   sys.argv = [argv[0], *options]
   try:
     rest = flags.FLAGS(sys.argv)
+    config = flags.FLAGS['config'].value  # its file is read only now
+    if config is not None and not hasattr(config, 'objective'):
+      raise UserError('--config: its get_config() gives no experiment')
   except Exception as error:  # a config's file may raise anything
     raise UserError(_flag_error(error)) from error
   return rest

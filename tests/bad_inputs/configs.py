@@ -21,8 +21,7 @@ from tests.bad_inputs.tfrecords import good_record, write_release
 _VALUES = {
   audioset_level3: {
     'dataset': ('', 'speech'), 'sampling': ('', 'Balanced'),
-    'objective': ('', 'binary', 'single_label'),
-    'metric': ('', 'MAP@3', 'mAp'), 'segments': ((), (6,), (10, 10)),
+    'objective': ('', 'binary'), 'metric': ('', 'MAP@3', 'mAp'), 'segments': ((), (6,), (10, 10)),
     'extractor.model': ('', 'vggish', 'resnet'),
     'on_bad': ('', 'ignore'), 'examples_on': ('disk', 'gpu'),
     'batch_size': (0, -1, 2**40), 'max_steps': (0, 2**31),
@@ -44,7 +43,7 @@ _VALUES = {
   },
   dcase_l6: {
     'dataset': ('', 'esc50'), 'on_bad': ('', 'ignore'),
-    'on_diverged': ('ignore',), 'objective': ('binary', 'multi_label'),
+    'on_diverged': ('ignore',), 'objective': ('binary',),
     'metric': ('mAP',), 'last_piece': ('', 'wrap'),
     'extractors': ((), ('balanced',), ('original', 'best_first'),
                    ('original', 'original'), ('released',)),
@@ -69,6 +68,12 @@ _VALUES = {
 
 # Fields that are sound alone, and what is said of them together.
 _TOGETHER = (
+  (
+    audioset_level3,
+    {'objective': 'single_label', 'metric': 'MAP@3'},
+    'config.objective',
+  ),
+  (dcase_l6, {'objective': 'multi_label'}, 'config.metric'),
   (audioset_level3, {'model.name': 'lstm'}, 'model.hidden'),
   (audioset_level3, {'model.hidden': (8,)}, 'model.levels'),
   (audioset_level3, {'model.name': 'lstm', 'model.hidden': (8,)}, 'model'),
@@ -81,7 +86,7 @@ _TOGETHER = (
   (
     dcase_l6,
     {'extractor.model': 'baseline', 'extractor.init': 'x.npz'},
-    "must be 'random' for a baseline",
+    'no weights for a baseline',
   ),
 )
 _SHIPPED = ('--config=configs/audioset_level3.py',)
@@ -119,7 +124,8 @@ def config_cases(folder: Path) -> Iterator[Case]:
     typo = f'--config.{path[:-2]}{path[-1]}{path[-2]}=1'
     if name[-1] == name[-2]:
       typo = f'--config.{path[:-1]}=1'
-    yield _flags('a misspelt ' + path, [typo], name)
+    # Of extractors and extractor, either is near.
+    yield _flags('a misspelt ' + path, [typo], name.rstrip('s'))
   for option, says in (
     ('--config.batch_size=many', 'batch_size'),
     ('--config.seed=1.5', 'seed'),
@@ -137,7 +143,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
     ('without get_config', 'x = 1'), ('that fails', 'x = 1 / 0'),
     ('that gives a number', 'get_config = lambda: 3'),
     ('that imports what is not there', 'import nothing_of_the_kind'),
-    ('without a task', 'from ml_collections import ConfigDict as get_config'),
+    ('that gives no experiment', 'from ml_collections import ConfigDict as get_config'),
   )):  # fmt: skip
     path = folder / f'config{i}.py'
     if text is not None:
