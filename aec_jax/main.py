@@ -49,6 +49,7 @@ def main(argv):
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():
     print(console.score_table(results))
+    print(console.next_steps(results['config'], workdir, cache_dir))
 
 
 def run():

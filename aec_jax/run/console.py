@@ -88,6 +88,31 @@ def score_table(results: Mapping) -> str:
   return '\n'.join([*lines, table(rows)])
 
 
+def next_steps(config: Mapping, workdir: Path, cache_dir: Path) -> str:
+  """Where a finished experiment's results lie, and a command to go on with."""
+  sounds = 'SOUND…'
+  if not config['data_dir']:
+    with np.load(workdir / 'predictions.npz') as file:
+      name = str(file['ids'][0])
+    made = cache_dir.glob(f'synthetic-fsd-*/fsd/audio_test/{name}')
+    sounds = str(min(made, default=sounds))
+  options = ''
+  if config['extractor']['model'] == 'released':
+    sounds = 'SOUND…'
+    options = (
+      ' --vggish=vggish.npz --pca=vggish_pca_params.npz'
+      '  # of python -m aec_jax.models.fetch vggish'
+    )
+  return '\n'.join(
+    [
+      f'results: {workdir}/results.json',
+      f'report:  {workdir}/report/index.html',
+      f'next:    python -m aec_jax.predict --bundle={workdir}/bundle'
+      f' {sounds}{options}',
+    ]
+  )
+
+
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses absl's flags, of which `config` is ml_collections'.
 
