@@ -24,6 +24,7 @@ _WEAK = {
   'eval_segments.csv': 'test',
 }
 _Event = tuple[float, float, str]  # start, end, mid
+LISTS = {*_STRONG, *_WEAK}
 _ID = 11  # characters of a YouTube id
 _COVERED = 0.5  # of a part, by an event whose label it then has, too
 
@@ -77,7 +78,7 @@ def from_audioset_lists(
   return checked(entries, classes, skipped, on_bad, root, notes + more)
 
 
-def holds(data_dir: str | os.PathLike) -> bool:
+def holds_audioset_lists(data_dir: str | os.PathLike) -> bool:
   """Whether a folder has one of the lists."""
   (root,) = roots_of(data_dir)
   return bool(_lists(root, {**_STRONG, **_WEAK}))

@@ -4,27 +4,36 @@ import dataclasses
 import os
 import re
 
-from aec_jax.datasets import class_folders, listed
-from aec_jax.datasets.audioset_lists import from_audioset_lists
-from aec_jax.datasets.audioset_lists import holds as holds_audioset_lists
+from aec_jax.datasets import (
+  audioset_lists,
+  class_folders,
+  fsd50k,
+  fsdkaggle2018,
+  fsdkaggle2019,
+  listed,
+)
 from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
 from aec_jax.datasets.entries import Entry, checked, some
-from aec_jax.datasets.fsd50k import from_fsd50k, holds_fsd50k
-from aec_jax.datasets.fsdkaggle2018 import (
-  from_fsdkaggle2018,
-  holds_fsdkaggle2018,
-)
-from aec_jax.datasets.fsdkaggle2019 import (
-  from_fsdkaggle2019,
-  holds_fsdkaggle2019,
-)
 
 # Data sets that are known by their files; others are read by general rules.
+# (whether a folder holds it, what lists it, the lists that it reads)
 _KNOWN = (
-  (holds_fsdkaggle2018, from_fsdkaggle2018),
-  (holds_fsdkaggle2019, from_fsdkaggle2019),
-  (holds_fsd50k, from_fsd50k),
-  (holds_audioset_lists, from_audioset_lists),
+  (
+    fsdkaggle2018.holds_fsdkaggle2018,
+    fsdkaggle2018.from_fsdkaggle2018,
+    fsdkaggle2018.LISTS,
+  ),
+  (
+    fsdkaggle2019.holds_fsdkaggle2019,
+    fsdkaggle2019.from_fsdkaggle2019,
+    fsdkaggle2019.LISTS,
+  ),
+  (fsd50k.holds_fsd50k, fsd50k.from_fsd50k, set()),
+  (
+    audioset_lists.holds_audioset_lists,
+    audioset_lists.from_audioset_lists,
+    audioset_lists.LISTS,
+  ),
 )
 # ESC-10's F-ID-T.ogg and ESC-50's F-ID-T-C.wav: F is the fold.
 _ESC_NAME = re.compile(r'(\d)-\d+-[A-Z](-\d+)?\.\w+')
@@ -57,9 +66,9 @@ def from_folder(
       usable, or on_bad is 'error' and a file is bad.
   """
   (root,) = roots_of(data_dir)
-  for holds, load in _KNOWN:
+  for holds, load, lists in _KNOWN:
     if holds(root):
-      return _with_others(root, load(root, on_bad))
+      return _with_others(root, load(root, on_bad), lists)
   files, skipped = walk(root)
   folders = class_folders.find(root, files)
   finder = listed.Finder(root, files)
@@ -82,17 +91,21 @@ def from_folder(
   return checked(entries, classes, skipped, on_bad, root, notes)
 
 
-def _with_others(root: str, clips: Clips) -> Clips:
-  """A known data set with a note on the sound that is none of it."""
+def _with_others(root: str, clips: Clips, lists: set[str]) -> Clips:
+  """A known data set with notes on sound and lists that are none of it."""
   files, skipped = walk(root)
   named = {entry['file'] for entry in clips.skipped}
   named |= {path[len(root) + 1 :] for path in clips.paths.tolist()}
   found = {'/'.join(parts) for parts in files}
   rest = sorted((found | {entry['file'] for entry in skipped}) - named)
-  if not rest:
-    return clips
-  note = f'{len(rest):,} other sound files are not used: {some(rest)}'
-  return dataclasses.replace(clips, notes=[*clips.notes, note])
+  notes = list(clips.notes)
+  if rest:
+    notes.append(f'{len(rest):,} other sound files are not used: {some(rest)}')
+  unread = [path[len(root) + 1 :] for path in listed.csvs(root)]
+  unread = [name for name in unread if os.path.basename(name) not in lists]
+  if unread:
+    notes.append(f'not used: {some(unread)}, for the data set has other lists')
+  return dataclasses.replace(clips, notes=notes)
 
 
 def _others(root, files, skipped, entries, reason) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ _TEST_LISTS = (
   'test_post_competition_scoring_clips.csv',
   f'{_META}/test_post_competition_scoring_clips.csv',
 )
+LISTS = {os.path.basename(path) for path in (*_TRAIN_LISTS, *_TEST_LISTS)}
 _TRAIN_AUDIO = ('audio_train', 'FSDKaggle2018.audio_train')
 _TEST_AUDIO = ('audio_test', 'FSDKaggle2018.audio_test')
 

@@ -12,6 +12,11 @@ _TRAIN = (
   ('train_curated', 'audio_train_curated', True),
   ('train_noisy', 'audio_train_noisy', False),
 )
+LISTS = {
+  f'{name}{ending}.csv'
+  for name in ('train_curated', 'train_noisy', 'test')
+  for ending in ('', '_post_competition')
+}
 _COLUMNS = {'file': ('fname',), 'labels': ('labels',)}
 
 

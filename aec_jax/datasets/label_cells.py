@@ -24,7 +24,7 @@ SEVERAL = (
 _NO_CLASSES = ('verified', 'manually_verified', 'esc10', 'target', 'salience')
 _TRUE, _FALSE = ('1', '1.0', 'true'), ('0', '0.0', 'false')
 _MID = re.compile(r'/[a-z]+/\w+')
-_CLASS_LISTS = ('class_labels_indices.csv', 'mid_to_display_name.tsv')
+CLASS_LISTS = ('class_labels_indices.csv', 'mid_to_display_name.tsv')
 
 
 class Labels(NamedTuple):
@@ -208,7 +208,7 @@ def names_of_mids(folders: Sequence[str]) -> dict[str, str]:
   Raises:
     UserError: the list is not one.
   """
-  paths = [os.path.join(f, name) for name in _CLASS_LISTS for f in folders]
+  paths = [os.path.join(f, name) for name in CLASS_LISTS for f in folders]
   path = next(filter(os.path.isfile, paths), None)
   if path is None:
     return {}

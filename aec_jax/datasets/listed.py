@@ -132,7 +132,7 @@ def choose(
   """
   tables: list[Table] = []
   faults: dict[str, str] = {}
-  for path in _csvs(root):
+  for path in csvs(root):
     named = _stem(path) in _NAMES
     try:
       found = _list(path)
@@ -148,7 +148,7 @@ def choose(
       faults[path] = found
   chosen, why = _chosen(root, tables, finder, has_classes)
   if not chosen and not has_classes and faults:
-    paths = _csvs(root)
+    paths = csvs(root)
     raise UserError(faults[paths[0]]) if len(paths) == 1 else _unclear(paths)
   used = {listing.table.path for listing in chosen}
   left = {t.path: f'{t.path}: {why}' for t in tables if t.path not in used}
@@ -180,15 +180,16 @@ def _chosen(root, tables, finder, has_classes) -> tuple[list[Listing], str]:
   return [Listing(table, '') for table in tables], ''
 
 
-def _csvs(root) -> list[str]:
+def csvs(root: str) -> list[str]:
+  """The CSVs where a list may lie; lists of classes are none."""
   found = []
   for place in _PLACES:
     folder = os.path.join(root, place) if place else root
     if os.path.isdir(folder):
-      found += [
-        os.path.join(folder, name) for name in clips.visible(folder, ENDINGS)
-      ]
-  return found
+      names = clips.visible(folder, ENDINGS)
+      found += [os.path.join(folder, name) for name in names]
+  lists = label_cells.CLASS_LISTS
+  return [path for path in found if os.path.basename(path) not in lists]
 
 
 def _stem(path) -> str:

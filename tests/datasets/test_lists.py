@@ -195,6 +195,7 @@ def test_mids_have_the_names_of_a_class_list_beside(root):
     'a.wav': ('/t/dd00002', 'Male speech, man speaking'),
     'b.wav': ('Male speech, man speaking',),
   }
+  assert from_folder(root).notes == []
 
 
 def test_a_comma_under_label_is_part_of_a_name_unless_all_parts_are_labels(
