@@ -38,7 +38,8 @@ def main(argv):
   hosts.initialize(flags.FLAGS)
   workdir = Path(_WORKDIR.value)
   cache_dir = Path(_CACHE.value or workdir.parent / 'cache')
-  jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
+  if not jax.config.jax_compilation_cache_dir:  # of the environment
+    jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():
     print(console.score_table(results))
