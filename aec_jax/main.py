@@ -45,7 +45,8 @@ def main(argv):
     for line in experiment.dry_run(_CONFIG.value, workdir, cache_dir):
       print(line, flush=True)
     return
-  jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
+  if not jax.config.jax_compilation_cache_dir:  # of the environment
+    jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():
     print(console.score_table(results))

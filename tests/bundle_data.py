@@ -49,9 +49,6 @@ def dcase_run(root, name='dcase_l6', data_dir=None, **fields):
     **fields,
   }
   config = dcase_data.tiny_config(name, data_dir, **tiny)
-  # experiment.run resolves it again.
-  with config.unlocked():
-    config.when_full = config.when_synthetic = type(config)()
   with pytest.MonkeyPatch.context() as patch:
     if config.extractor.model == 'vggish':
       patch.setattr(extractor, '_train', _random_extractor)

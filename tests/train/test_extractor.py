@@ -1,0 +1,227 @@
+"""Fine-tuning: batches of whole clips, their padding, and the step."""
+
+import dataclasses
+import json
+
+import dcase_data
+import jax
+import numpy as np
+import pytest
+
+from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UserError
+from aec_jax.features import embeddings
+from aec_jax.input.folds import Job
+from aec_jax.objective import OBJECTIVES
+from aec_jax.train import extractor, step
+
+COUNTS = (1, 2, 1, 3, 1, 2, 1, 1, 5)
+LABELS = (0, 1, 2, 0, 1, 2, 0, 1, 2)
+
+
+def job_of(name='balanced_first', sampling='balanced'):
+  return Job(name, sampling, np.arange(7), np.arange(7, 9))
+
+
+@pytest.fixture(scope='module')
+def tuner():
+  config = dcase_data.tiny_config()
+  clips = dcase_data.clip_examples(COUNTS, LABELS)
+  return extractor.FineTuner(config, clips, job_of())
+
+
+def stepped(tuner, table, plan):
+  """The (state, losses) of the first steps on a table."""
+  state, losses = tuner._steps(
+    step.replicate(tuner.create_state()), step.replicate(table), plan
+  )
+  return jax.tree.map(np.asarray, (state, losses))
+
+
+def test_a_batch_holds_its_clips_whole_and_masks_the_rest(tuner):
+  planned = next(tuner.plan.dataset([(0, 2)]).as_numpy_iterator())['first']
+  (plan,) = tuner.plans([(0, 2)])
+  rows, mask = plan['first'], plan['mask']  # (device, step, example)
+  assert rows.shape == mask.shape == (1, 2, tuner.budget)
+  offsets = tuner.clips.offsets
+  for i, clips in enumerate(planned):
+    whole = [np.arange(offsets[c], offsets[c + 1]) for c in clips]
+    expected = np.concatenate(whole)
+    np.testing.assert_array_equal(rows[0, i][mask[0, i]], expected)
+    assert mask[0, i].sum() == len(expected) < tuner.budget
+    assert set(rows[0, i][~mask[0, i]]) == {expected[0]}
+
+
+def test_a_batch_grows_where_its_clips_are_too_long(tuner, monkeypatch):
+  """No example is left out."""
+  monkeypatch.setattr(tuner, 'budget', 8)
+  clips = np.array([8, 3, 5, 8, 2])  # of 5 + 3 + 2 + 5 + 1 examples
+  plan = {'first': np.stack([clips, [6, 6, 7, 7, 0]])}
+
+  class Planned:
+    def dataset(self, spans):
+      return self
+
+    def as_numpy_iterator(self):
+      return iter([plan])
+
+  monkeypatch.setattr(tuner, 'plan', Planned())
+  (found,) = tuner.plans([(0, 2)])
+  assert found['mask'].shape == (1, 2, 16)  # 8 to 10, which 8 s share: 16
+  assert found['mask'].sum(-1).tolist() == [[16, 5]]
+  assert found['first'][0, 0].tolist() == [
+    12, 13, 14, 15, 16, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 3
+  ]  # fmt: skip
+
+
+def test_garbage_in_the_padding_changes_nothing(tuner):
+  (plan,) = tuner.plans([(0, 1)])
+  assert not plan['mask'].all()
+  table = jax.tree.map(np.asarray, tuner.resident)
+  # The padding, and nothing else, points at an example of its own.
+  table = {
+    'examples': np.concatenate(
+      [table['examples'], np.full((1, 32, 16), 1e4, np.float16)]
+    ),
+    'labels': np.concatenate([table['labels'], [[255]]]).astype(np.uint8),
+  }
+  last = len(table['labels']) - 1
+  expected = stepped(tuner, table, plan)
+  plan = {**plan, 'first': np.where(plan['mask'], plan['first'], last)}
+  found = stepped(tuner, table, plan)
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_validation_is_over_every_example_once(tuner):
+  state = tuner.create_state()
+  found = tuner.evaluate(state, None)
+  rows = slice(11, 17)  # the examples of clips 7 and 8
+  logits = tuner.model.apply(
+    state.variables(), tuner.clips.examples[rows].astype(np.float32)
+  )
+  labels = np.repeat(LABELS[7:], COUNTS[7:])
+  log = np.asarray(jax.nn.log_softmax(logits))[np.arange(6), labels]
+  np.testing.assert_allclose(found['log_likelihood'], log.mean(), rtol=1e-5)
+  right = np.mean(np.argmax(logits, 1) == labels)
+  np.testing.assert_allclose(found['accuracy'], right)
+
+
+def test_validation_of_several_labels_is_binary(tuner):
+  labels = Labels(
+    np.array([0, 1, 2, 0, 1, 2, 0, 1, 0, 2], np.int16),
+    np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10]), 3,
+  )  # fmt: skip
+  config = dcase_data.tiny_config(objective='multi_label', metric='mAP')
+  clips = dcase_data.clip_examples(COUNTS, labels)
+  other = extractor.FineTuner(config, clips, job_of())
+  state = tuner.create_state()
+  found = other.evaluate(state, None)
+  assert set(found) == {'log_likelihood'}
+  logits = np.asarray(
+    tuner.model.apply(state.variables(), clips.examples[11:].astype('f4'))
+  )
+  targets = labels.multi_hot()[[7, 8, 8, 8, 8, 8]]
+  expected = np.mean(-np.logaddexp(0, np.where(targets, -logits, logits)))
+  np.testing.assert_allclose(found['log_likelihood'], expected, rtol=1e-5)
+  shares = [0.5, 0.5, 0.5]
+  expected = OBJECTIVES['multi_label'].chance('log_likelihood', shares)
+  np.testing.assert_allclose(other.chance(), expected)
+
+
+def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
+  config = dcase_data.tiny_config()
+  clips = dcase_data.clip_examples(COUNTS, LABELS)
+  job = job_of('a', 'unbalanced')
+  whole = extractor.trained(config, clips, job, tmp_path / 'whole')
+
+  class Cut(Exception):
+    pass
+
+  class Failing(extractor.FineTuner):
+    def evaluate(self, state, history):
+      if int(state.step) == 4:
+        raise Cut
+      return super().evaluate(state, history)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(extractor, 'FineTuner', Failing)
+    with pytest.raises(Cut):
+      extractor.trained(config, clips, job, tmp_path / 'cut')
+  started = []
+
+  class Resumed(extractor.FineTuner):
+    def plans(self, spans):
+      started.extend(spans)
+      return super().plans(spans)
+
+  monkeypatch.setattr(extractor, 'FineTuner', Resumed)
+  again = extractor.trained(config, clips, job, tmp_path / 'cut')
+  assert started[0] == (3, 4)
+  assert again.name == whole.name
+  with (
+    np.load(whole / 'variables.npz') as a,
+    np.load(again / 'variables.npz') as b,
+  ):
+    assert a.keys() == b.keys()
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+  assert [p.name for p in (tmp_path / 'cut').iterdir()] == [again.name]
+
+
+def test_an_extractor_that_is_not_trained_is_as_initialised(tuner, tmp_path):
+  folder = extractor.trained(
+    dcase_data.tiny_config(), tuner.clips, job_of('original', 'none'), tmp_path
+  )
+  assert json.loads((folder / 'history.json').read_text()) == {
+    'evaluations': []
+  }
+  found = embeddings.load_variables(folder)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    found,
+    {k: v for k, v in tuner.create_state().variables().items() if v},
+  )
+
+
+def test_wrong_initial_weights_are_refused(tuner, tmp_path):
+  config = dcase_data.tiny_config(**{'extractor.init': str(tmp_path / 'no')})
+  with pytest.raises(UserError, match=r'config\.extractor\.init'):
+    extractor.trained(config, tuner.clips, tuner.job, tmp_path)
+
+
+def test_the_balanced_plan_takes_one_clip_of_every_class(tuner):
+  plan = dataclasses.replace(tuner.plan, batch_size=3)
+  (steps,) = plan.dataset([(0, 4)]).as_numpy_iterator()
+  classes = np.array(LABELS)[steps['first']]
+  assert (np.sort(classes, 1) == [0, 1, 2]).all()
+  assert (steps['first'] < 7).all()
+
+
+def test_examples_on_the_host_are_the_same_rows(tuner):
+  config = dcase_data.tiny_config(**{'extractor.examples_on': 'host'})
+  other = extractor.FineTuner(config, tuner.clips, tuner.job)
+  (ours,), (theirs,) = tuner.plans([(0, 2)]), other.plans([(0, 2)])
+  assert not other.resident
+  for name, array in tuner.resident.items():
+    taken = np.asarray(array)[ours['first']]
+    np.testing.assert_array_equal(theirs['first'][name], taken)
+
+
+def test_augmented_examples_train_and_their_rate_falls(tuner):
+  config = dcase_data.tiny_config(
+    **{
+      'extractor.augment.time_shift': True,
+      'extractor.augment.mixup_alpha': 0.4,
+      'extractor.augment.mask_frames': 9,
+      'extractor.augment.mask_bands': 4,
+      'extractor.optimizer.cosine_steps': 4,
+    }
+  )
+  other = extractor.FineTuner(config, tuner.clips, tuner.job)
+  (plan,) = other.plans([(0, 4)])
+  assert ((plan['weight'] > 0) & (plan['weight'] < 1)).any()
+  state, losses = stepped(other, other.resident, plan)
+  assert np.isfinite(losses).all()
+  # The rate is 0 after the last step of the cosine.
+  still, _ = other.steps(step.replicate(state), plan)
+  jax.tree.map(np.testing.assert_array_equal, state.params, still.params)

@@ -1,0 +1,155 @@
+"""The loop: plans, evaluations, checkpoints, early stop, on tiny data."""
+
+import itertools
+import types
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from train_data import assert_equal_trees, cut_off, fit, released
+from train_data import released_config as config_of
+
+from aec_jax.errors import UserError
+from aec_jax.train import checkpoint, loop
+
+
+def test_it_learns_a_set_it_can_separate(tmp_path):
+  config = config_of(max_steps=150, eval_every=150, steps_per_dispatch=50)
+  config.model.dropout = 0.0
+  config.optimizer.learning_rate = 0.01
+  _, history = fit(released(config), tmp_path)
+  assert history.evaluations[-1]['mAP'] > 0.99
+
+
+@pytest.fixture(scope='module')
+def whole_run(tmp_path_factory):
+  """The last state and the history of an unbroken run."""
+  return fit(released(config_of()), tmp_path_factory.mktemp('whole'))
+
+
+@pytest.mark.parametrize('alpha', [0.0, 0.5])
+def test_examples_on_the_host_give_the_same_bits(tmp_path, alpha, whole_run):
+  def on(place):
+    config = config_of(examples_on=place, mixup_alpha=alpha)
+    return fit(released(config), tmp_path / place)
+
+  a, one = on('device') if alpha else whole_run
+  b, other = on('host')
+  assert_equal_trees(a, b)
+  assert one.evaluations == other.evaluations
+
+
+# Just after a checkpoint, and between one and the next.
+@pytest.mark.parametrize('stop', [4, 7])
+def test_a_run_cut_off_ends_like_an_unbroken_one(tmp_path, stop, whole_run):
+  whole, history = whole_run
+  system = released(config_of())
+  cut_off(system, tmp_path, stop)
+  resumed, resumed_history = fit(system, tmp_path)
+  assert_equal_trees(whole, resumed)
+  assert resumed_history.evaluations == history.evaluations
+
+
+def test_it_stops_when_patience_ends_and_stays_stopped(tmp_path, monkeypatch):
+  scores = iter([0.1, 0.3, 0.2, 0.3, 0.9])
+  system = released(config_of(max_steps=100, patience=2))
+  kept = {}
+
+  def evaluate(state, history):
+    kernel = np.array(state.members.params['output']['kernel'])
+    kept[int(state.step)] = kernel
+    score = next(scores)
+    return {'mAP': score, 'members': {'mAP': [score]}}
+
+  monkeypatch.setattr(system, 'evaluate', evaluate)
+  state, history = fit(system, tmp_path)
+  assert [e['step'] for e in history.evaluations] == [4, 8, 12, 16]
+  assert history.best('mAP')['step'] == 8
+  _, again = fit(system, tmp_path)
+  assert again.evaluations == history.evaluations
+  best = state.best['params']['output']['kernel']
+  np.testing.assert_array_equal(best, kept[8])
+  assert (kept[8] != kept[16]).any()
+
+
+def test_more_steps_go_on_from_where_it_stood(tmp_path, whole_run):
+  fit(released(config_of(max_steps=8)), tmp_path)
+  longer, history = fit(released(config_of()), tmp_path)
+  whole, expected = whole_run
+  assert_equal_trees(longer, whole)
+  assert history.evaluations == expected.evaluations
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
+  fields = {'optimizer.name': 'sgd', 'optimizer.learning_rate': 1e38}
+  with pytest.raises(UserError, match=r'the loss is \w+ at step \d+'):
+    fit(released(config_of(**fields)), tmp_path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+  numbers=st.tuples(*[st.integers(1, 30)] * 4),
+  data=st.data(),
+)
+def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
+  names = ('max_steps', 'eval_every', 'checkpoint_every', 'steps_per_dispatch')
+  config = types.SimpleNamespace(**dict(zip(names, numbers, strict=True)))
+  whole = list(loop.spans(0, config))
+  assert [stop for _, stop in whole[:-1]] == [start for start, _ in whole[1:]]
+  assert whole[-1][1] == config.max_steps
+  saved = [
+    start
+    for start, _ in whole
+    if not start % config.eval_every or not start % config.checkpoint_every
+  ]
+  start = data.draw(st.sampled_from(saved))
+  assert list(loop.spans(start, config)) == [s for s in whole if s[0] >= start]
+
+
+def test_plans_are_made_as_they_are_needed(monkeypatch):
+  config = config_of(max_steps=2**31 - 1)
+  system = released(config)
+
+  def first():
+    planned = loop._planned(system, loop.spans(0, config))
+    return list(itertools.islice(planned, 5))
+
+  whole = first()
+  monkeypatch.setattr(loop, '_SPANS', 2)
+  for (span, plan), (other, same) in zip(whole, first(), strict=True):
+    assert span == other
+    assert_equal_trees(plan, same)
+
+
+def test_the_running_mean_of_the_parameters_is_what_is_scored():
+  system = released(config_of(average=0.9, steps_per_dispatch=1))
+  state = system.create_state()
+  expected = jax.tree.map(np.array, state.members.params)
+  for step, plan in enumerate(system.plans([(s, s + 1) for s in range(12)])):
+    state, _ = system.steps(state, plan)
+    keep = min(0.9, (1 + step) / (10 + step))
+    expected = jax.tree.map(
+      lambda a, x, keep=keep: keep * a + (1 - keep) * np.asarray(x),
+      expected,
+      state.members.params,
+    )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+    state.members.variables()['params'],
+    expected,
+  )
+  assert not np.allclose(
+    state.members.params['output']['kernel'],
+    expected['output']['kernel'],
+    atol=1e-4,
+  )
+
+
+def test_a_folder_without_a_checkpoint_has_no_best(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert checkpoints.restore({'w': np.zeros(2)}) is None
+  with pytest.raises(UserError, match='holds no checkpoint'):
+    checkpoints.restore_best({'w': np.zeros(2)})
+  checkpoints.close()
