@@ -61,7 +61,8 @@ _MODEL = {
 }  # fmt: skip
 _ENSEMBLE = {
   'length': (0, -1, 2**40, '1', None, 1.5),
-  'last_piece': (None, 'x', True, []), 'members': (None, 3, 'ab', [1], ['a'] * 2),
+  'last_piece': (None, 'x', True, []),
+  'members': (None, 3, 'ab', [1], ['a'] * 2),
   'extractors': ([], [1], [-1], [0, 0], ['a'], None, 3, [0.5]),
 }  # fmt: skip
 _HEARS = {

@@ -21,7 +21,8 @@ from tests.bad_inputs.tfrecords import good_record, write_release
 _VALUES = {
   audioset_level3: {
     'dataset': ('', 'speech'), 'sampling': ('', 'Balanced'),
-    'objective': ('', 'binary'), 'metric': ('', 'MAP@3', 'mAp'), 'segments': ((), (6,), (10, 10)),
+    'objective': ('', 'binary'), 'metric': ('', 'MAP@3', 'mAp'),
+    'segments': ((), (6,), (10, 10)),
     'extractor.model': ('', 'vggish', 'resnet'),
     'on_bad': ('', 'ignore'), 'examples_on': ('disk', 'gpu'),
     'batch_size': (0, -1, 2**40), 'max_steps': (0, 2**31),
@@ -50,7 +51,8 @@ _VALUES = {
     'segments': ((), (-1,), (10**6,), ('6',), (6, 6)), 'folds': (1, 0, 10**6),
     'pitch_to': (-1,), 'mixup_alpha': (-1.0,),
     'classes': (('nothing',), (3,)), 'data_dir': ('nowhere',),
-    'extractor.model': ('', 'resnet', 'released'), 'extractor.init': ('nowhere.npz',),
+    'extractor.model': ('', 'resnet', 'released'),
+    'extractor.init': ('nowhere.npz',),
     'extractor.width': (0.0, -1.0, np.nan, 100.0), 'extractor.hidden': (0,),
     'extractor.embedding_activation': ('gelu',),
     'extractor.dtype': ('float16',), 'extractor.examples_on': ('disk',),
@@ -143,7 +145,8 @@ def config_cases(folder: Path) -> Iterator[Case]:
     ('without get_config', 'x = 1'), ('that fails', 'x = 1 / 0'),
     ('that gives a number', 'get_config = lambda: 3'),
     ('that imports what is not there', 'import nothing_of_the_kind'),
-    ('that gives no experiment', 'from ml_collections import ConfigDict as get_config'),
+    ('that gives no experiment',
+     'from ml_collections import ConfigDict as get_config'),
   )):  # fmt: skip
     path = folder / f'config{i}.py'
     if text is not None:

@@ -22,12 +22,10 @@ def make_bundle(folder: Path, module=audioset_level3) -> Path:
   if module is dcase_l6:
     config.extractor.width, config.extractor.batch_norm = 0.01, True
     hears = vggish.VGGish(width=0.01, batch_norm=True)
-    examples = np.zeros((1, *convert.EXAMPLE), np.float32)
-    extractors['original'] = jax.jit(hears.init)(jax.random.key(0), examples)
-  model = models.classifier(config.model, 3)
-  x, mask = np.zeros((1, 10, 128), np.float32), np.ones((1, 10), bool)
-  variables = jax.jit(model.init)(jax.random.key(0), x, mask)
-  variables = jax.tree.map(lambda x: np.asarray(x)[None], dict(variables))
+    extractors['original'] = _random(hears, np.zeros((1, *convert.EXAMPLE)))
+  x, mask = np.zeros((1, 10, 128)), np.ones((1, 10), bool)
+  variables = _random(models.classifier(config.model, 3), x, mask)
+  variables = jax.tree.map(lambda x: x[None], variables)
   of_extractors = np.zeros(1, np.int32)
   member = tagger.Ensemble(10, 'mask', of_extractors, ('a',), variables)
   folder.mkdir()
@@ -37,6 +35,15 @@ def make_bundle(folder: Path, module=audioset_level3) -> Path:
   }  # fmt: skip
   store.write(folder, config, results, ('a', 'b', 'c'), extractors, [member])
   return folder / 'bundle'
+
+
+def _random(module, *inputs) -> dict:
+  """Variables of a module, without the time to compile its own."""
+  shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: rng.uniform(0.1, 1, x.shape).astype(np.float32), dict(shapes)
+  )
 
 
 def change_info(folder: Path, **changes) -> None:
