@@ -314,7 +314,9 @@ def test_a_damaged_record_alone_is_skipped(release, reason, damage):
   kept = [0, 1, 3, 4]
   np.testing.assert_array_equal(examples.embeddings, whole.embeddings[kept])
   np.testing.assert_array_equal(examples.n_segments, whole.n_segments[kept])
-  np.testing.assert_array_equal(examples.labels.multi_hot(), whole.multi_hot()[kept])
+  np.testing.assert_array_equal(
+    examples.labels.multi_hot(), whole.multi_hot()[kept]
+  )
 
 
 @pytest.mark.parametrize(('reason', 'damage'), LOSES_THE_REST)

@@ -56,7 +56,9 @@ def test_packed_labels_are_the_packed_multi_hot(case):
   examples = make_examples(*case)
   packed = examples.labels.packed()
   assert packed.dtype == np.uint8
-  np.testing.assert_array_equal(packed, np.packbits(examples.labels.multi_hot(), 1))
+  np.testing.assert_array_equal(
+    packed, np.packbits(examples.labels.multi_hot(), 1)
+  )
 
 
 @given(label_lists())
