@@ -30,7 +30,8 @@ def classes(results: Mapping, scored: Scored) -> Section:
     return Table(caption, header, [rows[k] for k in which], folded)
 
   if len(order) <= _MANY:
-    caption = f'{name} of each class, best first (Figure 38).'
+    figure = ' (Figure 38)' if results['expected'] else ''
+    caption = f'{name} of each class, best first{figure}.'
     return Section(title, [table(caption, order)])
   defined = order[~np.isnan(ap[order])]
   best, worst = defined[:_ENDS], defined[: -_ENDS - 1 : -1]

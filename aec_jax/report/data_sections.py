@@ -18,12 +18,15 @@ def data(results: Mapping) -> Section:
   """How many clips the classes have in each split, and how long they are."""
   about = results.get('data', {})
   if 'seconds' in about:
-    return Section('Data', [_lengths(about)])
+    return Section('Data', [_lengths(about, results['expected'])])
   splits = about.get('clips', {})
-  return Section('Data', [_frequent(*split) for split in splits.items()])
+  figures = ' (Figures 30 to 32)' if results['expected'] else ''
+  return Section(
+    'Data', [_frequent(*split, figures) for split in splits.items()]
+  )
 
 
-def _frequent(split, clips) -> Table:
+def _frequent(split, clips, figures) -> Table:
   """One of Figures 30 to 32."""
   names = sorted(clips, key=clips.get, reverse=True)[:_FREQUENT]
   most = max(clips.values()) or 1
@@ -31,7 +34,7 @@ def _frequent(split, clips) -> Table:
   some = 'All' if len(clips) <= _FREQUENT else f'The {_FREQUENT} most frequent'
   sizes = sorted(clips.values())
   return Table(
-    f'{some} classes of {split} (Figures 30 to 32). Clips of a class: at least'
+    f'{some} classes of {split}{figures}. Clips of a class: at least'
     f' {sizes[0]:,}, at most {sizes[-1]:,}; half have'
     f' {sizes[len(sizes) // 2]:,} or more.',
     ['class', 'clips'],
@@ -39,7 +42,7 @@ def _frequent(split, clips) -> Table:
   )
 
 
-def _lengths(about) -> Table:
+def _lengths(about, of_thesis) -> Table:
   """Figures 33 and 34."""
   splits, verified, seconds = (
     about['clips'],
@@ -49,21 +52,26 @@ def _lengths(about) -> Table:
   counts = splits['train']
   others = {f'{s} clips': n for s, n in splits.items() if s != 'train'}
   most, longest = max(counts.values()), max(s[-1] for s in seconds.values())
+  # Where all are verified, or the data do not say, there is nothing to show.
+  checked = min(verified.values()) < 1
   rows = []
   for name in sorted(counts, key=counts.get, reverse=True):
-    row = [name, Cell(f'{counts[name]:,}', bar=counts[name] / most), '—']
+    row = [name, Cell(f'{counts[name]:,}', bar=counts[name] / most)]
+    if checked:
+      row.append(f'{verified[name]:.0%}' if counts[name] else '—')
     row += [f'{clips[name]:,}' for clips in others.values()]
     box = Cell('—')
     if counts[name]:
-      row[2] = f'{verified[name]:.0%}'
       text = ' · '.join(f'{s:.1f}' for s in seconds[name])
       box = Cell(text, box=[s / longest for s in seconds[name]])
     rows.append([*row, box])
   lengths = 'seconds: least · quartile · median · quartile · most'
+  what = ', how many of them are verified by a person,' if checked else ''
+  figures = ' (Figures 33 and 34)' if of_thesis else ''
+  header = ['class', 'training clips', *(['verified'] if checked else [])]
   return Table(
-    'Training clips of each class, how many of them are verified by a person,'
-    ' and how long they are (Figures 33 and 34).',
-    ['class', 'training clips', 'verified', *others, lengths],
+    f'Training clips of each class{what} and how long they are{figures}.',
+    [*header, *others, lengths],
     rows,
   )
 
