@@ -142,6 +142,8 @@ class Container:
       raise NoSound(f'{what} has no sound track')
     if len(tracks) > 1:
       self.said.append(f'has {len(tracks)} sound tracks; the first is heard')
+    if tracks[0].codec_context is None:
+      raise NoSound('its codec is one that FFmpeg does not know')
     # One thread: callers have many files to spread over the cores.
     tracks[0].codec_context.thread_count = 1
     return tracks[0]
