@@ -47,8 +47,8 @@ def resolved(
       whole += 1
       kept.append(_part(entry, 0.0, duration, duration))
     else:
-      what = f'{duration:.1f} s long, and a part of it ends at {end:.1f} s'
-      skipped.append(left_out(entry.name, what))
+      part = f'{entry.name}:{start:g}-{end:g}'
+      skipped.append(left_out(part, 'ends beyond its file'))
   notes = []
   if whole:
     notes.append(

@@ -193,11 +193,12 @@ def _column_a_class(table, taken) -> Labels:
     raise no_labels(table)
   columns = tuple(table.header[i] for i in places)
   sets = [
-    tuple(table.header[i] for i in places if row[i].lower() in _TRUE)
+    _clean(table.names[i] for i in places if row[i].lower() in _TRUE)
     for row in table.rows
   ]
   note = f'{os.path.basename(table.path)}: each column of 0 and 1 is a class'
-  return Labels(sets, columns, [f'{note}: {some(columns)}'])
+  names = [table.names[i] for i in places]
+  return Labels(sets, columns, [f'{note}: {some(names)}'])
 
 
 def names_of_mids(folders: Sequence[str]) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Table:
   Attributes:
     path: where it lies.
     header: headings in lower case, on one line each.
+    names: the headings as they are written.
     rows: cells, as many as headings, without blanks around them; '' where
       there is nothing.
     numbers: the line of the file that each row is in.
@@ -45,6 +46,7 @@ class Table:
 
   path: str
   header: list[str]
+  names: list[str]
   rows: list[list[str]]
   numbers: list[int]
 
@@ -68,7 +70,7 @@ def read_table(path: str, header: list[str] | None = None) -> Table:
   lines = _lines(path)
   if header is None:
     _, header = next(lines, (0, []))
-    header = _normal(header)
+  names, header = header, _normal(header)
   rows, numbers = [], []
   for number, cells in lines:
     if any(cells[len(header) :]):
@@ -77,7 +79,7 @@ def read_table(path: str, header: list[str] | None = None) -> Table:
     cells = cells[: len(header)] + [''] * (len(header) - len(cells))
     rows.append(cells)
     numbers.append(number)
-  return Table(path, header, rows, numbers)
+  return Table(path, header, names, rows, numbers)
 
 
 def read_list(
@@ -190,7 +192,8 @@ def _text(path) -> str:
     with open(path, 'rb') as f:
       data = f.read()
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode('utf-16' if utf16 else 'utf-8-sig')
+    text = data.decode('utf-16' if utf16 else 'utf-8-sig')
+    return text.removeprefix('\ufeff')
   except OSError as error:
     raise UserError(f'{path}: {error.strerror}') from error
   except UnicodeDecodeError as error:

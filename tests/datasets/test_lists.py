@@ -183,6 +183,14 @@ def test_several_labels(root, text):
   assert found == {'a.wav': ('x', 'y'), 'b.wav': ('y',), 'c.wav': ()}
 
 
+def test_a_column_a_class_keeps_its_name(root):
+  text = 'File,Siren,"Dog, small"\na.wav,1,1\nb.wav,0,1\n'
+  assert of(root, text)['a.wav'] == ('Dog, small', 'Siren')
+  assert from_folder(root).notes == [
+    'labels.csv: each column of 0 and 1 is a class: Siren, Dog, small'
+  ]
+
+
 def test_mids_have_the_names_of_a_class_list_beside(root):
   text = 'file,label\na.wav,"/m/1,/t/dd00002"\nb.wav,/m/1\n'
   assert of(root, text)['a.wav'] == ('/m/1', '/t/dd00002')
@@ -300,8 +308,8 @@ def test_parts_beyond_their_files(tmp_path):
   ]
   assert clips.skipped == [
     {
-      'file': 'b.wav',
-      'reason': '4.0 s long, and a part of it ends at 9.0 s',
+      'file': 'b.wav:3-9',
+      'reason': 'ends beyond its file',
     }
   ]
 
