@@ -19,7 +19,7 @@ import numpy as np
 from aec_jax import evaluate, metrics, predictions, presets
 from aec_jax.errors import UserError
 from aec_jax.report import charts, page, thesis
-from aec_jax.report.page import Cell, Code, Figure, Section, Table, Text
+from aec_jax.report.page import Block, Cell, Code, Figure, Section, Table, Text
 from aec_jax.report.score_sections import NAMES, interval_text
 from aec_jax.run import console, fields, files
 
@@ -111,7 +111,7 @@ def _section(table, runs) -> Section | None:
   if not found:
     return None
   _check_same_clips(found)
-  blocks = [_scores(table, rows)]
+  blocks: list[Block] = [_scores(table, rows)]
   if missing := [names[0] for _, names, some in rows if not some]:
     commands = '\n'.join(_command(name, found[0]) for name in missing)
     blocks += [Text('The rows without a run are filled by:'), Code(commands)]

@@ -347,7 +347,7 @@ def combine(clips: int, parts: Sequence[Part]) -> np.ndarray:
   Returns:
     (clip, class) values, NaN for clips that no member scores.
   """
-  out = 0.0
+  out: np.ndarray = np.zeros(())
   for part in parts:
     total = np.zeros((clips, part.values[0].shape[1]))
     count = np.zeros((clips, 1))

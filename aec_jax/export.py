@@ -105,7 +105,7 @@ def programs(tagger: Tagger, seconds: float):
     # Loud to their ends, so that the bundle's own path trims nothing.
     samples = round(seconds * tagger.spec.sample_rate)
     waveforms = rng.uniform(-1, 1, (3, samples)).astype(np.float32)
-    waveforms *= np.float32([[0.1], [0.5], [1]])
+    waveforms *= np.array([[0.1], [0.5], [1]], np.float32)
     found = [tagger.predict(x, tagger.spec.sample_rate) for x in waveforms]
     expected = np.stack([tags.probabilities for tags in found])
     inputs = {'waveforms': waveforms}
@@ -169,7 +169,7 @@ def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
       audible = peak >= np.finfo(np.float32).tiny
       waveform = waveform * jnp.where(audible, 1 / peak, 1)
     if samples < length:
-      waveform = jnp.resize(waveform, length)
+      waveform = jnp.resize(waveform, (length,))
     rows = jnp.stack([waveform[i : i + length] for i in starts])
     log_mels = tagger.front_end_of(rows)
     found = [tagger.extract(v, log_mels) for v in tagger.extractors]

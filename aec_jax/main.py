@@ -1,7 +1,9 @@
 """Runs one experiment: see README.md. Everything it calls can be imported."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # Before TensorFlow is imported: it logs from C++ what a user can't act on, and
 # we need none of what it does with oneDNN.
@@ -32,13 +34,14 @@ _DRY_RUN = flags.DEFINE_boolean(
 hosts.define_flags()
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise UserError(f'unexpected argument {argv[1]!r}; every option is --name=')
   for name in ('config', 'workdir'):
     if not flags.FLAGS[name].value:
       raise UserError(f'--{name} is missing')
   hosts.initialize(flags.FLAGS)
+  assert _WORKDIR.value
   workdir = Path(_WORKDIR.value).expanduser()
   cache_dir = Path(_CACHE.value or workdir.parent / 'cache').expanduser()
   if _DRY_RUN.value:
@@ -53,7 +56,7 @@ def main(argv):
     print(console.next_steps(results['config'], workdir, cache_dir))
 
 
-def run():
+def run() -> NoReturn:
   """Runs `main`; what the user can mend is one line and exit status 2."""
   console.configure_logging()
   memory.keep_freed()

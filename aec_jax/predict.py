@@ -14,6 +14,7 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
   tagger = store.from_arguments(arguments)
   for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
-    stream.reconfigure(encoding='utf-8', errors='surrogateescape')
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(encoding='utf-8', errors='surrogateescape')
   write = {'table': _table, 'json': _json, 'csv': _csv}[arguments.format]
   tagged = failed = mistakes = 0
   with write(arguments.top) as show:
@@ -133,7 +135,7 @@ def tag(tagger, files: Sequence[File]) -> Iterator[tuple]:
     name is FILE:VIDEO_ID.
   """
   bar = progress.Meter('tagging', sum(file.size for file in files))
-  under_way = collections.deque()
+  under_way: collections.deque[tuple[File, str]] = collections.deque()
 
   def sounds():
     for file in files:
@@ -188,7 +190,7 @@ def _clips(path):
   for i, (payload, reason) in enumerate(tfrecord.walk(path)):
     name = f'{path}:{i}'
     try:
-      if reason:
+      if payload is None:
         raise ValueError(reason)
       video_id, frames = tfrecord.embeddings_of(payload)
       name = f'{path}:{video_id or i}'

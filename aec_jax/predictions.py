@@ -1,6 +1,6 @@
 """What a scored experiment keeps of its clips: predictions.npz."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def mean_probabilities(
   Raises:
     UserError: a folder is unfinished, or scored on other examples.
   """
-  total = 0.0
+  total: np.ndarray = np.zeros((), np.float32)
   for folder in folders:
     found = load(folder)
     if folder == folders[0]:
@@ -73,7 +73,7 @@ def mean_probabilities(
   return targets_of(first), total / len(folders)
 
 
-def targets_of(predictions: dict[str, np.ndarray]) -> np.ndarray:
+def targets_of(predictions: Mapping[str, np.ndarray]) -> np.ndarray:
   """The labels of what `load` returns: (example, class) bool."""
   classes = predictions['probabilities'].shape[1]
   return Labels(

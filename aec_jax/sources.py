@@ -148,7 +148,7 @@ class Recorded:
     self._scoring = scoring
     self._clips = log_mels.list_clips(config, cache_dir)
     self._own = own = log_mels.prepare(config, self._clips, cache_dir)
-    self.extractors = []
+    self.extractors: list[Trained] = []
     self.classes, self.notes, self.skipped = own.classes, own.notes, own.skipped
     self.usage = own.usage
     self.scored_fingerprints = [own.fingerprint]

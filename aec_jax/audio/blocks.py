@@ -24,13 +24,15 @@ def even(runs: Iterable[Run], said: list[str]) -> Iterator[Run]:
   """
   import soxr
 
-  first = now = stream = None
+  first = now = None
+  stream = None
   for samples, rate in runs:
     samples, kind = floats(samples), (samples.shape[1], rate)
+    first = first or kind
     if kind != now:
       if now:
         said.append(_change(now, kind, first))
-      first, now = first or kind, kind
+      now = kind
       if stream:
         yield _end(stream, first), first[1]
       stream = rate != first[1] and soxr.ResampleStream(
@@ -41,7 +43,7 @@ def even(runs: Iterable[Run], said: list[str]) -> Iterator[Run]:
     if stream:
       samples = stream.resample_chunk(np.ascontiguousarray(samples))
     yield samples.reshape(-1, first[0]), first[1]
-  if stream:
+  if stream and first:
     yield _end(stream, first), first[1]
 
 

@@ -7,7 +7,7 @@ of variable rate, joined files, chained Ogg, streams of unknown length.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from aec_jax.audio import ffmpeg, kinds, riff
 from aec_jax.audio.blocks import Run, cut, even, floats
@@ -16,7 +16,7 @@ from aec_jax.errors import UserError
 
 def blocks(
   path: str | os.PathLike, size: int, notes: list[str] | None = None
-) -> Iterator[Run]:
+) -> Generator[Run, None, None]:
   """Reads a file's samples block by block.
 
   Where the rate or the channels change on the way, all of it is resampled and
@@ -46,7 +46,7 @@ def blocks(
     if wav and wav.note:
       said.append(wav.note)
     file = _plain(name) if wav and wav.plain and not wav.note else None
-    if file:
+    if wav and file:
       yield from _samples(file, size)
       if wav.missing:
         heard = wav.seconds - wav.missing

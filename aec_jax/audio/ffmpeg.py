@@ -120,7 +120,7 @@ class Container:
     """The frames of one stream, many together."""
     import av
 
-    queue, now = None, None
+    queue, now = av.AudioFifo(), None
     for frame in self._frames(container, stream):
       kind = frame.sample_rate, frame.layout.nb_channels, frame.format.name
       # A queue doesn't see that the channels change, and reads past them.
@@ -179,7 +179,7 @@ class Container:
   def _expected(self, container, stream) -> tuple[float, float] | None:
     """Seconds by the header, and how exactly; None where it doesn't know."""
     if self.wav:
-      return self.wav.size and (self.wav.seconds, 0.05)
+      return (self.wav.seconds, 0.05) if self.wav.size else None
     kind = container.format.name
     if not stream.duration:
       return None

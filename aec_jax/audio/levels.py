@@ -163,7 +163,7 @@ def _gather(blocks: Blocks, level: Level, parts: bool) -> Facts:
     count,
     np.concatenate([*energies, np.array([rest], np.float32)]),
     np.concatenate([*peaks, np.zeros(0, np.float32)]),
-    np.sum(powers, 0, dtype=np.float64) if powers else np.zeros(0),
+    np.asarray(np.sum(powers, 0, np.float64)) if powers else np.zeros(0),
   )
 
 

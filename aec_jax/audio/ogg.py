@@ -3,15 +3,16 @@
 import os
 import re
 from collections.abc import Iterator
+from typing import BinaryIO
 
 CAPTURE = b'OggS'
 # The head of a page that begins a stream: version 0, bit 1 of the flags.
 _BEGINS = re.compile(rb'OggS\0[\x02\x03\x06\x07]')
 
 
-def links(file) -> Iterator['Link']:
+def links(file: BinaryIO) -> Iterator['Link']:
   """The links of a chain, each to be read before the next is taken."""
-  start = 0
+  start: int | None = 0
   while start is not None:
     link = Link(file, start)
     yield link
@@ -26,7 +27,7 @@ class Link:
     start: where it begins.
   """
 
-  def __init__(self, file, start: int):
+  def __init__(self, file: BinaryIO, start: int) -> None:
     self._number, self._place = file.fileno(), start
     self._body = _first_body(self._number, start)
     self._ended = False

@@ -43,10 +43,10 @@ def look(path: str) -> Wav | None:
       return None
     form = b''
     while True:
-      name, size = file.read(4), file.read(4)
-      if len(size) < 4:
+      name, length = file.read(4), file.read(4)
+      if len(length) < 4:
         return None
-      size = int.from_bytes(size, 'little')
+      size = int.from_bytes(length, 'little')
       if name == b'data':
         return _layout(file, form, size, end) if len(form) >= 16 else None
       if name == b'fmt ':
@@ -78,12 +78,12 @@ def _layout(file, form, size, end) -> Wav:
     seconds = size / a_second
     return Wav(plain, size, (size - there) / a_second, seconds, '')
   file.seek(start + size + (size & 1))
-  note = _behind(file, end)
-  if note is None:
+  behind = _behind(file, end)
+  if behind is None:
     said = 'nothing' if not size else f'{size / a_second:.2f} s'
     note = f'its header says {said}, but there is more: heard to its end'
     return Wav(plain, None, 0.0, 0.0, note)
-  return Wav(plain, size, 0.0, size / a_second, note)
+  return Wav(plain, size, 0.0, size / a_second, behind)
 
 
 def _behind(file, end) -> str | None:

@@ -45,7 +45,8 @@ class Recording:
   @classmethod
   def of_file(cls, path: str | os.PathLike) -> 'Recording':
     """Any file that `decode` reads; `UserError`s come with the reading."""
-    name, notes = os.fspath(path), []
+    name = os.fspath(path)
+    notes: list[str] = []
     return cls(name, lambda: decode.blocks(name, _BLOCK, notes), notes)
 
   @classmethod

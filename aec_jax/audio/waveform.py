@@ -67,7 +67,7 @@ def read(
       samples of unknown scale.
   """
   name = os.fspath(path)
-  odd = []
+  odd: list[str] = []
   whole = list(decode.blocks(name, -1, odd))
   level, facts = levels.listen(name, lambda: whole, parts=False)
   if notes is not None:

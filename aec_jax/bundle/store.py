@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import flax
 import jax
@@ -40,10 +41,10 @@ _INFO, _CARD = 'bundle.json', 'README.md'
 # What is done before log-mel, and in what precision that is kept: experiments
 # on recordings keep theirs on disk, as float16; released embeddings come from
 # sound as it is.
-_OF_RECORDINGS = {
+_OF_RECORDINGS: dict[str, Any] = {
   'trim_db': 60.0, 'peak_normalise': True, 'precision': 'float16'
 }  # fmt: skip
-_OF_RELEASED = {
+_OF_RELEASED: dict[str, Any] = {
   'trim_db': None, 'peak_normalise': False, 'precision': 'float32'
 }  # fmt: skip
 # The fields of `config.extractor` that make its module.
@@ -96,7 +97,7 @@ def write(
     trained: {name: variables} of the extractors; of released embeddings none.
     ensembles: of classifiers; of the baseline none.
   """
-  weights = {}
+  weights: dict[str, np.ndarray] = {}
   for kind, all_variables in (
     ('extractors', trained.values()),
     ('ensembles', [e.variables for e in ensembles]),
@@ -128,7 +129,7 @@ def write(
   }  # fmt: skip
   info['extractor']['init'] = info['config']['extractor']['init']
   with files.whole_folder(workdir / FOLDER, replace=True) as folder:
-    np.savez(folder / WEIGHTS, **weights)
+    np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
     (folder / _CARD).write_text(card(info), encoding='utf-8')
     info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
     files.write_json(folder / _INFO, info)
@@ -147,7 +148,7 @@ def _sha256(path: Path) -> str:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def read(bundle: str | Path) -> Stored:
+def read(bundle: str | os.PathLike) -> Stored:
   """Reads a bundle.
 
   Raises:
@@ -170,9 +171,9 @@ def read(bundle: str | Path) -> Stored:
 
 
 def load(
-  bundle: str | Path,
-  vggish_path: str | Path | None = None,
-  pca_path: str | Path | None = None,
+  bundle: str | os.PathLike,
+  vggish_path: str | os.PathLike | None = None,
+  pca_path: str | os.PathLike | None = None,
 ) -> Tagger:
   """The tagger of a bundle.
 
@@ -311,7 +312,7 @@ def _shapes(info) -> dict[str, tuple[int, ...]]:
     extractor, classifier = modules(info)
   except UserError as error:  # of a config, which the user has not written
     raise ValueError(str(error)) from error
-  found = {}
+  found: dict[str, tuple[int, ...]] = {}
   section = SimpleNamespace(**info['extractor'])
   if info['extractors']:
     spec = FrontEnd(**{k: info['front_end'][k] for k in FrontEnd._fields})

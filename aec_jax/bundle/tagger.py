@@ -8,6 +8,7 @@ needs is imported.
 import dataclasses
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -251,7 +252,7 @@ class Tagger:
 
     Of an extractor that classifies, logits; with a PCA, AudioSet's uint8.
     """
-    out = self._extractor.apply(variables, log_mels)
+    out = cast(jax.Array, self._extractor.apply(variables, log_mels))
     return out if self.pca is None else embedding_postprocess.postprocess(
       out, self.pca
     )  # fmt: skip
@@ -278,10 +279,13 @@ class Tagger:
     mask = jnp.arange(embeddings.shape[2]) < n_segments[:, None]
     embeddings = jnp.where(mask[..., None], embeddings, 0.0)
 
+    classifier = self._classifier
+    assert classifier is not None  # where there is an ensemble
+
     def member(args):
       extractor, variables = args
       x = jnp.take(embeddings, extractor, 0)  # (piece, segment, 128)
-      logits, sown = self._classifier.apply(
+      logits, sown = classifier.apply(
         variables, x, mask, mutable=['intermediates']
       )
       levels = jax.tree.leaves(sown)  # p (piece, segment, class) each

@@ -98,7 +98,8 @@ def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
   """
   top = [int(k) for k in np.argsort(-tags.probabilities)[:CLASSES]]
   strip, text, mel = 0.2, 0.24, 1.5  # inches
-  heard = tags.attention is not None
+  attention = tags.attention
+  heard = attention is not None
   height = text * (1 + bool(name)) + mel + 0.85
   height += len(top) * (text + strip * (1 + heard) + 0.06)
   figure = Figure((width, height), dpi=120)
@@ -128,14 +129,14 @@ def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
     label(name[: round(14 * width)], fontweight='bold')
   label('log-mel, 125 to 7,500 Hz')
   panel(mel, log_mel.T, (log_mel.min(), log_mel.max()), 'magma')
-  most = tags.attention[:, top].max() if heard else 1
+  most = 1 if attention is None else attention[:, top].max()
   for k in top:
     label(
       f'{tags.probabilities[k]:.3f}  {tags.classes[k]}'[: round(14 * width)]
     )
     axes = panel(strip, tags.timeline[:, k][None], (0, 1), 'Blues')
-    if heard:
-      axes = panel(strip, tags.attention[:, k][None], (0, most), 'Oranges')
+    if attention is not None:
+      axes = panel(strip, attention[:, k][None], (0, most), 'Oranges')
     y -= 0.06
   ticks = _ticks(span, width)
   axes.set_xticks(ticks, [_clock(x, span[1]) for x in ticks])

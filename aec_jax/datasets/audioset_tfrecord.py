@@ -152,7 +152,8 @@ def _complaint(entry):
 
 def _chunks(paths):
   """Cuts the list of files into lists of about `_CHUNK_BYTES`."""
-  chunks, size = [[]], 0
+  chunks: list[list[str]] = [[]]
+  size = 0
   for path in paths:
     if chunks[-1] and size > _CHUNK_BYTES:
       chunks.append([])
@@ -167,7 +168,7 @@ def _map_in_order(function, items):
   """`map` in threads, a few items ahead of the consumer, for memory's sake."""
   n_threads = min(8, os.cpu_count() or 1)
   with futures.ThreadPoolExecutor(n_threads) as pool:
-    pending = collections.deque()
+    pending: collections.deque[futures.Future] = collections.deque()
     for item in items:
       pending.append(pool.submit(function, item))
       if len(pending) > 2 * n_threads:

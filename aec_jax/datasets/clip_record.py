@@ -6,7 +6,7 @@ of tf.train.Example, a feature `audio_embedding` with all frames in it.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -35,11 +35,11 @@ def read(payload: bytes) -> Clip:
     ValueError: it is no such message, or its embeddings are not 128 numbers of
       0 to 255 a frame.
   """
-  context, lists = b'', b''
+  maps = {1: b'', 2: b''}
   for number, value in _messages(payload):
-    context += value if number == 1 else b''
-    lists += value if number == 2 else b''
-  context, lists = _map(context), _map(lists)
+    if number in maps:
+      maps[number] += value
+  context, lists = _map(maps[1]), _map(maps[2])
   names = _values(context.get('video_id', context.get('id', b'')))
   labels = _values(context.get('labels', b''))
   return Clip(
@@ -49,7 +49,7 @@ def read(payload: bytes) -> Clip:
   )
 
 
-def _is_whole(values) -> bool:
+def _is_whole(values: list[bytes] | np.ndarray) -> TypeGuard[np.ndarray]:
   return isinstance(values, np.ndarray) and values.dtype.kind == 'i'
 
 
@@ -61,9 +61,7 @@ def _frames(context, lists) -> list[bytes]:
       _frame(_joined(_values(f)), f'frame {i}') for i, f in enumerate(features)
     ]
   if 'audio_embedding' in context:
-    all_of_them = _values(context['audio_embedding'])
-    if isinstance(all_of_them, list):
-      all_of_them = b''.join(all_of_them)
+    all_of_them = _joined(_values(context['audio_embedding']))
     if len(all_of_them) % SIZE:
       raise ValueError(
         f'audio_embedding has {len(all_of_them)} numbers, no multiple of {SIZE}'
@@ -81,7 +79,7 @@ def _frames(context, lists) -> list[bytes]:
   raise ValueError(f'no audio_embedding; it has {found}')
 
 
-def _joined(values):
+def _joined(values: list[bytes] | np.ndarray) -> bytes | np.ndarray:
   return b''.join(values) if isinstance(values, list) else values
 
 
@@ -117,7 +115,8 @@ def _map(message: bytes) -> dict[str, bytes]:
 
 def _values(feature: bytes) -> list[bytes] | np.ndarray:
   """The values of a tf.train.Feature: bytes, float32 or int64."""
-  kind, found = 1, []
+  kind = 1
+  found: list[Any] = []
   for kind, some in _messages(feature):
     for _, wire, value in _fields(some):
       if kind == 1:
@@ -147,8 +146,8 @@ def _messages(message: bytes) -> Iterator[tuple[int, bytes]]:
       yield number, value
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
-  """All fields, as (number, wire type, value)."""
+def _fields(message: bytes) -> Iterator[tuple[int, int, Any]]:
+  """All fields, as (number, wire type, value: an int of type 0, else bytes)."""
   position = 0
   while position < len(message):
     tag, position = _varint(message, position)

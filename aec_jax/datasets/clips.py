@@ -168,8 +168,8 @@ class Clips:
     """(clip,) how long each is, by the files' headers; NaN where unknown."""
     # Threads, as headers may come over a network.
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-      whole = list(pool.map(decode.seconds_of, self.paths.tolist()))
-    whole = np.array([np.nan if x is None else x for x in whole], float)
+      found = list(pool.map(decode.seconds_of, self.paths.tolist()))
+    whole = np.array([np.nan if x is None else x for x in found], float)
     start = np.where(np.isnan(self.start), 0, self.start)
     return np.where(np.isnan(self.end), whole, self.end) - start
 

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +72,7 @@ class Examples:
       writer.append(self)
 
   @classmethod
-  def load(cls, folder: str, mmap: bool = False) -> 'Examples':
+  def load(cls, folder: str | Path, mmap: bool = False) -> 'Examples':
     """Reads a saved folder.
 
     Args:
@@ -135,14 +137,14 @@ class Writer:
   finishes the folder.
   """
 
-  def __init__(self, folder: str, classes: tuple[str, ...]):
+  def __init__(self, folder: str, classes: tuple[str, ...]) -> None:
     self._folder = folder
     self._classes = tuple(classes)
-    self._parts = []  # all but the embeddings
+    self._parts: list[Examples] = []  # all but the embeddings
     os.makedirs(self._folder, exist_ok=True)
     self._rows = files.GrowingNpy(_npy(folder, 'embeddings'))
 
-  def __enter__(self):
+  def __enter__(self) -> 'Writer':
     with contextlib.suppress(FileNotFoundError):
       os.remove(os.path.join(self._folder, _JSON))
     self._rows.__enter__()
@@ -154,7 +156,7 @@ class Writer:
     nothing = part.embeddings[:0]
     self._parts.append(dataclasses.replace(part, embeddings=nothing))
 
-  def __exit__(self, error, *rest):
+  def __exit__(self, error: type[BaseException] | None, *rest: Any) -> None:
     self._rows.__exit__(error, *rest)
     if error is None:
       self._finish()

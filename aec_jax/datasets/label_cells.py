@@ -119,7 +119,8 @@ def _split(cells, several, separator, table, parallel):
 def _at_commas(cells, several, table):
   """Splits where the parts are labels of other rows, too."""
   alone = {cell for cell in cells if ',' not in cell}
-  known, names = set(), set()
+  known: set[str] = set()
+  names: set[str] = set()
   for cell in cells:
     if ',' in cell:
       parts = {part.strip() for part in cell.split(',')}

@@ -240,9 +240,11 @@ def _value(name, value, path, row, column):
     return _BOOLEANS[value.lower().removesuffix('.0')]
   if name == 'fold':
     found = _FOLD.fullmatch(value)
-    if value and (not found or int(found[1]) >= _FOLDS):
+    if not value:
+      return -1
+    if not found or int(found[1]) >= _FOLDS:
       raise fault(path, row, column, f'{value!r} is not a whole number')
-    return int(found[1]) if value else -1
+    return int(found[1])
   if name == 'split':
     if value and value.lower() not in SPLITS:
       known = ', '.join(SPLITS)

@@ -29,7 +29,7 @@ def is_named_so(name: str) -> bool:
   found = None
   for found in _NAME.finditer(name.lower()):  # noqa: B007
     pass
-  return bool(found) and found.end() == len(name)
+  return found is not None and found.end() == len(name)
 
 
 def is_one(path: str) -> bool:

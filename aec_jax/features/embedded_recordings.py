@@ -15,6 +15,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import jax
 import numpy as np
@@ -199,7 +200,7 @@ def write(shard: Shard) -> dict[str, int]:
     How many 'recordings' and 'records' it has, and how many were 'skipped'.
   """
   network = _network(shard.weights, shard.pca, shard.width)
-  skipped = []
+  skipped: list[dict[str, str]] = []
   records = list(_records(shard.recordings, network, skipped))
   path = epath.Path(shard.path)
   unfinished = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
@@ -283,7 +284,7 @@ def _network(weights: str, pca: str, width: float):
   @jax.jit
   def embed(params, samples):
     raw = model.apply({'params': params}, log_mel(samples))
-    return embedding_postprocess.postprocess(raw, loaded)
+    return embedding_postprocess.postprocess(cast(jax.Array, raw), loaded)
 
   return functools.partial(embed, jax.device_put(params))
 

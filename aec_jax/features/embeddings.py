@@ -21,7 +21,8 @@ _BLOCK = 128
 def save_variables(path: Path, variables: dict) -> None:
   """Writes variables to an .npz, named as 'params/extractor/conv1/kernel'."""
   flat = flax.traverse_util.flatten_dict(variables, sep='/')
-  np.savez(path, **{name: np.asarray(x) for name, x in flat.items()})
+  arrays = {name: np.asarray(x) for name, x in flat.items()}
+  np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def load_variables(folder: Path) -> dict:

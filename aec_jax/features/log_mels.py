@@ -256,7 +256,8 @@ def _read(clips, job, spec):
     or the oddities, each without the path.
   """
   clip, semitones = job
-  path, notes = clips.paths[clip], []
+  path = clips.paths[clip]
+  notes: list[str] = []
   try:
     samples, rate = clips.read(clip, notes)
   except UserError as error:
@@ -278,7 +279,9 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
     on_bad: 'skip' or 'error'.
     source: (job,) what to keep as `source`; the clip when None.
   """
-  kept, counts, bad, notes = [], [], [], []
+  kept, counts = [], []
+  bad: list[dict] = []
+  notes: list[dict] = []
   meter = Meter(what, len(jobs), logged=True)
   with (
     files.GrowingNpy(folder / 'examples.npy', 16) as rows,

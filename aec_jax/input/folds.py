@@ -30,10 +30,21 @@ EXTRACTOR_NAMES = (
 class Folded(Protocol):
   """Clips, as far as this module asks: `features.log_mels.ClipExamples`."""
 
-  labels: Labels
-  split: np.ndarray
-  fold: np.ndarray
-  group: np.ndarray
+  @property
+  def labels(self) -> Labels:
+    """Of the clips."""
+
+  @property
+  def split(self) -> np.ndarray:
+    """(clip,) 'train', 'validation' or 'test'."""
+
+  @property
+  def fold(self) -> np.ndarray:
+    """(clip,) the data set's own, -1 for none."""
+
+  @property
+  def group(self) -> np.ndarray:
+    """(clip,) what may not be split between folds, '' for none."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

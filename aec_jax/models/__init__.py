@@ -1,6 +1,7 @@
 """Flax modules, by name."""
 
 import dataclasses
+from typing import Any
 
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import classifiers
@@ -39,7 +40,7 @@ def classifier(config, classes: int, axis_name: str | None = None):
   Raises:
     UserError: the name or a field is unknown, or a value is none it may have.
   """
-  fields = {
+  fields: dict[str, Any] = {
     key: tuple(value) if isinstance(value, list | tuple) else value
     for key, value in config.items()
   }

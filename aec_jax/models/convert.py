@@ -27,7 +27,7 @@ KINDS = {'kernel': 'weights', 'bias': 'biases'}
 
 def shapes(width: float = 1.0) -> dict[str, tuple[int, ...]]:
   """{'conv1/kernel': (3, 3, 1, 64), …}: the parameters of `VGGish`."""
-  found = {}
+  found: dict[str, tuple[int, ...]] = {}
   channels = 1
   for name, features in (layer for block in CONVOLUTIONS for layer in block):
     features = scaled(features, width)
@@ -125,7 +125,7 @@ def save(path: str, params: dict[str, np.ndarray]) -> None:
   """
   try:
     with files.whole(Path(path)) as unfinished, open(unfinished, 'wb') as file:
-      np.savez(file, **params)
+      np.savez(file, **params)  # type: ignore[arg-type]
   except OSError as error:
     raise UserError(f'{path}: cannot be written: {error.strerror}') from error
 
@@ -198,7 +198,7 @@ def _params(path, flat, width):
   """Flat parameters, checked against `VGGish(width=width)`, as a tree."""
   wanted = shapes(width)
   _check(path, {name: array.shape for name, array in flat.items()}, wanted)
-  params = {}
+  params: dict[str, dict[str, np.ndarray]] = {}
   for name in wanted:
     layer, kind = name.split('/')
     params.setdefault(layer, {})[kind] = flat[name]

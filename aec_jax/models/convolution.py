@@ -12,6 +12,7 @@ and would lose what F(4×4, 3×3) amplifies. The error is 3e-6 of the output's
 deviation (root mean square; 3e-7 without Winograd).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -71,7 +72,7 @@ def _convolve_backward(dtype, residuals, grad):
   turned = jnp.swapaxes(jnp.flip(w, (0, 1)), 2, 3)
   grad_x = convolve(grad, turned, dtype)
   size = w.shape[0]
-  on_cpu = partial(_patch_kernel_gradient, size=size, dtype=dtype)
+  on_cpu: Callable = partial(_patch_kernel_gradient, size=size, dtype=dtype)
   if _winograd_pays(x.shape, w.shape, _MIN_CHANNELS_OF_GRADIENT):
     on_cpu = winograd_kernel_gradient
   grad_w = lax.platform_dependent(

@@ -143,7 +143,9 @@ def _hash(x):
   return x ^ (x >> 16)
 
 
-def random_bits(key: jax.Array, first: jax.Array, shape: tuple[int, ...]):
+def random_bits(
+  key: jax.Array, first: jax.Array | int, shape: tuple[int, ...]
+) -> jax.Array:
   """Uniform uint32 of `shape`, each a function of (key, its global index).
 
   The hash of a counter: on CPUs a tenth of the cost of threefry, fused into
@@ -176,7 +178,7 @@ class Dropout(nn.Module):
   def __call__(self, x, train: bool):
     if not train or self.rate == 0.0 or self.is_initializing():
       return x
-    first = 0
+    first: jax.Array | int = 0
     if self.axis_name:
       first = lax.axis_index(self.axis_name) * x.shape[0]
     bits = random_bits(self.make_rng('dropout'), first, x.shape)

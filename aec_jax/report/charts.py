@@ -207,8 +207,8 @@ def png(values: np.ndarray) -> str:
   rows = np.zeros((height, 1 + width), np.uint8)
   rows[:, 1:] = np.round(255 * level)
   grid = np.linspace(0, 255, len(_VIRIDIS))
-  palette = [np.interp(np.arange(256), grid, colour) for colour in _VIRIDIS.T]
-  palette = np.round(np.stack(palette, 1)).astype(np.uint8)
+  colours = [np.interp(np.arange(256), grid, colour) for colour in _VIRIDIS.T]
+  palette = np.round(np.stack(colours, 1)).astype(np.uint8)
   data = b'\x89PNG\r\n\x1a\n' + b''.join(
     [
       # 8 bits a pixel, of a palette; no interlace.

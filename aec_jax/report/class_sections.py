@@ -9,7 +9,7 @@ import numpy as np
 
 from aec_jax import metrics
 from aec_jax.report import charts
-from aec_jax.report.page import Cell, Figure, Section, Table, Text
+from aec_jax.report.page import Block, Cell, Figure, Section, Table, Text
 from aec_jax.report.scored import Scored
 
 # A clip is taken for another class when more than so many of its class are
@@ -87,7 +87,7 @@ def curves(results: Mapping, scored: Scored) -> Section:
     targets, found = scored.targets[:, k], scored.probabilities[:, k]
     roc[label], precision_recall[label] = _roc_and_precision(targets, found)
     rows.append([label, *_areas(targets, found)])
-  blocks = [
+  blocks: list[Block] = [
     Text(
       f'The two classes with the best {name}, the two in the middle and the'
       ' two worst.'

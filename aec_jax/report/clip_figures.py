@@ -23,7 +23,7 @@ def distribution(clips: Clips, prepared: ClipExamples) -> dict:
   classes, training = prepared.classes, ~scored_apart(prepared.split)
   seconds = clips.select(prepared.source[training]).seconds()
   verified = prepared.verified[training]
-  out = {'clips': {}, 'verified': {}, 'seconds': {}}
+  out: dict[str, dict] = {'clips': {}, 'verified': {}, 'seconds': {}}
   for split in ('train', 'validation', 'test'):
     found = prepared.labels.select(prepared.split == split)
     if len(found):

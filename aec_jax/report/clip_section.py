@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aec_jax.report import charts
-from aec_jax.report.page import Clip, Clips, Section, Text
+from aec_jax.report.page import Block, Clip, Clips, Section, Text
 from aec_jax.report.scored import Scored
 
 _CLIPS = 6  # of the hardest, and of the surest
@@ -54,7 +54,7 @@ def clips(
   surest = [_clip(scored, i, given[i], show) for i in order[::-1][:n]]
   if any(clip.sound for clip in hardest + surest):
     about += ' Players have the first seconds, as the models hear them.'
-  blocks = [
+  blocks: list[Block] = [
     Text(about),
     Clips(f'The {n} hardest clips', hardest),
     Clips(f'The {n} surest clips', surest),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aec_jax.report import charts
-from aec_jax.report.page import Figure, Section, Table, Text
+from aec_jax.report.page import Block, Figure, Section, Table, Text
 from aec_jax.run.console import caveats
 
 # What a score is called in words.
@@ -37,7 +37,7 @@ def scores(
     results: with the thesis's scores as 'expected'.
     intervals: [low, high] by score, of some of the scores.
   """
-  blocks = [
+  blocks: list[Block] = [
     Text(_about(results)),
     *(Text(f'{what[0].upper()}{what[1:]}.') for what in caveats(results)),
     _score_table(results, intervals),
@@ -91,7 +91,8 @@ def _about(results) -> str:
 
 def learning(results: Mapping) -> Section:
   """Charts of what was measured at each evaluation."""
-  blocks, metric = [], results['config']['metric']
+  metric = results['config']['metric']
+  blocks: list[Block] = []
   if 'evaluations' in results:
     blocks += _learning_curves(results['evaluations'], metric, '')
   for length, report in results.get('ensembles', {}).items():

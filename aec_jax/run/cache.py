@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
@@ -17,7 +18,7 @@ from aec_jax.errors import UserError
 from aec_jax.run import files, hosts
 
 
-def digest(value) -> str:
+def digest(value: Any) -> str:
   """A short hexadecimal hash of a JSON-able value."""
   text = json.dumps(value, sort_keys=True, default=str)
   return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -32,7 +33,7 @@ def stage(
   cache_dir: str | Path,
   name: str,
   depends: dict,
-  build: Callable[[Path], None],
+  build: Callable[[Path], object],
 ) -> Path:
   """The folder of a stage's output, built if it is not there.
 

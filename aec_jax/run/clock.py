@@ -12,7 +12,7 @@ class Clock:
     peak_gb: {stage: the largest resident size so far, GB}.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.seconds: dict[str, float] = {}
     self.peak_gb: dict[str, float] = {}
     self._last = time.monotonic()

@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from absl import app, flags
@@ -125,8 +126,8 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
   # The config file is to be known before its fields are set, and ml_collections
   # looks for it in sys.argv.
-  options = [fields.renamed_option(_with_config(arg)) for arg in argv[1:]]
-  options = [arg for arg in options if arg]
+  renamed = [fields.renamed_option(_with_config(arg)) for arg in argv[1:]]
+  options = [arg for arg in renamed if arg]
   options.sort(key=lambda arg: not arg.startswith('--config='))
   sys.argv = [argv[0], *options]
   try:
@@ -182,21 +183,21 @@ def _flag_error(error):
 class Parser(argparse.ArgumentParser):
   """Options of a command; a mistake in them is a `UserError`."""
 
-  def __init__(self, description: str | None):
+  def __init__(self, description: str | None) -> None:
     super().__init__(
       description=description,
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
 
-  def error(self, message):
+  def error(self, message: str) -> NoReturn:
     raise UserError(f'{message} (--help lists the options)')
 
 
 class BundleParser(Parser):
   """Options of a command that takes a bundle."""
 
-  def __init__(self, description: str | None):
+  def __init__(self, description: str | None) -> None:
     super().__init__(description)
     self.add_argument(
       '--bundle', required=True, help='The folder bundle/ of an experiment.'
@@ -216,7 +217,7 @@ def printable(text: str) -> str:
   )
 
 
-def run_command(main) -> int:
+def run_command(main: Callable[[], int]) -> int:
   """Runs `main`; what the user can mend is one line and exit status 2."""
   try:
     return main()

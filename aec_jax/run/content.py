@@ -32,7 +32,7 @@ def digests(
   folders = collections.defaultdict(list)
   for path in dict.fromkeys(map(os.path.abspath, paths)):
     folders[os.path.dirname(path)].append(path)
-  found = {}
+  found: dict[str, str] = {}
   for folder, some in folders.items():
     found |= _of_folder(folder, some, Path(cache_dir) / 'content', keep)
   return [found[os.path.abspath(path)] for path in paths]

@@ -136,7 +136,7 @@ RENAMED = {
   'loss': None,
 }
 # What `task`, of older work folders, stood for.
-_OF_TASK = {
+_OF_TASK: dict[str, dict[str, Any]] = {
   'audioset': {
     'dataset': 'audioset', 'objective': 'multi_label', 'segments': (10,),
     'last_piece': 'mask', 'extractors': ('released',),
@@ -197,11 +197,11 @@ def upgraded(record: Mapping) -> dict[str, Any]:
   What it lacks is not in it: it equals its default.
   """
   flat = dict(flattened(record))
-  out = dict(_OF_TASK.get(flat.get('task'), {}))
+  out = dict(_OF_TASK.get(flat.get('task', ''), {}))
   for path, value in flat.items():
-    path = RENAMED.get(path, path)
-    if path is not None:
-      out[path] = value
+    name = RENAMED.get(path, path)
+    if name is not None:
+      out[name] = value
   return out
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def _settle(path):
     os.close(number)
 
 
-def write_json(path: str | Path, value) -> None:
+def write_json(path: str | Path, value: Any) -> None:
   """Writes a JSON file that appears whole or not at all."""
   text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
   with whole(Path(path)) as unfinished:
@@ -117,11 +118,12 @@ class GrowingNpy:
     hash: of the bytes so far.
   """
 
-  def __init__(self, path: str | Path, digest_size: int = 64):
-    self._path, self._count, self._like = path, 0, None
+  def __init__(self, path: str | Path, digest_size: int = 64) -> None:
+    self._path, self._count = path, 0
+    self._like: np.ndarray | None = None
     self.hash = hashlib.blake2b(digest_size=digest_size)
 
-  def __enter__(self):
+  def __enter__(self) -> 'GrowingNpy':
     self._file = open(self._path, 'wb')
     return self
 
@@ -130,27 +132,30 @@ class GrowingNpy:
     rows = np.ascontiguousarray(rows)
     if self._like is None:
       self._like = rows[:0]
-      self._write_header()
+      self._write_header(self._like)
     self._count += len(rows)
-    self.hash.update(rows.reshape(-1).view(np.uint8))
+    self.hash.update(rows.reshape(-1).view(np.uint8).data)
     self._file.write(rows.data)
 
   @property
   def entry(self) -> tuple[str, tuple[int, ...], str]:
-    """The rows' dtype, shape and hash."""
+    """The rows' dtype, shape and hash, once there are some."""
+    assert self._like is not None
     shape = (self._count, *self._like.shape[1:])
     return self._like.dtype.str, shape, self.hash.hexdigest()
 
-  def __exit__(self, error, *_):
+  def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
     with self._file:
       if error is None and self._like is not None:
-        self._write_header()  # as long as the first one: numpy pads it
+        self._write_header(
+          self._like
+        )  # as long as the first one: numpy pads it
 
-  def _write_header(self):
+  def _write_header(self, like):
     self._file.seek(0)
     header = {
-      'descr': np.lib.format.dtype_to_descr(self._like.dtype),
+      'descr': np.lib.format.dtype_to_descr(like.dtype),
       'fortran_order': False,
-      'shape': (self._count, *self._like.shape[1:]),
+      'shape': (self._count, *like.shape[1:]),
     }
     np.lib.format.write_array_header_1_0(self._file, header)

@@ -19,6 +19,8 @@ _AGAIN = 2.0  # seconds, enough to undo what is unfinished
 class Stopped(SystemExit):
   """A signal has come; what is unfinished is undone on its way up."""
 
+  code: int
+
 
 def handle() -> None:
   """Makes the signals raise `Stopped`."""
@@ -49,7 +51,7 @@ def held() -> Iterator[list[int]]:
   Yields:
     The signals that have come, to be looked at between two steps.
   """
-  came = []
+  came: list[int] = []
   handled = signal.getsignal(signal.SIGTERM) is _stop
   if not handled or jax.process_count() > 1:
     yield came

@@ -59,9 +59,9 @@ class Checkpoints:
     return found
 
   def close(self) -> None:
-    if hosts.is_first():
-      self._latest.close()
-      self._best.close()
+    for manager in (self._latest, self._best):
+      if manager is not None:
+        manager.close()
 
 
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:

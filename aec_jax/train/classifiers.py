@@ -276,8 +276,8 @@ class Classifiers:
       # (member, piece, …) -> (device, member, piece, …)
       block = jax.tree.map(lambda x: _over_devices(x[None])[:, 0], block)
       out.append((self._predict(variables, self.resident, block), real))
-    out = np.concatenate([np.asarray(x)[:, :real] for x, real in out], 1)
-    return [found[: len(r)] for found, r in zip(out, rows, strict=True)]
+    whole = np.concatenate([np.asarray(x)[:, :real] for x, real in out], 1)
+    return [found[: len(r)] for found, r in zip(whole, rows, strict=True)]
 
 
 def _over_devices(x: np.ndarray) -> np.ndarray:
@@ -292,11 +292,11 @@ def over_members(function: Callable, in_axes: tuple, members: int) -> Callable:
     return jax.vmap(function, in_axes)
 
   def alone(*args):
-    args = [
+    first = [
       x if axis is None else jax.tree.map(lambda y: y[0], x)
       for x, axis in zip(args, in_axes, strict=True)
     ]
-    return jax.tree.map(lambda y: y[None], function(*args))
+    return jax.tree.map(lambda y: y[None], function(*first))
 
   return alone
 
@@ -382,4 +382,4 @@ def _keep_best(state: MembersState, better: jax.Array) -> MembersState:
     return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
   best = jax.tree.map(choose, state.members.variables(), state.best)
-  return state.replace(best=best)
+  return dataclasses.replace(state, best=best)

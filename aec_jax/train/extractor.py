@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +139,7 @@ def _train(config, clips, job, work) -> tuple[dict, dict]:
     history = fit(tuner, checkpoints, _Quiet(), tuner.chance())
     state, _ = checkpoints.restore_best(tuner.create_state())
   best = history.best('log_likelihood')
+  assert best is not None  # there is a best checkpoint
   logging.info(
     '%s: validation loss %.4f an example, after %s steps',
     job.title, -best['log_likelihood'], best['step'],
@@ -383,7 +385,8 @@ def _make_sums(tuner: FineTuner) -> Callable:
   def sums(variables, table, now):
     now = gather(table, now) if table else now
     rows, mask = now['first'], now['mask']
-    logits = model.apply(variables, rows['examples'].astype(jnp.float32))
+    examples = rows['examples'].astype(jnp.float32)
+    logits = cast(jax.Array, model.apply(variables, examples))
     targets = batches.targets(rows['labels'], model.classes)
     losses = tuner.objective.loss(logits, targets)
     right = jnp.argmax(logits, -1) == jnp.argmax(targets, -1)

@@ -28,13 +28,15 @@ class System(Protocol):
   Attributes:
     settings: `max_steps`, `eval_every`, `checkpoint_every`,
       `steps_per_dispatch`, `batch_size`, `metric`, `patience`, `on_diverged`.
-    names: of its members, that are trained side by side; of one, its own.
     rate_field: what to lower when training diverges.
   """
 
   settings: Any
-  names: Sequence[str]
   rate_field: str
+
+  @property
+  def names(self) -> Sequence[str]:
+    """Of its members, that are trained side by side; of one, its own."""
 
   def create_state(self) -> Any:
     """The state before the first step; its `step` counts them."""
@@ -111,8 +113,8 @@ def fit(
   todo = () if system.finished(step, history) else spans(step, settings)
   with termination.held() as signals:
     for (start, step), plan in _planned(system, todo):
-      state, losses = system.steps(state, plan)
-      losses = _check_losses(system, losses, start, history, checkpoints)
+      state, found = system.steps(state, plan)
+      losses = _check_losses(system, found, start, history, checkpoints)
       history.loss_sum += float(np.sum(losses, dtype=np.float64))
       history.loss_steps += step - start
       progress.step(step, losses)

@@ -34,9 +34,10 @@ class History:
 
   def since_best(self, metric: str) -> int:
     """How many evaluations have passed without a better one."""
-    if not self.evaluations:
+    best = self.best(metric)
+    if best is None:
       return 0
-    return len(self.evaluations) - 1 - self.evaluations.index(self.best(metric))
+    return len(self.evaluations) - 1 - self.evaluations.index(best)
 
 
 # At chance: no further above what a guess gets that does not listen, where the
@@ -61,7 +62,7 @@ def warn_at_chance(config, history: History, chance: float | None) -> None:
   ]
   if chance is None or not due[-1] or any(due[:-1]):
     return
-  best = history.best(config.metric)[config.metric]
+  best = max(entry[config.metric] for entry in history.evaluations)
   if best < chance + _AT_CHANCE:
     logging.warning(
       'after %s of at most %s steps the best %s is %.4f, and a guess gets %.4f:'
