@@ -24,7 +24,6 @@ from aec_jax.input import batches, pieces
 from aec_jax.objective import OBJECTIVES
 from aec_jax.train.classifiers import Classifiers, over_members, standing
 
-
 # Adam makes steps of any gradient's noise, as of a bias before a softmax.
 STEADY = {'optimizer.name': 'momentum', 'optimizer.learning_rate': 0.05}
 
