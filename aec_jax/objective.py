@@ -164,6 +164,13 @@ def _binary_chance(shares) -> float:
   return float(np.mean(shares * np.log(p) + (1 - shares) * np.log1p(-p)))
 
 
+def _ranking_chance(shares) -> float:
+  """Of a guess that has the classes in order, were they independent."""
+  ahead = np.cumsum(shares) - shares  # a clip's labels of commoner classes
+  precision = (1 + ahead) / (1 + np.arange(len(shares)))
+  return float(np.sum(shares * precision) / max(np.sum(shares), _TINY))
+
+
 _MULTI_LABEL = {
   'mAP': Metric(
     value=lambda s: _mean(s.ap_and_auc[0]),
@@ -182,7 +189,7 @@ _MULTI_LABEL = {
   ),
   'lwlrap': Metric(
     value=lambda s: metrics.lwlrap(s.targets, s.values),
-    chance=lambda shares: float(shares.mean()),
+    chance=_ranking_chance,
   ),
   'log_likelihood': Metric(
     value=lambda s: float(np.mean(_binary_log_likelihood(s))),

@@ -8,7 +8,11 @@ import scipy.stats
 import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+  average_precision_score,
+  label_ranking_average_precision_score,
+  roc_auc_score,
+)
 
 from aec_jax import metrics
 
@@ -120,25 +124,29 @@ def test_d_prime_at_the_ends():
   np.testing.assert_array_equal(values, [-np.inf, 0, np.inf, np.nan])
 
 
-def test_summary_leaves_out_undefined_classes():
-  # Class 1 has no positives, class 2 no negatives.
-  targets = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]])
-  scores = np.array([[0.9, 0.1, 0.3], [0.8, 0.2, 0.2], [0.7, 0.3, 0.1]])
-  result = metrics.summary(targets, scores)
-  assert result == {
-    'mAP': pytest.approx((5 / 6 + 1) / 2),
-    'AUC': 0.5,
-    'd_prime': 0.0,
-    'mAP_classes': 2,
-    'AUC_classes': 1,
-  }
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(multilabel())
+def test_lwlrap_is_scikit_learns_weighted_by_labels(data):
+  targets, scores = data
+  labels = np.sum(targets > 0, 1)
+  found = metrics.lwlrap(targets, scores)
+  if not labels.any():
+    assert np.isnan(found)
+    return
+  # From ranks, as scikit-learn refuses infinities.
+  _, ranks = np.unique(scores, return_inverse=True)
+  expected = label_ranking_average_precision_score(
+    targets > 0, ranks.reshape(scores.shape).astype(float), sample_weight=labels
+  )
+  assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_summary_without_any_class_is_nan_without_warnings():
-  with warnings.catch_warnings(action='error'):
-    result = metrics.summary([[0, 0]], [[0.5, 0.1]])
-  assert np.isnan([result['mAP'], result['AUC'], result['d_prime']]).all()
-  assert result['mAP_classes'] == result['AUC_classes'] == 0
+def test_lwlrap_of_more_labels_than_a_block_of_rows(monkeypatch):
+  rng = np.random.default_rng(0)
+  targets, scores = rng.random((50, 7)) < 0.3, rng.random((50, 7))
+  whole = metrics.lwlrap(targets, scores)
+  monkeypatch.setattr(metrics, '_ROWS', 8)
+  assert metrics.lwlrap(targets, scores) == pytest.approx(whole, rel=1e-12)
 
 
 def plain_reciprocal_rank(true_class, scores, k):
@@ -231,7 +239,7 @@ GOOD_SCORES = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
   ],
 )
 def test_bad_multilabel_input(targets, scores, message):
-  for function in (metrics.average_precision, metrics.roc_auc, metrics.summary):
+  for function in (metrics.average_precision, metrics.roc_auc, metrics.lwlrap):
     with pytest.raises(ValueError, match=message) as error:
       function(targets, scores)
     assert '\n' not in str(error.value)

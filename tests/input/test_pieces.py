@@ -43,6 +43,85 @@ def test_whole_clips_are_one_piece_each_and_masked_after_their_end(counts):
     assert (row[count:] == 0).all()
 
 
+def within(cut, clip, offsets):
+  """Of a clip's pieces the valid segments, counted from its first."""
+  return [
+    (cut.segments[row, : cut.n_segments[row]] - offsets[clip]).tolist()
+    for row in cut.of_clips([clip])
+  ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=COUNTS, length=st.integers(1, 12))
+def test_masked_pieces_hold_every_segment_once(counts, length):
+  offsets = offsets_of(counts)
+  cut = pieces.cut(offsets, length, 'mask')
+  for clip, count in enumerate(counts):
+    found = within(cut, clip, offsets)
+    assert [i for piece in found for i in piece] == list(range(count))
+    assert all(len(piece) == length for piece in found[:-1])
+  _check_padding(cut, offsets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=COUNTS, length=st.integers(1, 12))
+def test_aligned_pieces_end_with_their_clip(counts, length):
+  offsets = offsets_of(counts)
+  cut = pieces.cut(offsets, length, 'align')
+  for clip, count in enumerate(counts):
+    *before, last = within(cut, clip, offsets)
+    assert len(before) == (count - 1) // length
+    assert last == list(range(max(count - length, 0), count))
+    for i, piece in enumerate(before):
+      assert piece == list(range(i * length, (i + 1) * length))
+  _check_padding(cut, offsets)
+
+
+def _check_padding(cut, offsets):
+  """After the valid segments stands the clip's first."""
+  after = np.arange(cut.segments.shape[1]) >= cut.n_segments[:, None]
+  first = np.broadcast_to(offsets[cut.clips][:, None], after.shape)
+  np.testing.assert_array_equal(cut.segments[after], first[after])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+  counts=COUNTS,
+  length=st.integers(0, 12),
+  last=st.sampled_from(pieces.LAST_PIECES),
+)
+def test_every_segment_is_a_piece_s_own_once(counts, length, last):
+  offsets = offsets_of(counts)
+  cut = pieces.cut(offsets, length, last)
+  valid = np.arange(cut.segments.shape[1]) < cut.n_segments[:, None]
+  assert valid[cut.own].all()
+  np.testing.assert_array_equal(
+    np.sort(cut.segments[cut.own]), np.arange(offsets[-1])
+  )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+  counts=COUNTS,
+  length=st.integers(0, 12),
+  last=st.sampled_from(pieces.LAST_PIECES),
+  data=st.data(),
+)
+def test_a_clip_s_values_are_its_pieces_by_their_valid_segments(
+  counts, length, last, data
+):
+  cut = pieces.cut(offsets_of(counts), length, last)
+  some = data.draw(st.sets(st.sampled_from(range(len(counts))), min_size=1))
+  cut = cut.select(cut.of_clips(sorted(some)))
+  values = np.random.default_rng(0).standard_normal((len(cut), 3))
+  found, weights = cut.clip_values(values), cut.weights()
+  for row, clip in zip(found, sorted(some), strict=True):
+    mine = cut.clips == clip
+    assert weights[mine].sum() == pytest.approx(1)
+    expected = np.average(values[mine], 0, cut.n_segments[mine])
+    np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
 @settings(max_examples=60, deadline=None)
 @given(labels=LABELS, count=st.integers(2, 6), seed=SEEDS)
 def test_folds_share_every_class_equally(labels, count, seed):
