@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> None:
     for line in experiment.dry_run(_CONFIG.value, workdir, cache_dir):
       print(line, flush=True)
     return
-  if not jax.config.jax_compilation_cache_dir:  # of the environment
+  # Unless the environment names a folder.
+  if not jax.config.values['jax_compilation_cache_dir']:
     jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():

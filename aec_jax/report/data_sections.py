@@ -22,7 +22,7 @@ def data(results: Mapping) -> Section:
   splits = about.get('clips', {})
   figures = ' (Figures 30 to 32)' if results['expected'] else ''
   return Section(
-    'Data', [_frequent(*split, figures) for split in splits.items()]
+    'Data', [_frequent(name, n, figures) for name, n in splits.items()]
   )
 
 

@@ -18,7 +18,7 @@ from aec_jax.errors import UserError
 from aec_jax.run import hosts
 from configs import audioset_level13
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS = {
   'batch_size': 16,
   'max_steps': 20,
