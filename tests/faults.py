@@ -52,7 +52,7 @@ _HALF_SAVED = '{work}/checkpoints/**/*.orbax-checkpoint-tmp*'
 MOMENTS = {
   'audioset': {
     'preparation': '{cache}/.audioset-*',
-    'training': '{work}/checkpoints/latest/[0-9]*',
+    'training': '{work}/checkpoints/*/latest/[0-9]*',
     'checkpoint': _HALF_SAVED,
     'scores': '{work}/predictions.npz',
     'report': '{work}/results.json',
@@ -101,7 +101,8 @@ class Experiment:
         *options,
       ],
       cwd=ROOT,
-      env=dict(os.environ, JAX_PLATFORMS='cpu'),
+      # An empty folder of compiled programs is as none.
+      env=dict(os.environ, JAX_PLATFORMS='cpu', JAX_COMPILATION_CACHE_DIR=''),
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,
       text=True,
@@ -152,7 +153,7 @@ def ok(process: subprocess.Popen) -> None:
 def results(folder: Path) -> dict:
   """What must not depend on interruptions."""
   found = json.loads((folder / 'work' / 'results.json').read_text())
-  keys = ('metrics', 'per_class', 'evaluations', 'ensembles', 'skipped',
+  keys = ('metrics', 'per_class', 'ensembles', 'fine_tuning', 'skipped',
           'best_step', 'n_examples', 'dataset_fingerprint')  # fmt: skip
   return {key: found[key] for key in keys if key in found}
 
@@ -308,7 +309,7 @@ def disk_full(experiment: Experiment, folder: Path) -> str:
       line = complaint(process)
       assert 'No space left' in line, line
       full.append(f'{size} kB')
-      names = [p.name for p in run.glob('work/checkpoints/latest/*')]
+      names = [p.name for p in run.glob('work/checkpoints/*/latest/*')]
       saved.append(max(map(int, filter(str.isdecimal, names)), default=0))
       size = size * 5 // 4
       resize(size)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from aec_jax import audioset, experiment
+from aec_jax import experiment, presets
 from aec_jax.datasets import audioset_tfrecord
-from aec_jax.features import embeddings, log_mels
+from aec_jax.features import embeddings, log_mels, packed
 from aec_jax.input.folds import extractor_jobs
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.run import cache, claim
@@ -23,30 +23,34 @@ from configs import audioset_level13
 _CLAIM = {'claim'}
 _TUNED = {'extractor', 'embeddings', 'claim'}
 _NOTHING = set()
-DCASE = {
-    'name': _CLAIM, 'data_dir': _NOTHING, 'dataset': _TUNED,
+_TRAINING = {
+    'name': _CLAIM, 'data_dir': _NOTHING, 'expected': _NOTHING,
+    'on_diverged': _NOTHING, 'model': _CLAIM, 'metric': _CLAIM,
+    'sampling': _CLAIM, 'mixup_alpha': _CLAIM, 'batch_size': _CLAIM,
+    'max_steps': _NOTHING, 'eval_every': _CLAIM, 'patience': _NOTHING,
+    'optimizer': _CLAIM, 'average': _CLAIM, 'examples_on': _NOTHING,
+    'checkpoint_every': _NOTHING, 'steps_per_dispatch': _NOTHING,
+    'synthetic': _CLAIM, 'folds': _CLAIM, 'segments': _CLAIM,
+    'last_piece': _CLAIM, 'label_separator': _CLAIM,
+}  # fmt: skip
+RECORDED = _TRAINING | {
+    'dataset': _TUNED, 'objective': _TUNED,
     'on_bad': {'clips', 'shifted', 'extractor', 'embeddings'},
-    'on_diverged': _NOTHING,
     'classes': {'clips', 'shifted', 'extractor', 'embeddings', 'claim'},
     'seed': {'shifted', 'extractor', 'embeddings', 'claim'},
-    'synthetic': _CLAIM, 'extractors': _TUNED, 'extractor': _TUNED,
+    'extractors': _TUNED, 'extractor': _TUNED,
     'extractor.examples_on': _NOTHING, 'extractor.checkpoint_every': _NOTHING,
-    'extractor.steps_per_dispatch': _NOTHING, 'segments': _CLAIM,
-    'pitch_to': {'shifted', 'embeddings', 'claim'}, 'mixup_alpha': _CLAIM,
-    'folds': _CLAIM, 'model': _CLAIM, 'loss': _CLAIM, 'metric': _CLAIM,
-    'sampling': _CLAIM, 'batch_size': _CLAIM, 'max_steps': _NOTHING,
-    'eval_every': _CLAIM, 'patience': _NOTHING, 'average': _CLAIM,
-    'optimizer': _CLAIM, 'steps_per_dispatch': _NOTHING,
-    'checkpoint_every': _NOTHING, 'expected': _NOTHING,
+    'extractor.steps_per_dispatch': _NOTHING,
+    'pitch_to': {'shifted', 'embeddings', 'claim'},
+    'train_splits': _CLAIM, 'eval_splits': _CLAIM,
 }  # fmt: skip
-AUDIOSET = {
-    'name': _CLAIM, 'data_dir': _NOTHING, 'train_splits': {'pack', 'claim'},
-    'eval_splits': {'pack', 'claim'}, 'damaged': {'pack'}, 'seed': _CLAIM,
-    'model': _CLAIM, 'loss': _CLAIM, 'metric': _CLAIM, 'batch_size': _CLAIM,
-    'sampling': _CLAIM, 'mixup_alpha': _CLAIM, 'max_steps': _NOTHING,
-    'eval_every': _CLAIM, 'patience': _NOTHING, 'optimizer': _CLAIM,
-    'average': _CLAIM, 'examples_on': _NOTHING, 'checkpoint_every': _NOTHING,
-    'steps_per_dispatch': _NOTHING, 'expected': _NOTHING,
+RELEASED = _TRAINING | {
+    'dataset': _CLAIM, 'objective': _CLAIM, 'on_bad': {'pack'}, 'seed': _CLAIM,
+    'train_splits': {'pack', 'claim'}, 'eval_splits': {'pack', 'claim'},
+    'classes': _CLAIM, 'extractors': _CLAIM, 'pitch_to': _CLAIM,
+    'extractor': _CLAIM, 'extractor.examples_on': _NOTHING,
+    'extractor.checkpoint_every': _NOTHING,
+    'extractor.steps_per_dispatch': _NOTHING,
 }  # fmt: skip
 
 
@@ -74,13 +78,17 @@ def another(value):
   if isinstance(value, bool):
     return not value
   if isinstance(value, tuple):
-    return value + value[-1:]
+    return (*value, value[-1] if value else 'x')
+  if value is None:  # by the data's size, where nothing uses it
+    return True
   return value + ('x' if isinstance(value, str) else 1)
 
 
 def claimed(before, after):
   """{'claim'} where a work folder of the one config refuses the other."""
-  return _CLAIM if claim._changes(before.to_dict(), after.to_dict()) else set()
+  before, after = before.to_dict(), after.to_dict()
+  model = presets.model_defaults(before['model'])
+  return _CLAIM if claim._changes(before, after, model) else set()
 
 
 # The clips' stages. What is slow is not built: only names count here.
@@ -103,7 +111,6 @@ def recorded(monkeypatch):
     return folder
 
   monkeypatch.setattr(cache, 'stage', stage)
-  monkeypatch.setattr(embeddings, 'load_variables', lambda folder: {})
   monkeypatch.setitem(
     log_mels.DATASETS, 'other', log_mels.DATASETS['fsdkaggle2018']
   )
@@ -115,13 +122,11 @@ def stages_of(config, cache_dir, found):
   found.clear()
   clips = log_mels.list_clips(config, cache_dir)
   prepared = log_mels.prepare(config, clips, cache_dir)
-  shifted = log_mels.pitch_shifted(
-    config, clips, prepared, config.pitch_to, cache_dir
-  )
-  for job, _ in extractor_jobs(config, prepared):
-    folder = extractor.extractor(config, prepared, job, cache_dir)
+  shifted = log_mels.pitch_shifted(config, clips, prepared, cache_dir)
+  for job in extractor_jobs(config, prepared):
+    folder = extractor.trained(config, prepared, job, cache_dir)
     for some in (prepared, shifted):
-      embeddings.embed(config, some, folder, cache_dir)
+      embeddings.embed(config.extractor, 3, some, {}, folder.name, cache_dir)
   return dict(found)
 
 
@@ -155,8 +160,11 @@ def test_each_field_changes_the_stages_that_depend_on_it(
   weights.write_bytes(b'weights')
   shutil.copytree(recordings, other)  # with the files' times
   special = {
-    'task': None,
     'data_dir': str(other),
+    'objective': 'multi_label',
+    'model.name': 'dnn',
+    'last_piece': 'align',
+    'examples_on': 'host',
     'dataset': 'other',
     'on_bad': 'error',
     'classes': ('mid', 'low', 'high'),
@@ -168,16 +176,38 @@ def test_each_field_changes_the_stages_that_depend_on_it(
   folder = tmp_path / 'cache'
   stages = stages_of(before, folder, recorded)
   assert set(stages) == {'clips', 'shifted', 'extractor', 'embeddings'}
-  fields = leaves(before)
-  assert len(fields) > 50
-  for field, value in fields.items():
-    new = special.get(field, another(value))
-    if new is None:
-      continue
+  found = leaves(before)
+  assert len(found) > 80
+  for field, value in found.items():
+    new = special[field] if field in special else another(value)
     after = made(field, new)
     found = changed(stages, stages_of(after, folder, recorded))
     found |= claimed(before, after)
-    assert found == expected(DCASE, field), field
+    assert found == expected(RECORDED, field), field
+
+
+def test_a_copied_or_touched_data_set_uses_every_stage_again(
+  recordings, recorded, audioset_dir, tmp_path
+):
+  folder = tmp_path / 'cache'
+
+  def stages_in(root):
+    config = dcase_data.tiny_config('dcase_l6', root)
+    return stages_of(config, folder, recorded)
+
+  before = stages_in(recordings)
+  copied = shutil.copytree(
+    recordings, tmp_path / 'copied', copy_function=shutil.copy
+  )
+  assert stages_in(copied) == before
+  for path in copied.rglob('*'):
+    os.utime(path, (1, 1))
+  assert stages_in(copied) == before
+  packs = packs_of(audioset_config(audioset_dir), folder)
+  copied = shutil.copytree(audioset_dir, tmp_path / 'other')
+  for path in copied.rglob('*'):
+    os.utime(path, (1, 1))
+  assert packs_of(audioset_config(copied), folder) == packs
 
 
 def test_each_changed_file_changes_the_stages_that_depend_on_it(
@@ -230,7 +260,7 @@ def audioset_config(data_dir):
       'model.dtype': 'float32',
     }
   )
-  return config
+  return presets.resolve(config)
 
 
 def packs_of(config, folder):
@@ -244,8 +274,8 @@ def packs_of(config, folder):
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(cache, 'stage', stage)
-    parts = audioset.load_splits(config, config.train_splits, folder)
-    parts += audioset.load_splits(config, config.eval_splits, folder)
+    parts = packed.load_splits(config, config.train_splits, folder)
+    parts += packed.load_splits(config, config.eval_splits, folder)
   return {'pack': found}, [part.fingerprint() for part in parts]
 
 
@@ -254,24 +284,22 @@ def test_each_field_of_audioset_changes_what_depends_on_it(
 ):
   shutil.copytree(audioset_dir, tmp_path / 'other')
   special = {
-    'task': None,
     'data_dir': str(tmp_path / 'other'),
+    'classes': ('a',),
     'train_splits': ('unbal_train',),
     'eval_splits': ('unbal_train',),
-    'damaged': 'skip',
+    'on_bad': 'skip',
     'sampling': 'unbalanced',
   }
   before = audioset_config(audioset_dir)
   packs, _ = packs_of(before, tmp_path / 'cache')
   for field, value in leaves(before).items():
-    new = special.get(field, another(value))
-    if new is None:
-      continue
+    new = special[field] if field in special else another(value)
     after = audioset_config(audioset_dir)
     after.update_from_flattened_dict({field: new})
     found = changed(packs, packs_of(after, tmp_path / 'cache')[0])
     found |= claimed(before, after)
-    assert found == expected(AUDIOSET, field), field
+    assert found == expected(RELEASED, field), field
 
 
 def test_a_changed_record_file_changes_its_split_alone(audioset_dir, tmp_path):
@@ -279,13 +307,9 @@ def test_a_changed_record_file_changes_its_split_alone(audioset_dir, tmp_path):
   config = audioset_config(tmp_path / 'data')
   packs, before = packs_of(config, tmp_path / 'cache')
   paths = audioset_tfrecord.list_files(str(tmp_path / 'data'), 'bal_train')
-  os.utime(paths[0])  # looked at again, and found to be the same
-  touched, after = packs_of(config, tmp_path / 'cache')
-  assert len(packs['pack'] & touched['pack']) == 1
-  assert after == before
   shutil.copy(paths[1], paths[0])
   other, after = packs_of(config, tmp_path / 'cache')
-  assert len(touched['pack'] & other['pack']) == 1
+  assert len(packs['pack'] & other['pack']) == 1
   assert after[0] != before[0] and after[1] == before[1]
 
 
@@ -295,7 +319,8 @@ def test_the_cache_cold_or_warm_gives_the_same_bits(audioset_dir, tmp_path):
   for run in ('cold', 'warm'):
     results = experiment.run(config, tmp_path / run, tmp_path / 'cache')
     with np.load(tmp_path / run / 'predictions.npz') as file:
-      found.append((results['evaluations'], file['probabilities'].tobytes()))
+      probabilities = file['probabilities'].tobytes()
+    found.append((results['ensembles']['10']['evaluations'], probabilities))
   assert found[0] == found[1]
 
 
@@ -306,11 +331,11 @@ def test_the_number_of_data_threads_changes_no_bit(
     # Readers take a thread a core.
     monkeypatch.setattr(os, 'cpu_count', lambda: count)
     folder = tmp_path / f'{count}'
-    config = dcase_data.tiny_config('dcase_l6', recordings)
+    config = dcase_data.tiny_config('dcase_l6', recordings, pitch_to=5)
     clips = log_mels.list_clips(config, folder)
     prepared = log_mels.prepare(config, clips, folder)
-    shifted = log_mels.pitch_shifted(config, clips, prepared, 5, folder)
-    (packed,) = audioset.load_splits(
+    shifted = log_mels.pitch_shifted(config, clips, prepared, folder)
+    (split,) = packed.load_splits(
       audioset_config(audioset_dir), ('unbal_train',), folder
     )
     plan = Plan(Groups.of_all(50), 16, seed=3, mixup_alpha=0.3)
@@ -321,7 +346,7 @@ def test_the_number_of_data_threads_changes_no_bit(
     return [
       prepared.fingerprint,
       shifted.fingerprint,
-      packed.fingerprint(),
+      split.fingerprint(),
       [{k: v.tolist() for k, v in plan.items()} for plan in plans],
     ]
 

@@ -9,26 +9,17 @@ import sys
 import dcase_data
 import pytest
 
-from aec_jax import dcase
+from aec_jax import experiment
 from aec_jax.errors import UserError
-from aec_jax.experiment import run as run_experiment
 from aec_jax.run import cache
 from tests import faults
 
 
 def test_killed_experiments_end_as_unbroken_ones(tmp_path):
-  (experiment,) = faults.experiments(tmp_path, tasks=('audioset',))
-  rows = list(faults.killed([experiment], tmp_path, kills=1, seed=1))
+  (tiny,) = faults.experiments(tmp_path, tasks=('audioset',))
+  rows = list(faults.killed([tiny], tmp_path, kills=1, seed=1))
   assert len(rows) >= 2
   assert [loss for *_, loss in rows if loss] == []
-
-
-def unresolved(data_dir):
-  """A config as `experiment.run` takes it, which resolves it."""
-  config = dcase_data.tiny_config(data_dir=data_dir)
-  with config.unlocked():
-    config.when_full = config.when_synthetic = type(config)()
-  return config
 
 
 @pytest.mark.parametrize(
@@ -44,23 +35,23 @@ def test_what_a_disk_refuses_is_one_line(tmp_path, monkeypatch, error):
   def run(*_):
     raise error
 
-  monkeypatch.setattr(dcase, 'run', run)
-  config = unresolved(tmp_path)
+  monkeypatch.setattr(experiment, '_train', run)
+  config = dcase_data.tiny_config(data_dir=tmp_path)
   with pytest.raises(UserError, match='(No space left|Read-only).*goes on'):
-    run_experiment(config, tmp_path / 'run', tmp_path / 'cache')
+    experiment.run(config, tmp_path / 'run', tmp_path / 'cache')
 
 
 def test_other_errors_are_not_put_down_to_the_disk(tmp_path, monkeypatch):
-  monkeypatch.setattr(dcase, 'run', lambda *_: [][0])
-  config = unresolved(tmp_path)
+  monkeypatch.setattr(experiment, '_train', lambda *_: [][0])
+  config = dcase_data.tiny_config(data_dir=tmp_path)
   with pytest.raises(IndexError):
-    run_experiment(config, tmp_path / 'run', tmp_path / 'cache')
+    experiment.run(config, tmp_path / 'run', tmp_path / 'cache')
 
 
 def test_what_a_killed_run_has_left_of_a_stage_is_removed(tmp_path):
   """But not what another run, that is alive, is making."""
   script = (
-    'import os, signal; from aec_jax import cache; cache.stage('
+    'import os, signal; from aec_jax.run import cache; cache.stage('
     f'{str(tmp_path)!r}, "pack", {{}}, '
     'lambda folder: os.kill(os.getpid(), signal.SIGKILL))'
   )

@@ -62,7 +62,10 @@ def _read(index) -> dict:
     found = json.loads(index.read_text(encoding='utf-8'))
   except (OSError, ValueError):
     return {}
-  return found if isinstance(found, dict) else {}
+  if not isinstance(found, dict):
+    return {}
+  whole = lambda entry: isinstance(entry, list) and len(entry) == 3
+  return {name: entry for name, entry in found.items() if whole(entry)}
 
 
 def _stamp(path) -> list[int]:

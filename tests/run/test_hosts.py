@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from aec_jax import evaluate, experiment
+from aec_jax import experiment, predictions
 from aec_jax.errors import UserError
 from aec_jax.run import hosts
 from configs import audioset_level13
@@ -78,6 +78,10 @@ def alone(workdir, cache_dir, data_dir, max_steps=20):
   return experiment.run(config, workdir, cache_dir)
 
 
+def evaluations(results):
+  return results['ensembles']['10']['evaluations']
+
+
 def test_two_hosts_do_what_one_does(tmp_path, two_hosts, audioset_dir):
   workdir, ends = two_hosts
   assert [status for status, _, _ in ends] == [0, 0], ends
@@ -85,14 +89,14 @@ def test_two_hosts_do_what_one_does(tmp_path, two_hosts, audioset_dir):
   results = json.loads((workdir / 'results.json').read_text())
   assert results['versions']['device'].startswith('4 ×')
   assert results['n_examples'] == one['n_examples'] == 70
-  pairs = zip(results['evaluations'], one['evaluations'], strict=True)
+  pairs = zip(evaluations(results), evaluations(one), strict=True)
   for a, b in pairs:
     assert a['step'] == b['step']
     np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-5)
     np.testing.assert_allclose(a['mAP'], b['mAP'], atol=0.005)
     np.testing.assert_allclose(a['AUC'], b['AUC'], atol=0.005)
   a, b = (
-    evaluate.load_predictions(d) for d in (workdir, tmp_path / 'one')
+    predictions.load(d) for d in (workdir, tmp_path / 'one')
   )  # every example once, in its place
   np.testing.assert_array_equal(a['ids'], b['ids'])
   np.testing.assert_allclose(a['probabilities'], b['probabilities'], atol=1e-4)
@@ -101,8 +105,10 @@ def test_two_hosts_do_what_one_does(tmp_path, two_hosts, audioset_dir):
 def test_one_host_speaks_and_writes(two_hosts):
   workdir, ((_, first, _), (_, second, _)) = two_hosts
   assert 'mAP' in first and 'mAP' not in second
-  assert len(list(workdir.glob('events.out.tfevents.*'))) == 1
-  progress = json.loads((workdir / 'checkpoints/progress.json').read_text())
+  assert len(list(workdir.glob('segments_10/events.out.tfevents.*'))) == 1
+  progress = json.loads(
+    (workdir / 'checkpoints/segments_10/progress.json').read_text()
+  )
   assert progress['step'] == progress['max_steps'] == 20
 
 
@@ -110,9 +116,9 @@ def test_what_two_hosts_wrote_goes_on_on_one(two_hosts, audioset_dir, tmp_path):
   workdir, _ = two_hosts
   copy = shutil.copytree(workdir, tmp_path / 'copy')
   longer = alone(copy, workdir.parent / 'cache', audioset_dir, max_steps=40)
-  before = json.loads((workdir / 'results.json').read_text())['evaluations']
-  assert longer['evaluations'][:1] == before
-  assert [e['step'] for e in longer['evaluations']] == [20, 40]
+  before = json.loads((workdir / 'results.json').read_text())
+  assert evaluations(longer)[:1] == evaluations(before)
+  assert [e['step'] for e in evaluations(longer)] == [20, 40]
 
 
 def test_an_error_of_the_first_host_ends_all(two_hosts, audioset_dir):
