@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 
 from aec_jax.datasets import (
   audioset_lists,
