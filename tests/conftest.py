@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 # Tests compile the same tiny programs again and again.
-PROGRAMS = Path(__file__).parents[1] / '.pytest_cache' / 'xla'
-os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(PROGRAMS))
+os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR',
+  str(Path(__file__).parents[1] / '.pytest_cache' / 'xla'),
+)
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')

@@ -18,7 +18,7 @@ from aec_jax.datasets.entries import Entry, checked, some
 
 # Data sets that are known by their files; others are read by general rules.
 # (whether a folder holds it, what lists it, the lists that it reads)
-_KNOWN: tuple[tuple[Callable, Callable, tuple[str, ...]], ...] = (
+_KNOWN: tuple[tuple[Callable, Callable, set[str]], ...] = (
   (
     fsdkaggle2018.holds_fsdkaggle2018,
     fsdkaggle2018.from_fsdkaggle2018,
