@@ -75,7 +75,7 @@ class Container:
     said: gets the notes.
   """
 
-  def __init__(self, name: str, wav: riff.Wav | None, said: list[str]):
+  def __init__(self, name: str, wav: riff.Wav | None, said: list[str]) -> None:
     self.name, self.said, self.wav = name, said, wav
     self.good = self.bad = 0
     self.seconds = 0.0

@@ -99,7 +99,7 @@ class _Sound:
   notes: tuple[str, ...] = ()
   silent: bool = False
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.embeddings)
 
 
@@ -127,7 +127,7 @@ class Tagger:
     extractors: list[dict],
     ensembles: list[Ensemble],
     pca: embedding_postprocess.Pca | None = None,
-  ):
+  ) -> None:
     self.info, self.pca = info, pca
     self.classes = tuple(info['classes'])
     self.front_end = info['front_end']

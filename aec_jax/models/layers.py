@@ -175,7 +175,7 @@ class Dropout(nn.Module):
   axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x, train: bool):
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     if not train or self.rate == 0.0 or self.is_initializing():
       return x
     first: jax.Array | int = 0

@@ -26,7 +26,7 @@ class Checkpoints:
   folder that is never taken for a checkpoint.
   """
 
-  def __init__(self, folder: str | Path):
+  def __init__(self, folder: str | Path) -> None:
     folder = Path(folder).absolute()
     self.folder = folder
     first = hosts.is_first()

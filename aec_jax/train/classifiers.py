@@ -105,7 +105,7 @@ class Classifiers:
     objective: Objective,
     features: Features,
     members: Sequence[Member],
-  ):
+  ) -> None:
     self.settings, self.objective = config, objective
     self.members = members
     self.names = [member.name for member in members]

@@ -160,7 +160,7 @@ class FineTuner:
 
   rate_field = 'config.extractor.optimizer.learning_rate'
 
-  def __init__(self, config, clips: ClipExamples, job: Job):
+  def __init__(self, config, clips: ClipExamples, job: Job) -> None:
     settings = config.extractor.copy_and_resolve_references()
     with settings.unlocked():
       settings.seed, settings.metric = config.seed, 'log_likelihood'
