@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
@@ -264,6 +265,11 @@ def open_source(
   config, cache_dir: str | Path, scoring: bool = False
 ) -> Released | Recorded:
   """What a config's `dataset` and `extractor` name."""
+  if not config.data_dir:
+    logging.warning(
+      'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
+      ' nothing of real sounds'
+    )
   if config.dataset == 'audioset':
     return Released(config, cache_dir, scoring)
   return Recorded(config, cache_dir, scoring)

@@ -138,10 +138,6 @@ def list_clips(config, cache_dir: str | Path) -> Clips:
 
 
 def _synthetic(config, cache_dir):
-  logging.warning(
-    'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
-    ' nothing of real sounds'
-  )
   sizes = config.synthetic.to_dict()
   return (
     cache.stage(

