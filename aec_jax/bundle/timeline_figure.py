@@ -12,6 +12,8 @@ from aec_jax.bundle.tags import Tags
 
 CLASSES = 5
 WIDE, NARROW = 11.0, 4.0  # inches
+# Inches from which on a legend fits in one line.
+_SIDE_BY_SIDE = 9
 # Left of the panels, for their axes, and right of them; of one text line, the
 # log-mel, a probability, an attention, and the line of times. Inches.
 _LEFT, _RIGHT = 0.42, 0.14
@@ -74,10 +76,13 @@ def draw(
   """
   top = [] if tags.silent else np.argsort(-tags.probabilities)[:CLASSES]
   heard = tags.attention is not None and not tags.silent
-  height = (bool(name) + 2 + heard) * _TEXT + _MEL + _TIMES + 0.06
+  colours = _DARK if dark else _LIGHT
+  legend = _legend(tags, colours, heard)
+  lines = 1 if width >= _SIDE_BY_SIDE else len(legend)
+  height = (bool(name) + 1 + lines) * _TEXT + _MEL + _TIMES + 0.06
   height += len(top) * (_TEXT + _CURVE + heard * (_ATTENTION + 0.04) + _GAP)
   height += _TIMES if len(top) else _TEXT
-  sheet = _Sheet(tags, width, height, _DARK if dark else _LIGHT)
+  sheet = _Sheet(tags, width, height, colours)
   if name:
     sheet.write(name, fontweight='bold')
   sheet.write(f'log-mel, {log_mel.low:,.0f} to {log_mel.high:,.0f} Hz')
@@ -99,8 +104,20 @@ def draw(
     sheet.y -= _GAP
   if not len(top):
     sheet.write('silent: no tags')
-  sheet.legend(heard)
+  sheet.legend(legend)
   return sheet.png()
+
+
+def _legend(tags, colours, heard) -> list[tuple[str, str]]:
+  """What the colours mean: (words, colour)."""
+  found = []
+  if not tags.silent:
+    found.append(('probability, 0 to 1', colours.probability))
+  if heard:
+    found.append(('attention; even attention is 1', colours.attention))
+  if unheard(tags):
+    found.append(('hatched: not heard', colours.text))
+  return found
 
 
 def _relative(tags) -> np.ndarray:
@@ -133,15 +150,15 @@ class _Sheet:
     left, share = panels(self.width)
     self._box = (left, share)
 
-  def write(self, words: str, **style) -> None:
-    """A line of text; what is too long is cut."""
+  def write(self, words: str, at: float = 0.0, **style) -> None:
+    """A line of text, `at` inches from the left; what is too long is cut."""
     self.y -= _TEXT
     most = round(13 * self.width)
     words = words if len(words) <= most else f'{words[: most - 1]}…'
     style = {'color': self.colours.text, **style}
     self.figure.text(
-      self._box[0], (self.y + 0.07) / self.height, words, fontsize=9,
-      parse_math=False, **style,
+      self._box[0] + at / self.width, (self.y + 0.07) / self.height, words,
+      fontsize=9, parse_math=False, **style,
     )  # fmt: skip
 
   def panel(self, inches: float) -> Axes:
@@ -177,8 +194,8 @@ class _Sheet:
     """Hatches what was not heard, and sets a panel's time axis."""
     for first, last in unheard(self.tags):
       axes.axvspan(
-        first, last, facecolor=self.colours.back, edgecolor=self.colours.unheard,
-        alpha=0.75, hatch='////', linewidth=0,
+        first, last, facecolor=self.colours.back,
+        edgecolor=self.colours.unheard, alpha=0.75, hatch='////', linewidth=0,
       )  # fmt: skip
     span = self.tags.duration
     ticks = _ticks(span, self.width - 0.5)
@@ -191,20 +208,12 @@ class _Sheet:
     if times:
       self.y -= _TIMES
 
-  def legend(self, heard: bool) -> None:
-    """What the colours mean."""
-    if heard:
-      self.write(
-        'attention, as a multiple of even attention',
-        color=self.colours.attention,
-      )
-      self.y += _TEXT * (self.width > 7)
-    if len(self.tags.classes) and not self.tags.silent:
-      words, shift = 'probability', 0.0
-      del shift
-      self.write(words, color=self.colours.probability)
-    if unheard(self.tags):
-      self.write('hatched: not heard')
+  def legend(self, entries: list[tuple[str, str]]) -> None:
+    """(words, colour), side by side where there is room."""
+    for i, (words, colour) in enumerate(entries):
+      beside = i and self.width >= _SIDE_BY_SIDE
+      self.y += _TEXT * bool(beside)
+      self.write(words, at=i * 3.2 if beside else 0.0, color=colour)
 
   def png(self) -> bytes:
     out = io.BytesIO()
