@@ -7,7 +7,6 @@ Uploads are at most 20 MB and 60 s, taken one at a time, and deleted after ten
 minutes and at the end. Needs gradio: pip install '.[demo]'.
 """
 
-import base64
 import html
 import os
 import signal
@@ -67,16 +66,7 @@ def hear(tagger, path: str) -> tuple[dict[str, float], str]:
     # The path is the page's own, of no use to who reads it.
     raise UserError(str(tags).replace(path, 'the sound'))
   log_mel = timeline.log_mel_of(tagger, recording)
-  wide, narrow = (
-    base64.b64encode(timeline.draw('', tags, log_mel, inches)).decode()
-    for inches in (timeline.WIDE, timeline.NARROW)
-  )
-  picture = (
-    '<picture><source media="(max-width: 700px)"'
-    f' srcset="data:image/png;base64,{narrow}">'
-    f'<img style="width: 100%" src="data:image/png;base64,{wide}"'
-    ' alt="Log-mel, probabilities and attention over time"></picture>'
-  )
+  picture = timeline.figure(tags, log_mel)
   return dict(tags.tags), picture
 
 

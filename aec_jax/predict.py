@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       show(name, found)
       if arguments.timeline and not isinstance(found, UserError):
         timeline.write(arguments.timeline, tagger, file.path, found)
+        wrote = console.printable(arguments.timeline)
+        print(f'wrote {wrote}', file=sys.stderr)
   if failed and len(files) > 1:
     print(f'{tagged:,} tagged, {failed:,} could not be', file=sys.stderr)
   return 0 if tagged and not mistakes else 2

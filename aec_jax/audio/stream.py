@@ -89,7 +89,8 @@ def _check_array(samples) -> None:
   if samples.ndim == 2 and shape[1] > shape[0] > 0:
     raise UserError(
       f'a waveform is (sample, channel), and {shape} would be {shape[1]:,}'
-      f' channels of {shape[0]}: give its transpose, waveform.T'
+      f' channels of {shape[0]}: give its transpose, waveform.T, or of a batch'
+      ' of sounds list(batch)'
     )
   if dtype.kind in 'iu' and dtype.itemsize > 2 and samples.any():
     for small in (np.int16, np.uint16):

@@ -6,9 +6,10 @@ needs is imported.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import cast
+from typing import cast, overload
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,7 @@ from jax import lax
 from aec_jax import models
 from aec_jax.audio import FrontEnd, stream
 from aec_jax.audio.log_mel import log_mel
+from aec_jax.bundle.tags import Tags
 from aec_jax.errors import UserError
 from aec_jax.input import batches, pieces
 from aec_jax.models import embedding_postprocess, extractors
@@ -30,44 +32,8 @@ _EXAMPLES, _PIECES = 32, 64
 # Segments after which the sounds that are read are classified together.
 _GROUP = 512
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tags:
-  """What was heard in one sound.
-
-  Attributes:
-    classes: names of the K classes.
-    probabilities: (class,) float32, of the whole sound.
-    times: (segment,) seconds from the sound's start to that of each segment;
-      what trimming cut off is in none.
-    seconds: from one segment to the next.
-    timeline: (segment, class) float32, probabilities of the piece that each
-      segment stands in.
-    attention: (segment, class) float32, the weights p_k(t) that the segments
-      have in their piece (thesis eq. 22), mean over levels and members; None
-      without an attention model.
-    notes: what is odd about the sound, such as 'silent'.
-    silent: whether there is nothing to hear.
-  """
-
-  classes: tuple[str, ...]
-  probabilities: np.ndarray
-  times: np.ndarray
-  seconds: float
-  timeline: np.ndarray
-  attention: np.ndarray | None
-  notes: tuple[str, ...] = ()
-  silent: bool = False
-
-  @property
-  def tags(self) -> list[tuple[str, float]]:
-    """(class, probability), the likeliest first: of all classes, or of none
-    where there is nothing to hear.
-    """
-    if self.silent:
-      return []
-    order = np.argsort(-self.probabilities, kind='stable')
-    return [(self.classes[k], float(self.probabilities[k])) for k in order]
+# A path or a waveform.
+Sound = str | os.PathLike | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +59,8 @@ class Ensemble:
 class _Sound:
   """A sound under way; `embeddings` gets an (extractor, feature) a segment."""
 
-  start: float = 0.0
+  duration: float = 0.0
+  kept: tuple[float, float] = (0.0, 0.0)
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
   error: UserError | None = None
   notes: tuple[str, ...] = ()
@@ -145,22 +112,45 @@ class Tagger:
     self._extract = jax.jit(self.extract)
     self._classify = jax.jit(self.classify)
 
-  def predict(self, waveform: np.ndarray, sample_rate: int) -> Tags:
-    """Tags one sound in memory.
+  @overload
+  def predict(self, sound: Sound, sample_rate: int | None = None) -> Tags: ...
+
+  @overload
+  def predict(
+    self, sound: Sequence[Sound], sample_rate: int | None = None
+  ) -> list[Tags]: ...
+
+  def predict(
+    self, sound: Sound | Sequence[Sound], sample_rate: int | None = None
+  ) -> Tags | list[Tags]:
+    """Tags one sound, or a list of them.
 
     Args:
-      waveform: (sample,) or (sample, channel), floats in [-1, 1] or integers
-        of full scale.
-      sample_rate: Hz.
+      sound: a file's path; a waveform (sample,) or (sample, channel), floats in
+        [-1, 1] or integers of full scale; or a list of either. An array is
+        always one sound: a batch (sound, sample) is given as `list(batch)`.
+      sample_rate: of waveforms, Hz; files have their own.
+
+    Returns:
+      Its tags; of a list, a list of them.
 
     Raises:
-      UserError: no samples, NaN, another shape or scale.
+      UserError: a sound cannot be read, has no samples, NaN, or another shape
+        or scale, or no sample rate.
     """
-    recording = stream.Recording.of_array(waveform, sample_rate)
-    (found,) = self.tag([recording])
-    if isinstance(found, UserError):
-      raise found
-    return found
+    several = isinstance(sound, (list, tuple))
+    sounds = list(sound) if several else [sound]
+    found = []
+    for tags in self.tag(
+      [
+        _recording(x, sample_rate, f'waveform {i}' if several else 'waveform')
+        for i, x in enumerate(sounds)
+      ]
+    ):
+      if isinstance(tags, UserError):
+        raise tags
+      found.append(tags)
+    return found if several else found[0]
 
   def tag(
     self, sounds: Iterable[stream.Recording | np.ndarray | UserError]
@@ -201,6 +191,8 @@ class Tagger:
     if isinstance(item, np.ndarray):
       self._check_embeddings(item)
       sound.embeddings = list(item[:, None])
+      sound.duration = self.spec.seconds * len(item)
+      sound.kept = 0.0, sound.duration
       return
     if not self.hears:
       raise UserError(
@@ -210,7 +202,8 @@ class Tagger:
       )
     how = self.front_end
     found = stream.survey(item, how['trim_db'], how['peak_normalise'])
-    sound.start = found.start / found.rate
+    sound.duration = found.samples / found.rate
+    sound.kept = found.start / found.rate, found.stop / found.rate
     sound.notes, sound.silent = found.notes, found.silent
     for some in stream.examples(item, found, self.spec):
       yield from some
@@ -311,25 +304,30 @@ class Tagger:
       found = [self._of_examples(embeddings, offsets)]
     whole, timeline = (
       np.asarray(self.objective.to_probabilities(sum(x) / len(found)))
-      for x in zip(*((w, t) for w, t, _ in found), strict=True)
+      for x in zip(*((w, t) for w, t, _, _ in found), strict=True)
     )
-    weights = [a for _, _, a in found if a is not None]
+    uniform = sum(u for _, _, _, u in found) / len(found)
+    weights = [a for _, _, a, _ in found if a is not None]
     attention = sum(weights) / len(weights) if weights else None
     for i, sound in enumerate(sounds):
       mine = slice(offsets[i], offsets[i + 1])
       yield Tags(
         classes=self.classes,
         probabilities=whole[i].astype(np.float32),
-        times=sound.start + self.spec.seconds * np.arange(len(sound)),
+        times=sound.kept[0] + self.spec.seconds * np.arange(len(sound)),
         seconds=self.spec.seconds,
         timeline=timeline[mine].astype(np.float32),
         attention=None if attention is None else attention[mine],
+        uniform=uniform[mine],
+        duration=sound.duration,
+        kept=sound.kept,
         notes=sound.notes,
         silent=sound.silent,
       )
 
   def _run(self, ensemble, embeddings, offsets):
-    """Values of sounds (sound, class) and segments; attention (segment, class).
+    """Values of sounds (sound, class) and segments; attention (segment, class)
+    and what it is where it is uniform (segment,).
 
     A segment's are those of the first piece that it stands in.
     """
@@ -345,7 +343,9 @@ class Tagger:
     if attention is not None:
       listened = np.empty_like(timeline)
       listened[segments] = attention[cut.own]
-    return cut.clip_values(values), timeline, listened
+    uniform = np.empty(offsets[-1], np.float32)
+    uniform[segments] = 1 / cut.n_segments[piece]
+    return cut.clip_values(values), timeline, listened, uniform
 
   def _of_examples(self, logits, offsets):
     """What `_run` returns, where extractors classify (the baseline).
@@ -356,7 +356,8 @@ class Tagger:
     """
     whole = [self.objective.example_means(x, offsets) for x in logits]
     timeline = np.asarray(self.objective.values(logits)).mean(0)
-    return sum(whole) / len(whole), timeline, None
+    uniform = np.ones(len(timeline), np.float32)
+    return sum(whole) / len(whole), timeline, None, uniform
 
   def _batched(self, ensemble, embeddings, segments, n_segments):
     """`classify` of pieces, some at a time."""
@@ -392,6 +393,25 @@ def modules(info: dict) -> tuple[nn.Module, nn.Module | None]:
   if not info['ensembles']:
     return extractor, None
   return extractor, models.classifier(info['model'], classes)
+
+
+def _recording(sound, rate, name) -> stream.Recording:
+  """What `predict` is given, to be read."""
+  if isinstance(sound, (str, os.PathLike)):
+    if rate is not None:
+      raise UserError(
+        f'{os.fspath(sound)}: a file has its own sample rate: give none'
+      )
+    return stream.Recording.of_file(sound)
+  if np.ndim(sound) == 0:
+    raise UserError(
+      f'{name} is {sound!r:.80}, neither a path nor a waveform: of one'
+      ' waveform give an array, numpy.asarray(…)'
+    )
+  if rate is None:
+    raise UserError(f'{name} is an array: give its sample rate as well')
+  recording = stream.Recording.of_array(sound, rate)
+  return dataclasses.replace(recording, name=name)
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

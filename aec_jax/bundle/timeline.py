@@ -1,24 +1,33 @@
 """A picture of where a sound was listened to, as PNG or as a page.
 
 Its log-mel, and beneath it the likeliest classes: of each its probability over
-time, and where there is an attention model the weights p_k(t) (thesis eq. 22).
+time, and where there is an attention model the weights p_k(t) (thesis eq. 22),
+as multiples of what even attention would be.
 """
 
 import base64
+import dataclasses
 import html
-import io
+import math
 import os
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from aec_jax.audio import stream
-from aec_jax.bundle.tagger import Tagger, Tags
+from aec_jax.bundle.tagger import Tagger
+from aec_jax.bundle.tags import Tags
+from aec_jax.bundle.timeline_figure import (
+  CLASSES,
+  NARROW,
+  WIDE,
+  LogMel,
+  draw,
+  panels,
+)
 from aec_jax.errors import UserError
 from aec_jax.run import files
 
-CLASSES = 5
 # About as many columns as a picture has; frames are averaged down to them.
 _COLUMNS = 2000
 # Larger files are not put into a page, which then has no player.
@@ -29,9 +38,6 @@ _TYPES = {
   '.ogg': 'audio/ogg',
   '.mp3': 'audio/mpeg',
 }
-# Left and right edge of the panels, as shares of a picture's width.
-_LEFT, _RIGHT = 0.03, 0.97
-WIDE, NARROW = 11.0, 4.0  # inches
 
 
 def check_path(path: str) -> None:
@@ -59,8 +65,7 @@ def write(path: str, tagger: Tagger, sound: str, tags: Tags) -> None:
   if Path(path).suffix.lower() == '.png':
     data = draw(name, tags, log_mel, WIDE)
   else:
-    pictures = [draw('', tags, log_mel, size) for size in (WIDE, NARROW)]
-    data = page(name, tags, pictures, sound).encode('utf-8', 'replace')
+    data = page(name, tags, log_mel, sound).encode('utf-8', 'replace')
   try:
     with files.whole(path) as unfinished:
       unfinished.write_bytes(data)
@@ -68,11 +73,11 @@ def write(path: str, tagger: Tagger, sound: str, tags: Tags) -> None:
     raise UserError(f'{path}: cannot be written: {error.strerror}') from error
 
 
-def log_mel_of(tagger: Tagger, recording: stream.Recording) -> np.ndarray:
-  """(column, band): a recording's log-mel, averaged to a picture's width."""
+def log_mel_of(tagger: Tagger, recording: stream.Recording) -> LogMel:
+  """A recording's log-mel, untrimmed, averaged to a picture's width."""
   how, spec = tagger.front_end, tagger.spec
   found = stream.survey(recording, how['trim_db'], how['peak_normalise'])
-  seconds = (found.stop - found.start) / found.rate
+  seconds = found.samples / found.rate
   frames = spec.step  # of an example, as far as the next one begins
   # Columns of an example: a divisor of its frames.
   columns = max(
@@ -80,110 +85,65 @@ def log_mel_of(tagger: Tagger, recording: stream.Recording) -> np.ndarray:
      if frames % n == 0 and n * seconds / spec.seconds <= _COLUMNS),
     default=1,
   )  # fmt: skip
+  # With zeros after its end, so that the last example is whole and none is
+  # repeated: what is drawn of them is cut off again.
+  more = math.ceil(spec.example_samples * found.rate / spec.sample_rate) + 1
+  longer = dataclasses.replace(
+    recording, blocks=lambda: _padded(recording.blocks(), more)
+  )
+  whole = dataclasses.replace(found, start=0, stop=found.samples + more)
   rows = []
-  for some in tagger.log_mels(recording, found):
+  for some in tagger.log_mels(longer, whole):
     shape = (-1, frames // columns, spec.bands)
     rows.append(some[:, :frames].reshape(shape).mean(1))
-  return np.concatenate(rows)
+  column = spec.seconds / columns
+  count = math.ceil(seconds / column)
+  return LogMel(np.concatenate(rows)[:count], column, spec.low, spec.high)
 
 
-def draw(name: str, tags: Tags, log_mel: np.ndarray, width: float) -> bytes:
-  """A picture, as PNG.
-
-  Args:
-    name: its title; '' for none.
-    tags: of a sound.
-    log_mel: (column, band) of the same.
-    width: inches.
-  """
-  top = [int(k) for k in np.argsort(-tags.probabilities)[:CLASSES]]
-  strip, text, mel = 0.2, 0.24, 1.5  # inches
-  attention = tags.attention
-  heard = attention is not None
-  height = text * (1 + bool(name)) + mel + 0.85
-  height += len(top) * (text + strip * (1 + heard) + 0.06)
-  figure = Figure((width, height), dpi=120)
-  span = (tags.times[0], tags.times[-1] + tags.seconds)
-  y = height
-
-  def panel(inches, values, limits, colours):
-    nonlocal y
-    y -= inches
-    axes = figure.add_axes((_LEFT, y / height, _RIGHT - _LEFT, inches / height))
-    axes.imshow(
-      values, aspect='auto', origin='lower', cmap=colours,
-      vmin=limits[0], vmax=limits[1], extent=(*span, 0, 1),
-    )  # fmt: skip
-    axes.set_yticks([])
-    axes.set_xticks([])
-    return axes
-
-  def label(words, **style):
-    nonlocal y
-    y -= text
-    figure.text(
-      _LEFT, (y + 0.07) / height, words, fontsize=9, parse_math=False, **style
-    )
-
-  if name:
-    label(name[: round(14 * width)], fontweight='bold')
-  label('log-mel, 125 to 7,500 Hz')
-  panel(mel, log_mel.T, (log_mel.min(), log_mel.max()), 'magma')
-  most = 1 if attention is None else attention[:, top].max()
-  for k in top:
-    label(
-      f'{tags.probabilities[k]:.3f}  {tags.classes[k]}'[: round(14 * width)]
-    )
-    axes = panel(strip, tags.timeline[:, k][None], (0, 1), 'Blues')
-    if attention is not None:
-      axes = panel(strip, attention[:, k][None], (0, most), 'Oranges')
-    y -= 0.06
-  ticks = _ticks(span, width)
-  axes.set_xticks(ticks, [_clock(x, span[1]) for x in ticks])
-  axes.tick_params(labelsize=8)
-  y -= 0.4
-  label('blue: probability, 0 to 1', color='#08519c')
-  if heard:
-    figure.text(
-      _LEFT + (1.9 / width), (y + 0.07) / height, fontsize=9, color='#a63603',
-      s=f'orange: attention, 0 to {most:.2f}',
-    )  # fmt: skip
-  out = io.BytesIO()
-  figure.savefig(out, format='png')
-  return out.getvalue()
+def _padded(blocks, samples):
+  """Blocks of a recording, and as many zeros after them."""
+  block = rate = None
+  for block, rate in blocks:
+    yield block, rate
+  yield np.zeros((samples, block.shape[1]), np.float32), rate
 
 
-def _ticks(span, count):
-  """At most about `count` round times."""
-  steps = (
-      0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
-      7200, 14400, 43200,
-  )  # fmt: skip
-  first, last = span
-  step = next((s for s in steps if (last - first) / s <= count), 86_400)
-  return step * np.arange(np.ceil(first / step), last / step)
+def figure(tags: Tags, log_mel: LogMel) -> str:
+  """HTML of the pictures: for wide and narrow windows, light and dark."""
+  narrow, dark = '(max-width: 700px)', '(prefers-color-scheme: dark)'
+  sources = [
+    (f'{narrow} and {dark}', NARROW, True), (narrow, NARROW, False),
+    (dark, WIDE, True),
+  ]  # fmt: skip
+  lines = [
+    f'<source media="{media}" srcset="{_picture(tags, log_mel, width, night)}">'
+    for media, width, night in sources
+  ]
+  return '\n'.join(
+    [
+      '<picture>',
+      *lines,
+      f'<img src="{_picture(tags, log_mel, WIDE, False)}" style="width: 100%"'
+      ' alt="Log-mel, probabilities and attention over time">',
+      '</picture>',
+    ]
+  )
 
 
-def _clock(seconds: float, longest: float) -> str:
-  """'4.8 s', '1:05', '2:00:30'."""
-  if longest < 100:
-    return f'{seconds:g} s'
-  minutes, seconds = divmod(round(seconds), 60)
-  if longest < 3600:
-    return f'{minutes}:{seconds:02d}'
-  return f'{minutes // 60}:{minutes % 60:02d}:{seconds:02d}'
+def _picture(tags, log_mel, width, dark) -> str:
+  return _data('image/png', draw('', tags, log_mel, width, dark))
 
 
-def page(name: str, tags: Tags, pictures: list[bytes], sound: str) -> str:
+def page(name: str, tags: Tags, log_mel: LogMel, sound: str) -> str:
   """A page that opens from disk, with nothing from elsewhere.
 
   Args:
     name: its title.
     tags: of the sound.
-    pictures: for wide and for narrow windows, as PNG.
+    log_mel: of the sound.
     sound: the file; a small one is put into the page, to be played.
   """
-  wide, narrow = (_data('image/png', picture) for picture in pictures)
   rows = ''.join(
     f'<tr><td>{html.escape(label)}</td><td>{p:.3f}</td></tr>'
     for label, p in tags.tags[:CLASSES]
@@ -193,10 +153,12 @@ def page(name: str, tags: Tags, pictures: list[bytes], sound: str) -> str:
   if kind and os.path.getsize(sound) <= _PLAYER_BYTES:
     source = _data(kind, Path(sound).read_bytes())
     player = f'<audio controls src="{source}"></audio>'
-  first, last = tags.times[0], tags.times[-1] + tags.seconds
+  (left, share), (left_narrow, share_narrow) = map(panels, (WIDE, NARROW))
+  notes = ''.join(f'<p>Note: {html.escape(note)}</p>' for note in tags.notes)
   return _PAGE.format(
-    name=html.escape(name), rows=rows, player=player, wide=wide, narrow=narrow,
-    first=first, last=last, left=_LEFT, share=_RIGHT - _LEFT,
+    name=html.escape(name), rows=rows, player=player, notes=notes,
+    figure=figure(tags, log_mel), duration=tags.duration,
+    left=left, share=share, left_narrow=left_narrow, share_narrow=share_narrow,
   )  # fmt: skip
 
 
@@ -222,25 +184,27 @@ td + td {{ text-align: right; padding-left: 1.5em }}
 figure {{ position: relative; margin: 1em 0 }}
 img {{ width: 100%; display: block; border-radius: 6px }}
 #now {{ position: absolute; top: 0; bottom: 0; width: 2px; background: #d00;
-  display: none }}
+  display: none; --left: {left}; --share: {share};
+  left: calc(100% * (var(--left) + var(--share) * var(--at, 0))) }}
+@media (max-width: 700px) {{
+  #now {{ --left: {left_narrow}; --share: {share_narrow} }}
+}}
 </style>
 <h1>{name}</h1>
 {player}
+{notes}
 <table>{rows}</table>
 <figure>
-<picture>
-<source media="(max-width: 700px)" srcset="{narrow}">
-<img src="{wide}" alt="Log-mel, probabilities and attention over time">
-</picture>
+{figure}
 <div id="now"></div>
 </figure>
 <script>
 const audio = document.querySelector('audio');
 const now = document.getElementById('now');
 function follow() {{
-  const share = (audio.currentTime - {first}) / ({last} - {first});
-  now.style.display = share >= 0 && share <= 1 ? 'block' : 'none';
-  now.style.left = 100 * ({left} + {share} * share) + '%';
+  const at = audio.currentTime / {duration};
+  now.style.display = at <= 1 ? 'block' : 'none';
+  now.style.setProperty('--at', at);
   if (!audio.paused) requestAnimationFrame(follow);
 }}
 if (audio) for (const event of ['play', 'seeked', 'timeupdate'])
