@@ -9,6 +9,7 @@ by 3 %, threads and open files at all.
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import sys
@@ -17,13 +18,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from clu import metric_writers
 
-from aec_jax import audioset, metrics, models
+from aec_jax import presets
 from aec_jax.datasets import synthetic_audioset
-from aec_jax.datasets.examples import Examples
-from aec_jax.evaluate import Predictor
+from aec_jax.objective import OBJECTIVES
+from aec_jax.sources import Released
+from aec_jax.train import loop
 from aec_jax.train.checkpoint import Checkpoints
-from aec_jax.train.step import AXIS
+from aec_jax.train.classifiers import Classifiers
 from configs import demo
 
 COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')
@@ -53,17 +56,17 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
   config.model.hidden = (64, 64, 64)
   config.max_steps = config.patience = 2**31 - 1
   config.eval_every = config.checkpoint_every = 20
-  (training,) = audioset.load_splits(config, ('bal_train',), workdir)
-  scored = Examples.concatenate(
-    audioset.load_splits(config, ('eval',), workdir)
+  config = presets.resolve(config)
+  source = Released(config, workdir)
+  system = Classifiers(
+    config, OBJECTIVES[config.objective], source.features(10), source.members()
   )
-  model = models.classifier(config.model, len(scored.classes), AXIS)
-  predict, targets = Predictor(config, model, scored), scored.labels.multi_hot()
+  evaluate = system.evaluate
   (workdir / 'held.csv').write_text(','.join(COLUMNS) + '\n')
   start, rows = time.monotonic(), []
 
-  def evaluate(state):
-    found = metrics.summary(targets, predict(state))
+  def evaluated(state, history):
+    found = evaluate(state, history)
     passed = time.monotonic() - start
     rows.append((passed / 3600, len(rows) + 1, *held()))
     with open(workdir / 'held.csv', 'a', newline='') as file:
@@ -72,13 +75,15 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
       raise Enough
     return found
 
-  try:
-    audioset.train(
-      config, model, training, evaluate,
-      Checkpoints(workdir / 'checkpoints'), workdir, chance=None,
-    )  # fmt: skip
-  except Enough:
-    return rows
+  system.evaluate = evaluated
+  writer = metric_writers.create_default_writer(
+    str(workdir), asynchronous=False
+  )
+  with contextlib.closing(Checkpoints(workdir / 'checkpoints')) as checkpoints:
+    try:
+      loop.fit(system, checkpoints, writer)
+    except Enough:
+      return rows
 
 
 def grown(rows: list[tuple]) -> list[str]:
