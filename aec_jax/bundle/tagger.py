@@ -7,7 +7,7 @@ needs is imported.
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import cast, overload
 
@@ -117,11 +117,11 @@ class Tagger:
 
   @overload
   def predict(
-    self, sound: Sequence[Sound], sample_rate: int | None = None
+    self, sound: list[Sound], sample_rate: int | None = None
   ) -> list[Tags]: ...
 
   def predict(
-    self, sound: Sound | Sequence[Sound], sample_rate: int | None = None
+    self, sound: Sound | list[Sound], sample_rate: int | None = None
   ) -> Tags | list[Tags]:
     """Tags one sound, or a list of them.
 
@@ -138,8 +138,8 @@ class Tagger:
       UserError: a sound cannot be read, has no samples, NaN, or another shape
         or scale, or no sample rate.
     """
-    several = isinstance(sound, (list, tuple))
-    sounds = list(sound) if several else [sound]
+    several = isinstance(sound, list)
+    sounds = sound if isinstance(sound, list) else [sound]
     found = []
     for tags in self.tag(
       [

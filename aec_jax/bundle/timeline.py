@@ -103,10 +103,11 @@ def log_mel_of(tagger: Tagger, recording: stream.Recording) -> LogMel:
 
 def _padded(blocks, samples):
   """Blocks of a recording, and as many zeros after them."""
-  block = rate = None
+  channels, rate = 1, 0
   for block, rate in blocks:
+    channels = block.shape[1]
     yield block, rate
-  yield np.zeros((samples, block.shape[1]), np.float32), rate
+  yield np.zeros((samples, channels), np.float32), rate
 
 
 def figure(tags: Tags, log_mel: LogMel) -> str:

@@ -90,12 +90,14 @@ def draw(
   _picture(axes, log_mel)
   sheet.finish(axes, times=True)
   relative = _relative(tags) if heard else None
-  most = max(2.0, float(np.ceil(relative[:, top].max()))) if heard else 0.0
+  most = 0.0
+  if relative is not None:
+    most = max(2.0, float(np.ceil(relative[:, top].max())))
   for k in top:
     sheet.write(f'{tags.probabilities[k]:.3f}  {tags.classes[k]}')
     axes = sheet.panel(_CURVE)
     sheet.curve(axes, tags.timeline[:, k], sheet.colours.probability, 1, 0)
-    if heard:
+    if relative is not None:
       sheet.finish(axes)
       sheet.y -= 0.04
       axes = sheet.panel(_ATTENTION)
