@@ -97,8 +97,7 @@ def log_mel_of(tagger: Tagger, recording: stream.Recording) -> LogMel:
     shape = (-1, frames // columns, spec.bands)
     rows.append(some[:, :frames].reshape(shape).mean(1))
   column = spec.seconds / columns
-  # Up to the last that begins a window before the end.
-  count = max(1, math.ceil((seconds - spec.window / spec.sample_rate) / column))
+  count = math.ceil(seconds / column)
   return LogMel(np.concatenate(rows)[:count], column, spec.low, spec.high)
 
 
