@@ -298,56 +298,6 @@ def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   assert not shown[3].strip()
 
 
-def test_timelines_are_drawn(capfdbinary, bundle, tmp_path):
-  sound = write_sound(tmp_path / 'a <b> $x$.wav', seconds=3)
-  for kind in ('png', 'html'):
-    path = tmp_path / f'out.{kind}'
-    status, _, err = run(capfdbinary, bundle, f'--timeline={path}', sound)
-    assert (status, err) == (0, '')
-  assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG')
-  page = (tmp_path / 'out.html').read_text()
-  assert '<h1>a &lt;b&gt; $x$.wav</h1>' in page
-  assert page.count('data:image/png;base64,') == 2
-  assert 'src="data:audio/wav;base64,' in page
-  assert not re.search(r'(src|href)="?(http|//)', page)
-  left = {path.name for path in tmp_path.iterdir()}
-  assert left == {sound.name, 'out.png', 'out.html'}
-
-
-def test_a_long_timeline_is_averaged_down(bundle, monkeypatch):
-  tagger = aec_jax.load(*bundle)
-  rng = np.random.default_rng(0)
-  wave = rng.uniform(-1, 1, round(16000 * 0.96 * 12.5))
-  recording = predict_recording(wave)
-  fine = timeline.log_mel_of(tagger, recording)
-  assert fine.shape == (12 * 96, 64)
-  monkeypatch.setattr(timeline, '_COLUMNS', 30)
-  coarse = timeline.log_mel_of(tagger, recording)
-  np.testing.assert_allclose(
-    coarse, fine.reshape(24, 48, 64).mean(1), rtol=1e-4, atol=1e-4
-  )
-  (tags,) = tagger.tag([recording])
-  png = timeline.draw('long', tags, coarse, timeline.NARROW)
-  assert png.startswith(b'\x89PNG')
-
-
-def predict_recording(wave):
-  from aec_jax.audio import stream
-
-  return stream.Recording.of_array(wave, 16000)
-
-
-def test_a_page_whose_sound_is_too_large_has_no_player(
-  bundle, tmp_path, monkeypatch
-):
-  sound = write_sound(tmp_path / 'a.wav')
-  tagger = aec_jax.load(*bundle)
-  (tags,) = tagger.tag([predict_recording(soundfile.read(sound)[0])])
-  monkeypatch.setattr(timeline, '_PLAYER_BYTES', 10)
-  page = timeline.page('a', tags, [b'', b''], str(sound))
-  assert '<audio' not in page and 'too large' in page
-
-
 def test_where_a_timeline_cannot_be_written_is_said(bundle):
   with pytest.raises(UserError, match='folder is not there'):
     timeline.check_path('/no/such/folder/a.png')

@@ -18,6 +18,7 @@ _SIDE_BY_SIDE = 9
 # log-mel, a probability, an attention, and the line of times. Inches.
 _LEFT, _RIGHT = 0.42, 0.14
 _TEXT, _MEL, _CURVE, _ATTENTION, _TIMES, _GAP = 0.24, 1.5, 0.46, 0.36, 0.3, 0.1
+_BETWEEN = 0.16  # so that the numbers of two axes don't touch
 
 
 class LogMel(NamedTuple):
@@ -80,7 +81,7 @@ def draw(
   legend = _legend(tags, colours, heard)
   lines = 1 if width >= _SIDE_BY_SIDE else len(legend)
   height = (bool(name) + 1 + lines) * _TEXT + _MEL + _TIMES + 0.06
-  height += len(top) * (_TEXT + _CURVE + heard * (_ATTENTION + 0.04) + _GAP)
+  height += len(top) * (_TEXT + _CURVE + heard * (_ATTENTION + _BETWEEN) + _GAP)
   height += _TIMES if len(top) else _TEXT
   sheet = _Sheet(tags, width, height, colours)
   if name:
@@ -99,7 +100,7 @@ def draw(
     sheet.curve(axes, tags.timeline[:, k], sheet.colours.probability, 1, 0)
     if relative is not None:
       sheet.finish(axes)
-      sheet.y -= 0.04
+      sheet.y -= _BETWEEN
       axes = sheet.panel(_ATTENTION)
       sheet.curve(axes, relative[:, k], sheet.colours.attention, most, 1)
     sheet.finish(axes, times=k == top[-1])
