@@ -15,7 +15,6 @@ from jax import lax
 
 from aec_jax.audio import FRONT_END, FrontEnd
 
-
 _SLICES = 64  # more of them take long to compile
 
 
