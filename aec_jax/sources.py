@@ -117,8 +117,9 @@ class Released:
     )
 
   def distribution(self) -> dict:
-    """The clips of each class, of the training and the evaluation splits."""
+    """The clips of each class, of each split that was read."""
     names = (*self._config.train_splits, *self._config.eval_splits)
+    names = names[-len(self._parts) :]  # scoring alone, those of training lack
     return {
       'clips': {
         name: dict(

@@ -1,4 +1,4 @@
-"""Whole experiments, mostly as a user runs them: from the command line."""
+"""Whole experiments on AudioSet's embeddings, mostly from the command line."""
 
 import json
 import os
@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aec_jax import evaluate, experiment, metrics
+from aec_jax import experiment, predictions
+from aec_jax.datasets import synthetic_audioset
 from aec_jax.errors import UserError
+from aec_jax.objective import OBJECTIVES
 from configs import audioset_level13
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +75,10 @@ def results_of(workdir):
   return json.loads((workdir / 'results.json').read_text())
 
 
+def evaluations_of(workdir):
+  return results_of(workdir)['ensembles']['10']['evaluations']
+
+
 def test_results_hold_what_was_promised(finished):
   workdir, out, err = finished
   results = results_of(workdir)
@@ -85,20 +91,23 @@ def test_results_hold_what_was_promised(finished):
   assert results['n_examples'] == 70
   assert results['n_train_examples'] == 90 + 120
   assert results['config']['model']['levels'] == [1, 3]
-  assert set(results['seconds']) == {'prepare', 'train', 'score'}
+  assert set(results['seconds']) == {
+    'prepare', 'fine_tune', 'embed', 'train', 'score',
+  }  # fmt: skip
   # The scores are those of the predictions that lie beside them, over all.
-  targets, probabilities = evaluate.mean_probabilities([workdir])
-  assert results['metrics'] == metrics.summary(targets, probabilities)
+  targets, probabilities = predictions.mean_probabilities([workdir])
+  scores = OBJECTIVES['multi_label'].scores(targets, probabilities)
+  assert results['metrics'] == pytest.approx(scores, rel=1e-6)
   ap = [entry['AP'] for entry in results['per_class'].values()]
   np.testing.assert_allclose(np.mean(ap), results['metrics']['mAP'])
-  best = max(results['evaluations'], key=lambda e: e['mAP'])
+  best = max(results['ensembles']['10']['evaluations'], key=lambda e: e['mAP'])
   assert results['best_step'] == best['step']
-  assert results['metrics']['mAP'] == best['mAP']
+  assert results['metrics']['mAP'] == pytest.approx(best['mAP'], rel=1e-6)
   assert re.search(rf'mAP +{results["metrics"]["mAP"]:.4f} +0.335', out)
   assert re.search(
     r'step 60/60 · [\d,]+ examples/s · loss 0\.\d+ · best mAP', err
   )
-  assert list(workdir.glob('events.out.tfevents.*'))
+  assert list(workdir.glob('segments_10/events.out.tfevents.*'))
 
 
 def test_run_again_it_does_nothing(finished, audioset_dir):
@@ -144,7 +153,7 @@ def test_the_report_is_there_and_comes_back_when_missing(
   assert text.count('data:image/png') == 12
   counts = results['data']['clips']
   assert list(counts) == ['bal_train', 'unbal_train', 'eval']
-  targets, _ = evaluate.mean_probabilities([workdir])
+  targets, _ = predictions.mean_probabilities([workdir])
   assert list(counts['eval'].values()) == targets.sum(0).tolist()
   before = (workdir / 'results.json').stat().st_mtime_ns
   page.unlink()
@@ -159,16 +168,40 @@ def test_evaluate_restores_and_scores_to_the_same_digits(
 ):
   workdir, out, _ = finished
   before = results_of(workdir)
-  (workdir / 'results.json').unlink()
-  status, again, err = finish(start(workdir, audioset_dir, '--mode=evaluate'))
+  # The cache is empty: the bundle has all that scoring needs.
+  options = ('--mode=evaluate', f'--cache_dir={workdir.parent / "other"}')
+  status, again, err = finish(start(workdir, audioset_dir, *options))
   assert status == 0, err
   assert again == out
+  assert not list((workdir.parent / 'other').glob('audioset-*_train-*'))
   after = results_of(workdir)
-  for name in ('metrics', 'per_class', 'evaluations', 'best_step', 'skipped'):
-    assert after[name] == before[name]
-  for name in ('data', 'intervals'):
-    assert after[name] == before[name]
-  assert (workdir / 'report/index.html').exists()
+  del after['seconds'], before['seconds']
+  assert after == before
+  assert not (workdir / 'evaluations').exists()
+
+
+def test_on_other_data_it_leaves_the_results_as_they_are(
+  finished, tmp_path, audioset_dir
+):
+  workdir = finished[0]
+  before = (workdir / 'results.json').read_bytes()
+  predicted = (workdir / 'predictions.npz').read_bytes()
+  synthetic_audioset.make(
+    str(tmp_path / 'other'), classes=5, train=5, unbalanced=5, evaluation=20
+  )
+  options = ('--mode=evaluate', f'--cache_dir={tmp_path / "cache"}')
+  status, _, err = finish(start(workdir, tmp_path / 'other', *options))
+  assert status == 0, err
+  assert 'not the data' in err
+  assert (workdir / 'results.json').read_bytes() == before
+  assert (workdir / 'predictions.npz').read_bytes() == predicted
+  (path,) = (workdir / 'evaluations').glob('*.json')
+  found = json.loads(path.read_text())
+  assert found['n_examples'] == 20
+  assert found['scored_fingerprint'] == path.stem
+  with np.load(path.with_suffix('.npz')) as file:
+    assert file['probabilities'].shape == (20, 5)
+  (workdir / 'evaluations').rename(tmp_path / 'evaluations')
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bits(
@@ -177,7 +210,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(
   whole, workdir = finished[0], tmp_path / 'killed'
   process = start(workdir, audioset_dir)
   deadline = time.monotonic() + 200
-  while not list(workdir.glob('checkpoints/latest/3*')):
+  while not list(workdir.glob('checkpoints/segments_10/latest/3*')):
     assert process.poll() is None and time.monotonic() < deadline
     time.sleep(0.01)
   process.send_signal(signal.SIGKILL)
@@ -186,7 +219,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(
   status, _, err = finish(start(workdir, audioset_dir))
   assert status == 0, err
   assert results_of(workdir)['metrics'] == results_of(whole)['metrics']
-  assert results_of(workdir)['evaluations'] == results_of(whole)['evaluations']
+  assert evaluations_of(workdir) == evaluations_of(whole)
   with (
     np.load(workdir / 'predictions.npz') as a,
     np.load(whole / 'predictions.npz') as b,
@@ -202,8 +235,8 @@ def test_four_devices_give_the_losses_and_metrics_of_one(
   assert status == 0, err
   results = results_of(workdir)
   assert results['versions']['device'].startswith('4 ×')
-  expected = results_of(finished[0])['evaluations']
-  for a, b in zip(results['evaluations'], expected, strict=True):
+  expected = evaluations_of(finished[0])
+  for a, b in zip(evaluations_of(workdir), expected, strict=True):
     np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-4)
     np.testing.assert_allclose(a['mAP'], b['mAP'], atol=0.01)
     np.testing.assert_allclose(a['AUC'], b['AUC'], atol=0.005)
