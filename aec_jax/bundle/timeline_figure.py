@@ -75,7 +75,11 @@ def draw(
     width: inches.
     dark: whether for a dark page.
   """
-  top = [] if tags.silent else np.argsort(-tags.probabilities)[:CLASSES]
+  top = (
+    np.zeros(0, int)
+    if tags.silent
+    else np.argsort(-tags.probabilities)[:CLASSES]
+  )
   heard = tags.attention is not None and not tags.silent
   colours = _DARK if dark else _LIGHT
   legend = _legend(tags, colours, heard)
