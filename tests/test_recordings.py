@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import experiment, metrics, predictions, presets
+from aec_jax import experiment, metrics, predictions, presets, scoring
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from aec_jax.input.folds import Member, extractor_jobs, members_of
@@ -195,7 +195,7 @@ def test_probabilities_are_geometric_means():
     Member('a', 0, [], [], np.array([0, 2])),
     Member('b', 0, [], [], np.array([2])),
   ]
-  combined = np.exp(experiment.combine(3, [experiment.Part(members, found)]))
+  combined = np.exp(scoring.combine(3, [scoring.Part(members, found)]))
   np.testing.assert_allclose(combined[0], [0.5, 0.5])
   assert np.isnan(combined[1]).all()
   np.testing.assert_allclose(combined[2], [np.sqrt(0.9 / 8), np.sqrt(0.05)])

@@ -1,0 +1,256 @@
+"""From the models of an experiment to its scores; evaluation anew.
+
+A clip's values are the mean over lengths of pieces of the means over the
+members that score it (§5.1, §5.2.3).
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from aec_jax import predictions, presets, sources
+from aec_jax.bundle import store
+from aec_jax.bundle.tagger import Ensemble
+from aec_jax.errors import UserError
+from aec_jax.input.folds import Member
+from aec_jax.models import extractors
+from aec_jax.objective import OBJECTIVES
+from aec_jax.run import cache, claim, files, hosts
+from aec_jax.run.clock import Clock
+from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.loop import left
+from aec_jax.train.progress import History
+
+
+def about_data(source) -> dict:
+  """What the claim says of the data."""
+  return {
+    'dataset_fingerprint': cache.digest(source.fingerprints),
+    'scored_fingerprint': cache.digest(source.scored_fingerprints),
+    'n_train_examples': source.n_train,
+    'skipped': source.skipped,
+    'notes': source.notes,
+    'data': source.distribution(),
+  }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+  """What some members say of the clips that they score.
+
+  Attributes:
+    members: of them.
+    values: for each member (clip, class), of its `scored`.
+  """
+
+  members: Sequence[Member]
+  values: Sequence[np.ndarray]
+
+
+def checkpoints_of(workdir: Path, length: int) -> Path:
+  """Where the checkpoints lie of classifiers of pieces of some length."""
+  return workdir / 'checkpoints' / f'segments_{length}'
+
+
+def restored(checkpoints: Checkpoints, system: Classifiers):
+  """The latest state and history.
+
+  Raises:
+    UserError: there is none.
+  """
+  found = checkpoints.restore(system.create_state())
+  if found is None:
+    raise UserError(f'{checkpoints.folder} holds no checkpoint: train first')
+  return found[0], History(**found[1])
+
+
+def part_of(system: Classifiers, state, history: History) -> Part:
+  """What the members that have not diverged say at their best."""
+  values = system.clip_values(state.best, [m.scored for m in system.members])
+  good = left(system, history)
+  return Part([system.members[i] for i in good], [values[i] for i in good])
+
+
+def part_of_extractors(config, source) -> Part:
+  """Where extractors classify: the means of a clip's examples' probabilities
+  (the challenge's system).
+  """
+  objective = OBJECTIVES[config.objective]
+  scored, members, values = source.scored_clips(), [], []
+  for i, job in enumerate(source.jobs):
+    found = objective.example_means(source.outputs[i], source.offsets)
+    mine = scored
+    if job.held_out is not None:
+      folds = [m.scored for m in source.members() if m.extractor == i]
+      mine = folds[0]
+    members.append(Member(job.title, i, job.training, job.validation, mine))
+    values.append(found[mine])
+  return Part(members, values)
+
+
+def combine(clips: int, parts: Sequence[Part]) -> np.ndarray:
+  """The mean over lengths of the means over the members that score a clip.
+
+  Returns:
+    (clip, class) values, NaN for clips that no member scores.
+  """
+  out: np.ndarray = np.zeros(())
+  for part in parts:
+    total = np.zeros((clips, part.values[0].shape[1]))
+    count = np.zeros((clips, 1))
+    for member, values in zip(part.members, part.values, strict=True):
+      total[member.scored] += values
+      count[member.scored] += 1
+    out = out + np.where(count > 0, total / np.maximum(count, 1), np.nan)
+  return out / len(parts)
+
+
+def score(
+  config, workdir: Path, source, parts: Sequence[Part], name='predictions.npz'
+) -> dict:
+  """Scores the clips that were predicted; writes the predictions."""
+  objective = OBJECTIVES[config.objective]
+  values = combine(len(source.ids), parts)
+  scored = np.flatnonzero(~np.isnan(values[:, 0]))
+  values, labels = values[scored], source.labels.select(scored)
+  probabilities = np.asarray(objective.to_probabilities(values), np.float32)
+  if hosts.is_first():
+    predictions.save(workdir / name, source.ids[scored], labels, probabilities)
+  targets = labels.multi_hot()
+  found = objective.scores(targets, values)
+  intervals = objective.intervals(targets, values)
+  for usage in ('Public', 'Private'):
+    part = source.usage[scored[scored < len(source.usage)]] == usage
+    if part.any():
+      key = f'{objective.main}_{usage.lower()}'
+      found[key] = objective.scores(targets[part], values[part])[objective.main]
+      some = objective.intervals(targets[part], values[part])
+      intervals[key] = some[objective.main]
+  columns = objective.per_class(targets, values)
+  return {
+    'metrics': found,
+    'intervals': intervals,
+    'per_class': {
+      name: {k: _number(column[i]) for k, column in columns.items()}
+      for i, name in enumerate(source.classes)
+    },
+    'n_examples': len(scored),
+    **({'scored_on': source.scored_on} if source.scored_on else {}),
+  }
+
+
+def _number(x) -> float | None:
+  """A float for JSON, None where it is not defined."""
+  return None if np.isnan(x) else float(x)
+
+
+def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
+  """Scores the models of a work folder, which need not be finished.
+
+  The weights are those of its bundle, and before there is one those of its
+  checkpoints and of the extractors in the cache.
+  """
+  clock = Clock()
+  started = hosts.lead(
+    lambda: claim.read_claim(
+      config, workdir, presets.model_defaults(config.model)
+    )
+  )
+  source = sources.open_source(config, cache_dir, scoring=True)
+  fingerprint = cache.digest(source.scored_fingerprints)
+  same = started.get('scored_fingerprint', fingerprint) == fingerprint
+  clock.lap('prepare')
+  bundled = (workdir / store.FOLDER).exists()
+  if bundled:
+    stored = store.read(workdir / store.FOLDER)
+    if tuple(stored.info['classes']) != tuple(source.classes):
+      raise UserError(
+        f'{workdir} knows other classes than {config.data_dir}:'
+        f' {", ".join(stored.info["classes"][:5])} …'
+      )
+    source.extractors = [
+      sources.Trained(name, variables, f'{workdir.absolute()}/{name}/'
+                      f'{stored.info["files"][store.WEIGHTS]}')
+      for name, variables in zip(
+        stored.info['extractors'], stored.extractors, strict=True)
+    ]  # fmt: skip
+  else:
+    source.train_extractors(cache_dir)
+  source.embed()
+  clock.lap('embed')
+  if extractors.row(config.extractor).classifies:
+    parts = [part_of_extractors(config, source)]
+  elif bundled:
+    parts = [_stored_part(config, source, e, same) for e in stored.ensembles]
+  else:
+    parts = [_latest_part(config, workdir, source, n) for n in config.segments]
+  if same:
+    results = started | score(config, workdir, source, parts)
+  else:
+    logging.warning(
+      'these are not the data that %s was scored on: its results.json stays as'
+      ' it is', workdir,
+    )  # fmt: skip
+    name = f'evaluations/{fingerprint}.npz'
+    results = started | about_data(source)
+    results |= score(config, workdir, source, parts, name)
+  clock.lap('score')
+  results['seconds'] = clock.seconds
+  path = workdir / 'results.json'
+  if not same:
+    path = workdir / 'evaluations' / f'{fingerprint}.json'
+  elif path.exists():
+    results = _merged(path, results)
+  if hosts.is_first():
+    files.write_json(path, results)
+    logging.info('wrote %s', path)
+  return results
+
+
+def _merged(path, results) -> dict:
+  """Of finished results all that scoring again does not tell."""
+  before = json.loads(path.read_text(encoding='utf-8'))
+  seconds = before.get('seconds', {}) | {'score': results['seconds']['score']}
+  return before | results | {'seconds': seconds}
+
+
+def _stored_part(config, source, ensemble: Ensemble, same: bool) -> Part:
+  """What the members of a bundle say of the clips that they may score.
+
+  On other data than they were scored on, each scores all clips.
+  """
+  members = source.members()
+  if same:
+    by_name = {m.name: m for m in members}
+    # Older bundles have all members, and do not name them.
+    chosen = [by_name[name] for name in ensemble.members] or members
+  else:
+    scored = source.scored_clips()
+    nothing = np.zeros(0, int)
+    chosen = [
+      Member(str(i), int(extractor), nothing, nothing, scored)
+      for i, extractor in enumerate(ensemble.extractors)
+    ]
+  length = ensemble.length if ensemble.length in config.segments else 0
+  system = Classifiers(
+    config, OBJECTIVES[config.objective], source.features(length), chosen
+  )
+  values = system.clip_values(ensemble.variables, [m.scored for m in chosen])
+  return Part(chosen, values)
+
+
+def _latest_part(config, workdir, source, length) -> Part:
+  """What the best so far of an unfinished training says."""
+  system = Classifiers(
+    config, OBJECTIVES[config.objective], source.features(length),
+    source.members(),
+  )  # fmt: skip
+  checkpoints = Checkpoints(checkpoints_of(workdir, length))
+  with contextlib.closing(checkpoints):
+    return part_of(system, *restored(checkpoints, system))
