@@ -41,6 +41,7 @@ def dcase_run(root, name='dcase_l6', data_dir=None, **fields):
   """
   data_dir = data_dir or dcase_data.write_fsd(root / 'fsd', seconds=(0.3, 4.5))
   tiny = {
+    'extractor.init': 'random',
     'extractor.batch_norm': False,
     'extractors': ('balanced_first', 'unbalanced_last'),
     'pitch_to': 0,
