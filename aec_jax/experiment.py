@@ -102,7 +102,9 @@ def check_config(config) -> None:
     )
   for name in config.extractors:
     check_choice('config.extractors', name, EXTRACTOR_NAMES)
-  if 'original' in config.extractors and config.extractor.init == 'random':
+  random = config.extractor.init == 'random'
+  released = extractors.row(config.extractor).pretrained is not None
+  if 'original' in config.extractors and random and released:
     raise UserError(
       "config.extractors has 'original', VGGish as it was released, and"
       " config.extractor.init is 'random': give its weights"
