@@ -169,6 +169,8 @@ def test_a_config_s_classifier_takes_a_step(name):
 @pytest.mark.parametrize('name', WITH_EXTRACTORS)
 def test_a_config_s_extractor_takes_a_step(name):
   config = tiny(name)
+  # Rates differ by the size of the data, and are one number of a step.
+  del config.extractor.optimizer['learning_rate']
   form = first_of(name, config.extractor.to_dict(), config.objective)
   loss, moved = extractor_step(form)
   assert 0.1 < loss < 12, name
