@@ -64,6 +64,7 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
     'checkpoint_every': 3,
     'steps_per_dispatch': 2,
     'model.hidden': (8, 8, 8),
+    'extractor.init': 'random',
     'extractor.width': 0.03,
     'extractor.batch_norm': True,
     'extractor.batch_size': 4,
@@ -92,7 +93,7 @@ def clip_examples(counts, labels, shape=(32, 16), **columns) -> ClipExamples:
   if not isinstance(labels, Labels):
     labels = Labels.of_one(np.asarray(labels), 3)
   clips = len(labels)
-  of = np.repeat(labels.rarest(), counts)[:, None, None]
+  of = np.repeat(labels.ids[labels.offsets[:-1]], counts)[:, None, None]
   examples = rng.standard_normal((sum(counts), *shape)) + of
   columns = {
     'fold': np.full(clips, -1),
