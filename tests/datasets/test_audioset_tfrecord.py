@@ -299,14 +299,14 @@ def test_damage_is_an_error_that_says_where_and_what(release, reason, damage):
   message = user_error(read, release)
   assert f'{middle_file(release)}, record 1: ' in message
   assert reason in message
-  assert "config.damaged='skip'" in message
+  assert 'config.on_bad=skip' in message
 
 
 @pytest.mark.parametrize(('reason', 'damage'), DAMAGES)
 def test_a_damaged_record_alone_is_skipped(release, reason, damage):
   whole = read(release)
   damage(middle_file(release))
-  examples = read(release, damaged='skip')
+  examples = read(release, on_bad='skip')
   assert ids(examples) == [1, 2, 4, 5]
   (entry,) = examples.skipped
   assert (entry['file'], entry['record']) == (middle_file(release), 1)
@@ -315,14 +315,14 @@ def test_a_damaged_record_alone_is_skipped(release, reason, damage):
   np.testing.assert_array_equal(examples.embeddings, whole.embeddings[kept])
   np.testing.assert_array_equal(examples.n_segments, whole.n_segments[kept])
   np.testing.assert_array_equal(
-    examples.labels.multi_hot(), whole.multi_hot()[kept]
+    examples.labels.multi_hot(), whole.labels.multi_hot()[kept]
   )
 
 
 @pytest.mark.parametrize(('reason', 'damage'), LOSES_THE_REST)
 def test_a_damaged_length_loses_the_rest_of_its_file(release, reason, damage):
   damage(middle_file(release))
-  examples = read(release, damaged='skip')
+  examples = read(release, on_bad='skip')
   assert ids(examples) == [1, 2, 5]
   (entry,) = examples.skipped
   assert (entry['file'], entry['record']) == (middle_file(release), 1)
@@ -337,7 +337,7 @@ def test_two_damaged_records_are_two_entries_and_the_first_is_the_error(
     [clip(8, labels=())], str(release / 'features/bal_train/a.tfrecord')
   )
   assert 'a.tfrecord, record 0: no labels' in user_error(read, release)
-  examples = read(release, damaged='skip')
+  examples = read(release, on_bad='skip')
   assert ids(examples) == [2, 4, 5]
   assert [entry['record'] for entry in examples.skipped] == [0, 1]
 
@@ -360,7 +360,7 @@ def test_cut_anywhere_the_records_before_the_cut_survive(tmp_path):
     # A cut between two records leaves no trace, but for an empty file.
     traceless = cut % size == 0 and cut > 0
     assert tfrecord.count_records(str(path)) == survivors
-    examples = read(tmp_path, damaged='skip')
+    examples = read(tmp_path, on_bad='skip')
     assert ids(examples) == [*range(survivors), 9]
     if traceless:
       assert examples.skipped == []
@@ -374,17 +374,17 @@ def test_an_unreadable_file_is_damage(release):
   os.remove(middle_file(release))
   os.symlink('nowhere', middle_file(release))
   assert 'cannot be read' in user_error(read, release)
-  assert ids(read(release, damaged='skip')) == [1, 5]
+  assert ids(read(release, on_bad='skip')) == [1, 5]
 
 
 def test_a_split_without_a_whole_record_is_an_error(tmp_path):
   make_release(tmp_path, {'a.tfrecord': [clip(0, labels=())]})
-  message = user_error(read, tmp_path, damaged='skip')
+  message = user_error(read, tmp_path, on_bad='skip')
   assert str(tmp_path / 'features' / 'bal_train') in message
 
 
-def test_damaged_takes_error_or_skip(release):
-  assert "'ignore'" in user_error(read, release, damaged='ignore')
+def test_on_bad_takes_error_or_skip(release):
+  assert "'ignore'" in user_error(read, release, on_bad='ignore')
 
 
 def test_a_failed_pack_leaves_nothing_that_loads(release):

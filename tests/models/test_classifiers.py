@@ -287,7 +287,7 @@ def test_models_that_cannot_be_are_refused(config, message):
 
 
 def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
-  """Why the default f is ReLU; see configs/audioset.py.
+  """Why the default f is ReLU; see aec_jax/presets.py.
 
   At the start a sigmoid f is about 1/2 for every class and clip, so what enters
   the output layer is nearly one constant vector.

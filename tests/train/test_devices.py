@@ -1,0 +1,72 @@
+"""Batches that devices cannot share equally are filled up and masked."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dcase_data
+import numpy as np
+import pytest
+import train_data
+from train_data import fit
+
+TESTS = Path(__file__).parents[1]
+# What a subprocess with three devices runs: this module's own `losses`.
+SCRIPT = """
+import json, sys
+sys.path[:0] = sys.argv[1:3]
+import jax
+from test_devices import losses
+assert jax.device_count() == 3
+print(json.dumps(losses(sys.argv[3])))
+"""
+
+
+def losses(folder) -> dict:
+  """The training losses and scores of tiny runs, on all devices here."""
+  # Momentum: Adam makes steps of any gradient's noise. No dropout: its masks
+  # are drawn by each device for its share.
+  steady = {
+    'optimizer.name': 'momentum',
+    'optimizer.learning_rate': 0.05,
+    'model.dropout': 0.0,
+    'max_steps': 6,
+    'eval_every': 2,
+    'mixup_alpha': 0.3,
+  }
+  released = train_data.released(train_data.released_config(**steady))
+  members = train_data.classifiers(dcase_data.tiny_config(**steady))
+  found = {}
+  for name, system in (('released', released), ('members', members)):
+    _, history = fit(system, Path(folder) / name)
+    found[name] = [
+      {'loss': e['loss'], 'members': e['members']} for e in history.evaluations
+    ]
+  return found
+
+
+def test_three_devices_train_as_one_on_batches_of_eight(tmp_path):
+  env = dict(
+    os.environ,
+    JAX_PLATFORMS='cpu',
+    NPROC='8',  # twice the devices; see tests/test_experiment.py
+    XLA_FLAGS='--xla_force_host_platform_device_count=3',
+    PYTHONPATH=str(TESTS.parent),
+  )
+  here = [str(TESTS), str(TESTS / 'train')]
+  ended = subprocess.run(
+    [sys.executable, '-c', SCRIPT, *here, str(tmp_path / 'three')],
+    env=env, capture_output=True, text=True, timeout=500,
+  )  # fmt: skip
+  assert ended.returncode == 0, ended.stderr
+  three = json.loads(ended.stdout.splitlines()[-1])
+  one = losses(tmp_path / 'one')
+  for name, evaluations in one.items():
+    for a, b in zip(three[name], evaluations, strict=True):
+      assert a['loss'] == pytest.approx(b['loss'], abs=1e-4), name
+      score = 'log_likelihood'
+      np.testing.assert_allclose(
+        a['members'][score], b['members'][score], atol=1e-3
+      )
