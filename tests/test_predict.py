@@ -19,7 +19,7 @@ import aec_jax
 from aec_jax import predict
 from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
-from aec_jax.run import console
+from aec_jax.run import console, progress
 from tests.decoding import writing
 
 
@@ -287,8 +287,8 @@ def test_the_whole_command_keeps_what_it_compiled(bundle, tmp_path):
 def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
   ticks = iter(range(100))
-  monkeypatch.setattr(console.time, 'monotonic', lambda: float(next(ticks)))
-  bar = console.Bar('tagging', 200)
+  monkeypatch.setattr(progress.time, 'monotonic', lambda: float(next(ticks)))
+  bar = progress.Meter('tagging', 200)
   bar.advance(50)
   bar.advance(1000)
   bar.clear()

@@ -94,7 +94,7 @@ def next_steps(config: Mapping, workdir: Path, cache_dir: Path) -> str:
   """Where a finished experiment's results lie, and a command to go on with."""
   sounds = 'SOUND…'
   if not config['data_dir']:
-    with np.load(workdir / 'predictions.npz') as file:
+    with np.load(workdir / 'predictions.npz', allow_pickle=False) as file:
       name = str(file['ids'][0])
     made = cache_dir.glob(f'synthetic-fsd-*/fsd/audio_test/{name}')
     sounds = str(min(made, default=sounds))
