@@ -82,16 +82,6 @@ def test_results_hold_what_was_promised(finished):
   np.testing.assert_allclose(mean, found)
 
 
-def test_evaluate_scores_to_the_same_digits(finished, tmp_path, monkeypatch):
-  config, root, results = finished
-  again = experiment.run(config, root / 'l6', root / 'cache', 'evaluate')
-  assert again['metrics'] == results['metrics']
-  # And from an empty cache, by the bundle in the work folder.
-  monkeypatch.setattr(extractor, '_train', None)
-  again = experiment.run(config, root / 'l6', tmp_path, 'evaluate')
-  assert again['metrics'] == pytest.approx(results['metrics'], rel=1e-6)
-
-
 def test_the_report_is_there_and_comes_back_when_missing(finished):
   config, root, results = finished
   page = root / 'l6/report/index.html'
@@ -116,6 +106,16 @@ def test_the_report_is_there_and_comes_back_when_missing(finished):
   assert page.read_text() == text
 
 
+def test_evaluate_scores_to_the_same_digits(finished, tmp_path, monkeypatch):
+  config, root, results = finished
+  again = experiment.run(config, root / 'l6', root / 'cache', 'evaluate')
+  assert again['metrics'] == results['metrics']
+  # And from an empty cache, by the bundle in the work folder.
+  monkeypatch.setattr(extractor, '_train', None)
+  again = experiment.run(config, root / 'l6', tmp_path, 'evaluate')
+  assert again['metrics'] == pytest.approx(results['metrics'], rel=1e-6)
+
+
 def test_a_second_experiment_prepares_and_tunes_nothing(finished, monkeypatch):
   config, root, _ = finished
 
@@ -124,9 +124,9 @@ def test_a_second_experiment_prepares_and_tunes_nothing(finished, monkeypatch):
 
   monkeypatch.setattr(log_mels, '_write', refuse)
   monkeypatch.setattr(extractor, '_train', refuse)
-  plain = tiny(config.data_dir, 'dcase_l6_plain', segments=(1, 2), max_steps=2)
+  plain = tiny(config.data_dir, 'dcase_l6_plain', segments=(1,), max_steps=2)
   results = experiment.run(plain, root / 'plain', root / 'cache')
-  assert list(results['ensembles']) == ['1', '2']
+  assert list(results['ensembles']) == ['1']
 
 
 def test_other_settings_are_refused_in_the_same_folder(finished):

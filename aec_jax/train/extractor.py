@@ -7,6 +7,7 @@ one of few numbers and masked, so that few compiled steps serve.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -183,6 +184,8 @@ class FineTuner:
     on_device = settings.examples_on == 'device'
     self.resident = replicate(table) if on_device else {}
     self.table = {} if on_device else table
+    # Kept, since it is compiled anew for each function.
+    self._init = jax.jit(functools.partial(self.model.init, train=True))
     self._steps = make_steps(self)
     self._sums = _make_sums(self)
 
@@ -198,13 +201,8 @@ class FineTuner:
 
   def create_state(self) -> TrainState:
     """A fresh state, with the converted weights where they are given."""
-    shape = self.clips.examples.shape[1:]
-
-    @jax.jit
-    def create(key):
-      return self.model.init(key, jnp.zeros((1, *shape)), train=True)
-
-    variables = create(jax.random.key(self.settings.seed))
+    example = jnp.zeros((1, *self.clips.examples.shape[1:]))
+    variables = self._init(jax.random.key(self.settings.seed), example)
     loaded = extractors.pretrained(self.settings)
     if loaded is not None:
       params = variables['params']
