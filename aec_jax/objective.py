@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from aec_jax import bootstrap, metrics
 
@@ -212,12 +211,23 @@ _SINGLE_LABEL = {
   ),
 }
 
+
+def _binary_cross_entropy(logits, targets) -> jax.Array:
+  import optax  # which prediction does without
+
+  return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, targets), -1)
+
+
+def _cross_entropy(logits, targets) -> jax.Array:
+  import optax
+
+  return optax.softmax_cross_entropy(logits, targets)
+
+
 OBJECTIVES = {
   'multi_label': Objective(
     'multi_label',
-    loss=lambda logits, targets: jnp.mean(
-      optax.sigmoid_binary_cross_entropy(logits, targets), -1
-    ),
+    loss=_binary_cross_entropy,
     values=jax.nn.sigmoid,
     to_probabilities=lambda values: values,
     from_probabilities=lambda p: p,
@@ -225,7 +235,7 @@ OBJECTIVES = {
   ),
   'single_label': Objective(
     'single_label',
-    loss=optax.softmax_cross_entropy,
+    loss=_cross_entropy,
     values=jax.nn.log_softmax,
     to_probabilities=jax.nn.softmax,
     from_probabilities=jnp.log,
