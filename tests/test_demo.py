@@ -35,7 +35,7 @@ def test_it_hears_what_the_bundle_hears(bundle, sound):
   np.testing.assert_allclose(
     list(tags.values()), [p for _, p in expected.tags], rtol=1e-4
   )
-  assert picture.count('data:image/png;base64,') == 2
+  assert picture.count('data:image/png;base64,') == 4
 
 
 def test_long_and_unreadable_sounds_are_refused(bundle, sound, monkeypatch):
