@@ -20,8 +20,7 @@ EVERYTHING = {
 
 def drawn(seed=0, **fields):
   config = ConfigDict(dict.fromkeys(EVERYTHING, 0) | fields)
-  rng = np.random.default_rng(seed)
-  return augment.draw(config, OFFSETS, ROWS, SHAPE, rng)
+  return augment.draw(config, OFFSETS, ROWS, SHAPE, seed, step=3)
 
 
 def applied(now, table):
@@ -42,9 +41,10 @@ def one_by_one(now, table, i):
     at %= SHAPE[0]
     out[t] = w * table[a, at] + (1 - w) * table[b, at]
   mean = out.mean()
-  for start, stop in now['frames'][i]:
+  for start, stop in now['mask_frames'][i]:
     out[start:stop] = mean
-  for start, stop in now['bands'][i]:
+  mean = out.mean()
+  for start, stop in now['mask_bands'][i]:
     out[:, start:stop] = mean
   return out
 
@@ -72,7 +72,7 @@ def test_nothing_asked_for_is_nothing_done():
 
 
 def test_masks_are_as_wide_as_allowed_and_inside():
-  masks = [drawn(seed, mask_frames=5)['frames'] for seed in range(200)]
+  masks = [drawn(seed, mask_frames=5)['mask_frames'] for seed in range(200)]
   starts, stops = np.moveaxis(np.concatenate(masks), -1, 0)
   assert set((stops - starts).ravel()) == set(range(6))
   assert starts.min() == 0 and stops.max() == SHAPE[0]
@@ -83,3 +83,13 @@ def test_the_same_draw_for_the_same_seed():
   for name in a:
     np.testing.assert_array_equal(a[name], b[name])
   assert (a['weight'] != c['weight']).any()
+
+
+def test_no_augmentation_moves_the_draws_of_another():
+  together = drawn(4, **EVERYTHING)
+  for name, drawn_as in (
+    ('time_shift', 'shift'), ('mixup_alpha', 'weight'),
+    ('mask_frames', 'mask_frames'), ('mask_bands', 'mask_bands'),
+  ):  # fmt: skip
+    alone = drawn(4, **{name: EVERYTHING[name]})
+    np.testing.assert_array_equal(alone[drawn_as], together[drawn_as])
