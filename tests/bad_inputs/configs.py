@@ -103,6 +103,7 @@ def config_cases(folder: Path) -> Iterator[Case]:
   def refusing(module, fields, name):
     config = module.get_config()
     config.data_dir = str(data[module])
+    config.extractor.init = 'random'
     if module is audioset_level3:
       config.train_splits = ('eval',)
     config.update_from_flattened_dict(fields)
