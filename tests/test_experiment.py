@@ -58,7 +58,7 @@ def start(workdir, data_dir, *options, devices=1):
 
 def finish(process):
   """The (exit status, stdout, stderr) of a started command."""
-  out, err = process.communicate(timeout=300)
+  out, err = process.communicate(timeout=900)
   return process.returncode, out, err
 
 
@@ -209,7 +209,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(
 ):
   whole, workdir = finished[0], tmp_path / 'killed'
   process = start(workdir, audioset_dir)
-  deadline = time.monotonic() + 200
+  deadline = time.monotonic() + 600
   while not list(workdir.glob('checkpoints/segments_10/latest/3*')):
     assert process.poll() is None and time.monotonic() < deadline
     time.sleep(0.01)

@@ -59,7 +59,7 @@ def start_all(workdir, data_dir, *options, devices=1):
     )
     for host in range(2)
   ]  # fmt: skip
-  out = [process.communicate(timeout=300) for process in processes]
+  out = [process.communicate(timeout=900) for process in processes]
   return [(p.returncode, *o) for p, o in zip(processes, out, strict=True)]
 
 
