@@ -77,19 +77,20 @@ def part_of(system: Classifiers, state, history: History) -> Part:
   return Part([system.members[i] for i in good], [values[i] for i in good])
 
 
-def part_of_extractors(config, source) -> Part:
+def part_of_extractors(config, source, same: bool = True) -> Part:
   """Where extractors classify: the means of a clip's examples' probabilities
   (the challenge's system).
+
+  On other data than they were trained for, each scores all clips.
   """
-  objective = OBJECTIVES[config.objective]
+  objective, nothing = OBJECTIVES[config.objective], np.zeros(0, int)
   scored, members, values = source.scored_clips(), [], []
-  for i, job in enumerate(source.jobs):
-    found = objective.example_means(source.outputs[i], source.offsets)
+  for i, extractor in enumerate(source.extractors):
     mine = scored
-    if job.held_out is not None:
-      folds = [m.scored for m in source.members() if m.extractor == i]
-      mine = folds[0]
-    members.append(Member(job.title, i, job.training, job.validation, mine))
+    if same and source.jobs[i].held_out is not None:
+      mine = next(m.scored for m in source.members() if m.extractor == i)
+    found = objective.example_means(source.outputs[i], source.offsets)
+    members.append(Member(extractor.name, i, nothing, nothing, mine))
     values.append(found[mine])
   return Part(members, values)
 
@@ -185,7 +186,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   source.embed()
   clock.lap('embed')
   if extractors.row(config.extractor).classifies:
-    parts = [part_of_extractors(config, source)]
+    parts = [part_of_extractors(config, source, same)]
   elif bundled:
     parts = [_stored_part(config, source, e, same) for e in stored.ensembles]
   else:
