@@ -44,6 +44,7 @@ TINY_DCASE = {
     'extractor.batch_size': 4, 'extractor.max_steps': 4,
     'extractor.eval_every': 2, 'extractor.patience': 5,
     'extractor.checkpoint_every': 1, 'extractor.optimizer.learning_rate': 1e-3,
+    'extractor.init': 'random',
 }  # fmt: skip
 
 # Where an experiment stands, by what lies in its cache and its work folder.
@@ -51,19 +52,19 @@ TINY_DCASE = {
 _HALF_SAVED = '{work}/checkpoints/**/*.orbax-checkpoint-tmp*'
 MOMENTS = {
   'audioset': {
-    'preparation': '{cache}/.audioset-*',
+    'preparation': '{cache}/.*.audioset-*',
     'training': '{work}/checkpoints/*/latest/[0-9]*',
     'checkpoint': _HALF_SAVED,
     'scores': '{work}/predictions.npz',
     'report': '{work}/results.json',
   },
   'dcase': {
-    'preparation': '{cache}/.clips-*',
+    'preparation': '{cache}/.*.clips-*',
     'fine-tuning': '{cache}/.extractor-*.training/checkpoints/latest/[0-9]*',
     'its checkpoint': '{cache}/.extractor-*.training/'
     'checkpoints/**/*.orbax-checkpoint-tmp*',
-    'pitch shifts': '{cache}/.shifted-*',
-    'embedding': '{cache}/.embeddings-*',
+    'pitch shifts': '{cache}/.*.shifted-*',
+    'embedding': '{cache}/.*.embeddings-*',
     'training': '{work}/checkpoints/*/latest/[0-9]*',
     'checkpoint': _HALF_SAVED,
     'scores': '{work}/predictions.npz',
@@ -126,7 +127,10 @@ def experiments(
     str(data['audioset']), classes=5, train=90, unbalanced=0, evaluation=70
   )
   dcase_data.write_fsd(data['dcase'])
-  shipped = {'audioset': ('demo', TINY), 'dcase': ('dcase_l6', TINY_DCASE)}
+  shipped = {
+    'audioset': ('audioset_level13', TINY),
+    'dcase': ('dcase_l6', TINY_DCASE),
+  }
   found = []
   for task in tasks:
     config, fields = shipped[task]

@@ -229,7 +229,7 @@ def test_it_is_written_again_when_it_is_missing(dcase_run):
   assert (workdir / 'results.json').read_bytes() == before
   assert (workdir / 'bundle/weights.npz').stat().st_size == len(weights)
   aec_jax.load(workdir / 'bundle')
-  assert not list(workdir.glob('.bundle*'))
+  assert not list(workdir.glob('.*bundle*'))
 
 
 def test_the_card_says_that_out_of_fold_members_are_averaged(dcase_run):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,9 +58,9 @@ def test_what_a_killed_run_has_left_of_a_stage_is_removed(tmp_path):
   )
   killed = subprocess.run([sys.executable, '-c', script], check=False)
   assert killed.returncode == -signal.SIGKILL
-  (left,) = tmp_path.glob('.pack-*-*-*-*')
+  (left,) = tmp_path.glob('.*-*.pack-*')
   alive = left.with_name(
-    left.name.replace(f'-{left.name.split("-")[-2]}-', f'-{os.getpid()}-')
+    re.sub(r'-\d+\.pack', f'-{os.getppid()}.pack', left.name)
   )
   alive.mkdir()
   folder = cache.stage(tmp_path, 'pack', {}, lambda to: (to / 'a').touch())

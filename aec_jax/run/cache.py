@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,13 +65,9 @@ def _build(folder, depends, build) -> None:
 
 
 def _build_anew(folder, depends, build):
-  prefix = f'.{folder.name}-{socket.gethostname()}-'
-  for stale in folder.parent.glob(f'{prefix}*'):
-    if not _runs(int(stale.name.removeprefix(prefix).partition('-')[0])):
-      shutil.rmtree(stale)
-  unfinished = Path(
-    tempfile.mkdtemp(prefix=f'{prefix}{os.getpid()}-', dir=folder.parent)
-  )
+  files.remove_left(folder)
+  unfinished = files.own_name(folder)
+  unfinished.mkdir()
   try:
     build(unfinished)
     files.write_json(unfinished / 'depends.json', depends)
@@ -85,16 +80,6 @@ def _build_anew(folder, depends, build):
         raise
   finally:
     shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-  try:
-    os.kill(process, 0)
-  except ProcessLookupError:
-    return False
-  except PermissionError:  # somebody else's
-    pass
-  return True
 
 
 @contextlib.contextmanager

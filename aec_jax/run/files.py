@@ -1,10 +1,12 @@
 """Files and folders that appear whole or not at all, and outlast power cuts."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,14 @@ from aec_jax.errors import UserError
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-  """Another path to write to, so that a file appears whole or not at all."""
+  """Another path to write to, so that a file appears whole or not at all.
+
+  Of several processes that write one file at once, the last one's is there.
+  """
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = path.with_name(f'.{path.name}')
+  unfinished = own_name(path)
+  remove_left(path)
   try:
     yield unfinished
     _settle(unfinished)
@@ -42,8 +48,9 @@ def whole_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
   """
   path = Path(path).absolute()
   path.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
+  unfinished = own_name(path)
   old = path.with_name(f'.{path.name}.old')
+  remove_left(path)
   for rest in (unfinished, old):
     shutil.rmtree(rest, ignore_errors=True)
   try:
@@ -57,6 +64,38 @@ def whole_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
   finally:
     for rest in (unfinished, old):
       shutil.rmtree(rest, ignore_errors=True)
+
+
+def own_name(path: Path) -> Path:
+  """Beside a path: where this process alone fills what will be there."""
+  return path.with_name(f'.{socket.gethostname()}-{os.getpid()}.{path.name}')
+
+
+def remove_left(path: Path) -> None:
+  """Removes what killed processes of this host have left under `own_name`.
+
+  One that bore this process's number is dead too.
+  """
+  host = glob.escape(f'.{socket.gethostname()}-')
+  for left in path.parent.glob(f'{host}*.{glob.escape(path.name)}'):
+    process = left.name.removeprefix(f'.{socket.gethostname()}-').partition('.')
+    if process[0].isdigit() and not _another_runs(int(process[0])):
+      if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+      else:
+        left.unlink(missing_ok=True)
+
+
+def _another_runs(process: int) -> bool:
+  if process == os.getpid():
+    return False
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:  # somebody else's
+    pass
+  return True
 
 
 def settle_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -36,6 +37,12 @@ def run(command: Callable[[], int]) -> NoReturn:
   except Stopped as stopped:
     # Python may crash in clearing up while threads of XLA are at work.
     os._exit(stopped.code)
+  except Exception:
+    if not jax.distributed.is_initialized():
+      raise
+    # In order, it would first wait minutes for hosts that wait for it.
+    traceback.print_exc()
+    os._exit(1)
   finally:
     for number in _SIGNALS:  # there is nothing left to stop
       signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,9 @@
 """Stages that appear whole or not at all, and work folders held by one."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -109,3 +112,26 @@ def test_a_json_file_is_replaced_whole(tmp_path):
     files.write_json(path, loop)
   assert json.loads(path.read_text()) == {'a': 1}
   assert [p.name for p in path.parent.iterdir()] == ['results.json']
+
+
+def test_processes_that_write_one_file_at_once_all_succeed(tmp_path):
+  """The last one's is there, and nothing of one that was killed."""
+  path = tmp_path / 'hashes.json'
+  with files.whole(path) as unfinished:
+    unfinished.write_text('1')
+    left = unfinished.with_name(f'{unfinished.name}'.replace(
+      f'-{os.getpid()}.', f'-{_dead_process()}.'
+    ))  # fmt: skip
+    left.touch()
+    script = (
+      f'from aec_jax.run import files; files.write_json({str(path)!r}, 2)'
+    )
+    subprocess.run([sys.executable, '-c', script], check=True)
+    assert json.loads(path.read_text()) == 2
+  assert json.loads(path.read_text()) == 1
+  assert [p.name for p in tmp_path.iterdir()] == ['hashes.json']
+
+
+def _dead_process() -> int:
+  with subprocess.Popen([sys.executable, '-c', '']) as process:
+    return process.pid
