@@ -128,7 +128,10 @@ def experiments(
   )
   dcase_data.write_fsd(data['dcase'])
   shipped = {
-    'audioset': ('audioset_level13', TINY),
+    'audioset': (
+      'audioset_level13',
+      {**TINY, 'train_splits': '("bal_train",)'},
+    ),
     'dcase': ('dcase_l6', TINY_DCASE),
   }
   found = []

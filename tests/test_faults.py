@@ -16,6 +16,7 @@ from aec_jax.run import cache
 from tests import faults
 
 
+@pytest.mark.slow
 def test_killed_experiments_end_as_unbroken_ones(tmp_path):
   (tiny,) = faults.experiments(tmp_path, tasks=('audioset',))
   rows = list(faults.killed([tiny], tmp_path, kills=1, seed=1))
