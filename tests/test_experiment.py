@@ -36,7 +36,7 @@ def start(workdir, data_dir, *options, devices=1):
   if devices > 1:
     # Twice the devices, or their collectives wait for threads for ever.
     env['NPROC'] = str(2 * devices)
-    env['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
+    env['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={devices}'
   return subprocess.Popen(
     [
       sys.executable,

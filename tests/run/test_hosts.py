@@ -46,7 +46,8 @@ def start_all(workdir, data_dir, *options, devices=1):
     os.environ,
     JAX_PLATFORMS='cpu',
     NPROC='8',  # twice the devices; see tests/test_experiment.py
-    XLA_FLAGS=f'--xla_force_host_platform_device_count={devices}',
+    XLA_FLAGS=os.environ['XLA_FLAGS']
+    + f' --xla_force_host_platform_device_count={devices}',
   )
   address = f'localhost:{free_port()}'
   processes = [

@@ -52,7 +52,8 @@ def test_three_devices_train_as_one_on_batches_of_eight(tmp_path):
     os.environ,
     JAX_PLATFORMS='cpu',
     NPROC='8',  # twice the devices; see tests/test_experiment.py
-    XLA_FLAGS='--xla_force_host_platform_device_count=3',
+    XLA_FLAGS=os.environ['XLA_FLAGS']
+    + ' --xla_force_host_platform_device_count=3',
     PYTHONPATH=str(TESTS.parent),
   )
   here = [str(TESTS), str(TESTS / 'train')]
