@@ -6,10 +6,14 @@ resamples is its standard error (B. Efron, 1979), and the interval that of a
 normal distribution around the score. Percentiles of the resamples would not do
 for AP: a positive that is drawn twice ranks beside itself, which raises the
 precision there, so that resampled mAPs lie above the mAP itself.
+
+Of an AUC and of a ratio of sums that error is known without drawing any
+resample, from how much each clip moves the score (the infinitesimal jackknife;
+B. Efron and R. Tibshirani, 1993, §21).
 """
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 
 from aec_jax import metrics
 
@@ -33,6 +37,57 @@ def map_interval(targets, scores) -> list[float]:
   resampled = resampled_map(targets, scores, weights(len(scores)))
   score = float(np.nanmean(metrics.average_precision(targets, scores)))
   return _interval(score, resampled)
+
+
+def auc_interval(targets, scores) -> list[float]:
+  """Of the mean of `metrics.roc_auc`, whose arguments it takes."""
+  targets, scores = np.asarray(targets, bool), np.asarray(scores)
+  moves, found = np.zeros(len(targets)), []
+  for k in range(targets.shape[1]):
+    has = targets[:, k]
+    if has.any() and not has.all():
+      auc, move = _auc_moves(has, scores[:, k])
+      found.append(auc)
+      moves += move
+  if not found:
+    return [float('nan')] * 2
+  return _moved(float(np.mean(found)), moves / len(found), (0.0, 1.0))
+
+
+def _auc_moves(has, scores) -> tuple[float, np.ndarray]:
+  """One class's AUC, and how much each clip (clip,) moves it."""
+  positives, negatives = int(has.sum()), int(np.sum(~has))
+  ranks = stats.rankdata(scores)
+  # Of each positive the share of negatives below it, ties counting half; of
+  # each negative that of positives above it.
+  share = np.empty(len(has))
+  share[has] = (ranks[has] - stats.rankdata(scores[has])) / negatives
+  below = ranks[~has] - stats.rankdata(scores[~has])
+  share[~has] = 1 - below / positives
+  auc = float(share[has].mean())
+  return auc, (share - auc) / np.where(has, positives, negatives)
+
+
+def ratio_interval(
+  sums: np.ndarray, counts: np.ndarray, limits=(0.0, 1.0)
+) -> list[float]:
+  """Of a ratio of two sums over the clips, such as a mean over labels.
+
+  Args:
+    sums: (clip,), the numerator's.
+    counts: (clip,), the denominator's; of a mean over clips ones.
+    limits: that the ratio cannot pass.
+  """
+  total = float(np.sum(counts))
+  if not total:
+    return [float('nan')] * 2
+  ratio = float(np.sum(sums)) / total
+  return _moved(ratio, (sums - ratio * counts) / total, limits)
+
+
+def _moved(score, moves, limits) -> list[float]:
+  half = _HALF_WIDTH * float(np.sqrt(np.sum(moves**2)))
+  return [max(score - half, limits[0]), min(score + half, limits[1])]
 
 
 def weights(clips: int, resamples: int = RESAMPLES, seed: int = 0):
@@ -76,10 +131,27 @@ def resampled_map(targets, scores, drawn: np.ndarray) -> np.ndarray:
 
 
 def _resampled_ap(targets, scores, drawn) -> np.ndarray:
-  """One class's AP in each resample, NaN where it has no positive.
+  """One class's AP in each resample, NaN where it has no positive."""
+  _, positives, hits, above = ranked(targets, scores, drawn)
+  with np.errstate(invalid='ignore'):  # 0 / 0 where nothing was drawn
+    precision = np.nan_to_num(hits / above)
+    return np.sum(positives * precision, 0) / hits[-1]
+
+
+def ranked(targets, scores, drawn):
+  """What each resample has among the clips above each positive's score.
 
   Of the other clips it only matters between which positives they rank, so they
   are summed over those gaps, which are few, before anything is accumulated.
+
+  Args:
+    targets: (clip,) bool, at least one of them true.
+    scores: (clip,), higher is more likely; no NaN.
+    drawn: (clip, resample), see `weights`.
+
+  Returns:
+    (level,) the positives' scores, descending; (level, resample) the positives
+    of each, those of it and all above, and likewise all clips.
   """
   levels, level_of = np.unique(-scores[targets], return_inverse=True)
   # The first positive's level that a clip reaches; none at the end.
@@ -88,9 +160,7 @@ def _resampled_ap(targets, scores, drawn) -> np.ndarray:
   above = np.cumsum(_sums(gap[reached], drawn[reached], len(levels)), 0)
   positives = _sums(level_of, drawn[targets], len(levels))
   hits = np.cumsum(positives, 0)  # (level, resample), as is `above`
-  with np.errstate(invalid='ignore'):  # 0 / 0 where nothing was drawn
-    precision = np.nan_to_num(hits / above)
-    return np.sum(positives * precision, 0) / hits[-1]
+  return -levels, positives, hits, above
 
 
 def _sums(groups, rows, count) -> np.ndarray:

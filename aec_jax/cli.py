@@ -16,6 +16,8 @@ from aec_jax.run import console
 COMMANDS = {
   'train': 'aec_jax.main',
   'predict': 'aec_jax.predict',
+  'embed': 'aec_jax.embed',
+  'search': 'aec_jax.search',
   'evaluate': 'aec_jax.evaluate',
   'compare': 'aec_jax.compare',
   'export': 'aec_jax.export',

@@ -4,21 +4,30 @@
 
 It is for this machine alone (127.0.0.1) unless --host names another address.
 Uploads are at most 20 MB and 60 s, taken one at a time, and deleted after ten
-minutes and at the end. Needs gradio: pip install '.[demo]'.
+minutes, the oldest sooner where they are over 500 MB in all, and at the end; a
+next start deletes what one that was killed has left. Needs gradio: pip install
+'.[demo]'.
 """
 
+import contextlib
 import html
 import os
+import shutil
 import signal
+import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from aec_jax.errors import UserError
-from aec_jax.run import console
+from aec_jax.run import console, files, text
 
 MAX_SECONDS, MAX_BYTES, WAITING = 60, 20_000_000, 16
-_KEPT_SECONDS = 600
+_KEPT_SECONDS, _KEPT_BYTES = 600, 500_000_000
+_LOOK = 2.0  # seconds between two looks at how much is kept
+_PREFIX = f'aec_jax-demo-{socket.gethostname()}-'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,8 +116,13 @@ class serving:
 
   def __enter__(self):
     gradio = _import_gradio()
-    self._folder = tempfile.TemporaryDirectory(prefix='aec_jax-')
+    clear_left(Path(tempfile.gettempdir()))
+    self._folder = tempfile.TemporaryDirectory(
+      prefix=f'{_PREFIX}{os.getpid()}-'
+    )
     os.environ['GRADIO_TEMP_DIR'] = self._folder.name
+    self._over = threading.Event()
+    threading.Thread(target=self._keep_small, daemon=True).start()
     self._page = _page(gradio, self.tagger)
     try:
       self._page.queue(max_size=WAITING, default_concurrency_limit=1).launch(
@@ -121,33 +135,69 @@ class serving:
         theme=gradio.themes.Default(font='sans-serif', font_mono='monospace'),
       )
     except OSError as error:
-      self._folder.cleanup()
+      self._clean_up()
       raise UserError(f'--port is {self.port}: {error}') from error
     return self._page
 
   def __exit__(self, *_):
     self._page.close()
+    self._clean_up()
+
+  def _clean_up(self):
+    self._over.set()
     self._folder.cleanup()
+
+  def _keep_small(self):
+    while not self._over.wait(_LOOK):
+      keep_below(Path(self._folder.name), _KEPT_BYTES)
+
+
+def clear_left(folder: Path) -> None:
+  """Deletes the uploads of pages of this host that are gone."""
+  for left in folder.glob(f'{_PREFIX}*-*'):
+    process = left.name.removeprefix(_PREFIX).partition('-')[0]
+    if left.is_symlink() or not process.isdigit():
+      continue
+    if int(process) != os.getpid() and not files.another_runs(int(process)):
+      shutil.rmtree(left, ignore_errors=True)
+
+
+def keep_below(folder: Path, size: int) -> None:
+  """Deletes a folder's oldest files until the rest has at most `size` bytes."""
+  kept = []
+  for path in folder.rglob('*'):
+    with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+      status = path.stat()
+      if path.is_file():
+        kept.append((status.st_mtime, path, status.st_size))
+  total = sum(bytes_ for _, _, bytes_ in kept)
+  for _, path, bytes_ in sorted(kept):
+    if total <= size:
+      break
+    path.unlink(missing_ok=True)
+    total -= bytes_
 
 
 def _page(gradio, tagger):
+  from aec_jax.bundle import card
+
   def on_sound(path):
     if not path:
       return None, ''
     try:
       return hear(tagger, path)
     except UserError as error:
-      raise gradio.Error(html.escape(str(error))) from error
+      return None, f'<p role="alert">{html.escape(str(error))}</p>'
 
-  name = tagger.info['experiment']
+  name = text.printable(tagger.info['experiment'])
   with gradio.Blocks(
-    title=name,
+    title='aec_jax',
     analytics_enabled=False,
     delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
   ) as page:
-    gradio.Markdown(
-      f'# {html.escape(name)}\n{len(tagger.classes)} classes. Drop or record a'
-      f' sound of at most {MAX_SECONDS} s.'
+    gradio.HTML(
+      f'<h1>{html.escape(name)}</h1><p>{len(tagger.classes)} classes. Drop or'
+      f' record a sound of at most {MAX_SECONDS} s.</p>'
     )
     sound = gradio.Audio(
       type='filepath',
@@ -157,6 +207,9 @@ def _page(gradio, tagger):
     )
     tags = gradio.Label(num_top_classes=5, label='Tags')
     picture = gradio.HTML()
+    with gradio.Accordion('What it knows, and how well', open=False):
+      classes = ', '.join(map(html.escape, tagger.classes))
+      gradio.Markdown(f'## Classes\n\n{classes}\n\n{card.about(tagger.info)}')
     sound.change(on_sound, sound, [tags, picture], api_name='tag')
   return page
 

@@ -4,17 +4,18 @@ It trains nothing and writes nothing.
 """
 
 import collections
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from aec_jax.datasets.clips import Clips
-from aec_jax.features import log_mels, packed
+from aec_jax.features import embeddings, log_mels, packed
 from aec_jax.input import folds, pieces
 from aec_jax.models import extractors
-from aec_jax.run import claim
-from aec_jax.train import extractor
+from aec_jax.run import claim, rates
+from aec_jax.train import classifiers, extractor
 
 _NAMED = 12  # classes that are named
 
@@ -40,11 +41,24 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
     yield from _released(config, cache_dir)
   else:
     yield from _recorded(config, cache_dir)
-  yield (
-    f'train {config.model.name}: at most {config.max_steps:,} steps of'
-    f' {config.batch_size}, by {config.metric} every {config.eval_every:,}'
-  )
+  if not extractors.row(config.extractor).classifies:
+    yield from _trained(config, cache_dir)
   yield f'score, and write results, bundle and report to {workdir}'
+
+
+def _trained(config, cache_dir) -> Iterator[str]:
+  members = 1
+  if config.dataset != 'audioset':
+    members = len(config.extractors) * config.folds
+  for length in config.segments:
+    costs = classifiers.step_costs(config, members, length)
+    time = rates.said(cache_dir, 'train', costs, config.max_steps)
+    what = f' on pieces of {length}' if len(config.segments) > 1 else ''
+    yield (
+      f'train {config.model.name}{what}: at most {config.max_steps:,} steps of'
+      f' {config.batch_size} ({time}), by {config.metric} every'
+      f' {config.eval_every:,}'
+    )
 
 
 def _released(config, cache_dir) -> Iterator[str]:
@@ -63,30 +77,51 @@ def _released(config, cache_dir) -> Iterator[str]:
 def _recorded(config, cache_dir) -> Iterator[str]:
   clips = log_mels.list_clips(config, cache_dir)
   yield from _found(config, clips)
+  took = functools.partial(rates.said, cache_dir)
+  spec = extractors.front_end(config.extractor)
   prepared = log_mels.prepared_already(config, clips, cache_dir)
   if prepared is None:
     count = _estimated(config, clips)
-    yield f'prepare: {len(clips):,} clips, about {count:,} examples'
-    yield (
-      f'fine-tune {", ".join(config.extractors)}, and embed: exact once the'
-      ' clips are prepared'
-    )
-    return
-  yield f'prepare: done, {len(prepared.examples):,} examples'
-  training = prepared.labels.select(prepared.split == 'train')
+    time = took('prepare', spec, len(clips))
+    yield f'prepare: {len(clips):,} clips, about {count:,} examples, {time}'
+    labels = log_mels.labels_of(clips).select(clips.split == 'train')
+  else:
+    count = len(prepared.examples)
+    yield f'prepare: done, {count:,} examples'
+    labels = prepared.labels.select(prepared.split == 'train')
   if config.pitch_to:
     of, _ = pieces.shifts(
-      training.ids, config.pitch_to, config.seed, training.offsets
+      labels.ids, config.pitch_to, config.seed, labels.offsets
     )
-    yield f'pitch-shift: {len(of):,} copies'
+    time = took('pitch-shift', spec, len(of))
+    yield f'pitch-shift: {len(of):,} copies, {time} unless they are there'
+    count += len(of) * count // len(clips)
+  each = took('embed', embeddings.step_costs(config.extractor), count)
+  if prepared is None:
+    yield (
+      f'fine-tune {", ".join(config.extractors)}: {_steps(config, took)} each,'
+      ' exact once the clips are prepared'
+    )
+  else:
+    yield from _fine_tuned(config, prepared, cache_dir, took)
+  yield f'embed about {count:,} examples, {each} an extractor'
+
+
+def _fine_tuned(config, prepared, cache_dir, took) -> Iterator[str]:
   for job in folds.extractor_jobs(config, prepared):
     folder = extractor.folder_of(config, prepared, job, cache_dir)
     state = 'done' if folder.exists() else 'to be trained'
-    section = config.extractor
     yield (
-      f'fine-tune {job.title}: {state}; {len(job.training):,} clips, at most'
-      f' {section.max_steps:,} steps of {section.batch_size} clips'
+      f'fine-tune {job.title}: {state}; {len(job.training):,} clips,'
+      f' {_steps(config, took)}'
     )
+
+
+def _steps(config, took) -> str:
+  section = config.extractor
+  steps = section.max_steps
+  time = took('fine-tune', embeddings.step_costs(section), steps)
+  return f'at most {steps:,} steps of {section.batch_size} clips ({time})'
 
 
 def _found(config, clips: Clips) -> Iterator[str]:
@@ -104,16 +139,7 @@ def _found(config, clips: Clips) -> Iterator[str]:
         f'{len(missing)} classes without a {split} clip: {some}'
         f'{", …" if len(missing) > _NAMED else ""}'
       )
-  if (clips.split == 'test').any():
-    yield 'scored on the test clips'
-  else:
-    own = np.unique(clips.fold[clips.fold >= 0])
-    count = len(own) if len(own) > 1 else config.folds
-    which = "the data set's own" if len(own) > 1 else 'drawn'
-    yield (
-      f'no test clips: scored out of fold, {count} folds ({which}), and'
-      f' {len(config.extractors)} × {count} extractors are trained'
-    )
+  yield folds.scored_how(config, clips.split, clips.fold)
   reasons = collections.Counter(entry['reason'] for entry in clips.skipped)
   for reason, count in reasons.most_common():
     yield f'left out: {count:,} files: {reason}'
@@ -123,4 +149,5 @@ def _estimated(config, clips: Clips) -> int:
   """Examples, by the lengths that the files' headers say."""
   spec = extractors.front_end(config.extractor)
   seconds = np.nan_to_num(clips.seconds())
-  return int(np.maximum(1, seconds // spec.seconds).sum())
+  whole = np.ceil if spec.tail == 'repeat' else np.floor
+  return int(np.maximum(1, whole(seconds / spec.seconds)).sum())

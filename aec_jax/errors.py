@@ -7,6 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
+from typing import TypeGuard
 
 # Why a system refuses to write.
 _REFUSALS = tuple(
@@ -17,6 +18,19 @@ _REFUSALS = tuple(
   )
 )  # fmt: skip
 
+# Why a system can't read a file now that it may read another time: a network
+# disk that is away, a fault of the device, too many open files.
+_PASSING = frozenset(
+  getattr(errno, name)
+  for name in (
+    'EIO', 'ESTALE', 'ENOLCK', 'ETIMEDOUT', 'ETIME', 'EAGAIN', 'EBUSY', 'EINTR',
+    'EDEADLK', 'ENETDOWN', 'ENETUNREACH', 'ENETRESET', 'EHOSTDOWN',
+    'EHOSTUNREACH', 'ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET', 'ENOTCONN',
+    'ESHUTDOWN', 'EPROTO', 'ECOMM', 'EREMOTEIO', 'ENODEV', 'ENXIO',
+    'ENOMEDIUM', 'EKEYEXPIRED', 'EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS',
+  )
+  if hasattr(errno, name)  # not every system has all
+)  # fmt: skip
 
 # What NumPy and zipfile raise of files that are not as they were written.
 UNREADABLE = (
@@ -31,6 +45,29 @@ class UserError(Exception):
 
   The commands print it on stderr without a traceback and exit with status 2.
   """
+
+
+class PassingError(UserError):
+  """A file that the system can't read now; of its bytes that says nothing.
+
+  Who leaves bad files out lets it through, so that nothing is kept of the
+  failed stage and it is tried again at the next start.
+  """
+
+  @classmethod
+  def of(cls, path: str | os.PathLike, reason: str | None) -> 'PassingError':
+    """That a file cannot be read now, for a reason in the system's words."""
+    return cls(
+      f'{os.fspath(path)}: cannot be read now ({reason}): run the same command'
+      ' again once it can'
+    )
+
+
+def may_pass(error: BaseException) -> TypeGuard[OSError]:
+  """Whether an error is the system's and may be gone the next time."""
+  return isinstance(error, OSError) and (
+    error.errno in _PASSING or isinstance(error, TimeoutError)
+  )
 
 
 def check_choice(field: str, value: str, choices: Iterable[str]) -> None:

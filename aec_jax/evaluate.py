@@ -8,18 +8,24 @@ their probabilities.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from aec_jax import predictions
+from aec_jax.errors import check_choice
 from aec_jax.objective import OBJECTIVES, Objective
-from aec_jax.run import console, fields, files
+from aec_jax.run import console, fields, results
 
 
-def objective_of(results: dict) -> Objective:
-  """What the labels of a finished experiment mean."""
-  record = fields.upgraded(results.get('config', {}))
-  default = 'single_label' if 'MAP@3' in results['metrics'] else 'multi_label'
-  return OBJECTIVES[record.get('objective', default)]
+def objective_of(found: dict) -> Objective:
+  """What the labels of a finished experiment mean.
+
+  Raises:
+    UserError: its config says something else than there is.
+  """
+  record = fields.upgraded(found.get('config', {}))
+  default = 'single_label' if 'MAP@3' in found['metrics'] else 'multi_label'
+  name = record.get('objective', default)
+  check_choice(f'{found["experiment"]}: config.objective', name, OBJECTIVES)
+  return OBJECTIVES[name]
 
 
 def compare(folders: Sequence[str]) -> str:
@@ -27,21 +33,20 @@ def compare(folders: Sequence[str]) -> str:
   found = []
   for folder in folders:
     predictions.load(folder)
-    path = Path(folder) / 'results.json'
-    found.append(files.read_json(path, 'experiment', 'metrics', 'seconds'))
+    found.append(results.read(folder, 'experiment', 'metrics', 'seconds'))
   names = [n for n in _COLUMNS if all(n in r['metrics'] for r in found)]
   rows = [
     ('experiment', *(_COLUMNS[name] for name in names), 'best step', 'seconds')
   ]
-  for results in found:
-    steps = results.get('best_step')
-    seconds = results['seconds']['train']
+  for one in found:
+    steps = one.get('best_step')
+    seconds = one['seconds'].get('train')  # none of a run that was only scored
     rows.append(
       (
-        results['experiment'],
-        *_cells(results['metrics'], names),
+        one['experiment'],
+        *_cells(one['metrics'], names),
         f'{steps:,}' if steps else '',
-        f'{seconds:,.0f}',
+        '' if seconds is None else f'{seconds:,.0f}',
       )
     )
   if len(folders) > 1:
@@ -70,7 +75,8 @@ def _cells(scores, names):
 def main(argv: Sequence[str] | None = None) -> int:
   parser = console.Parser(__doc__)
   parser.add_argument('folders', nargs='+', metavar='DIR')
-  print(compare(parser.parse_args(argv).folders))
+  folders = predictions.finished(parser.parse_args(argv).folders)
+  print(compare(folders))
   return 0
 
 

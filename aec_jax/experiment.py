@@ -5,6 +5,7 @@ results.json, bundle, report
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +17,33 @@ from aec_jax import dry_run as dry_run_lib
 from aec_jax import models, presets, report, scoring, sources
 from aec_jax.bundle import store
 from aec_jax.bundle.tagger import Ensemble
+from aec_jax.datasets import clip_record
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
-from aec_jax.errors import UserError, check_choice, refusal
+from aec_jax.errors import (
+  PassingError,
+  UserError,
+  check_choice,
+  may_pass,
+  refusal,
+)
 from aec_jax.input.folds import EXTRACTOR_NAMES
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
-from aec_jax.run import cache, claim, fields, files, hosts
+from aec_jax.run import (
+  cache,
+  claim,
+  devices,
+  fields,
+  files,
+  hosts,
+  progress,
+  rates,
+)
 from aec_jax.run.clock import Clock
-from aec_jax.train import step
+from aec_jax.train import curves, shared, step
 from aec_jax.train.checkpoint import Checkpoints
-from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.classifiers import Classifiers, step_costs
+from aec_jax.train.curves import Writer
 from aec_jax.train.loop import fit, left
 
 # Segments of a piece: 16 minutes.
@@ -54,6 +72,7 @@ def run(
   if not presets.is_resolved(config):
     config = presets.resolve(config)
   check_config(config)
+  devices.announce()
   workdir = Path(workdir)
   try:
     with contextlib.ExitStack() as stack:
@@ -61,8 +80,14 @@ def run(
       stages = {'train': _train, 'evaluate': scoring.evaluate}[mode]
       return stages(config, workdir, cache_dir)
   except Exception as error:
+    if isinstance(error, UserError):
+      raise
+    if may_pass(error):
+      raise PassingError.of(
+        error.filename or workdir, error.strerror
+      ) from error
     reason = refusal(error)
-    if isinstance(error, UserError) or not reason:
+    if not reason:
       raise
     raise UserError(
       f'{workdir} or {cache_dir}: {reason}; what was finished is kept, and the'
@@ -85,8 +110,10 @@ def check_config(config) -> None:
   refused as another setting.
   """
   fields.check(config)
+  devices.check_determinism(config.deterministic)
   models.classifier(config.model, classes=2)
   step.check(config)
+  curves.profile_steps(config.profile_steps)
   _check_segments(config.segments)
   if _check_released(config):
     return
@@ -144,56 +171,95 @@ def _check_released(config) -> bool:
       f'config.segments is {config.segments}; the released clips have'
       f' {MAX_SEGMENTS}'
     )
+  clip_record.check_range('config.float_range', config.float_range)
   return released
+
+
+def _stages(config) -> list[str]:
+  """Those that the kind of data and of extractor has."""
+  row = extractors.row(config.extractor)
+  skipped = {'train'} if row.classifies else set()
+  if row.quantised:
+    skipped |= {'fine_tune', 'embed'}
+  every = ('prepare', 'fine_tune', 'embed', 'train', 'score', 'report')
+  return [stage for stage in every if stage not in skipped]
 
 
 def _train(config, workdir, cache_dir) -> dict:
   """See `run`."""
-  clock = Clock()
-  source = sources.open_source(config, cache_dir)
-  defaults = presets.model_defaults(config.model)
-  started = hosts.lead(
-    lambda: claim.make_claim(
-      config, workdir, defaults, scoring.about_data(source)
+  clock = Clock(_stages(config))
+  with clock.stage('prepare'):
+    source = sources.open_source(config, cache_dir)
+    defaults = presets.model_defaults(config.model)
+    started = hosts.lead(
+      lambda: claim.make_claim(
+        config,
+        workdir,
+        defaults,
+        scoring.about_data(source) | {'cache_dir': str(cache_dir)},
+      )
     )
-  )
-  finished = hosts.lead(
-    lambda: claim.finished_results(config, workdir, defaults)
-  )
+    finished = hosts.lead(
+      lambda: claim.finished_results(config, workdir, defaults)
+    )
   if finished and hosts.lead((workdir / store.FOLDER).exists):
     if hosts.is_first() and not (workdir / report.PAGE).exists():
       report.write(workdir, started | finished, source.show)
     return finished
-  clock.lap('prepare')
-  source.train_extractors(cache_dir)
-  clock.lap('fine_tune')
-  source.embed()
-  clock.lap('embed')
+  with clock.stage('fine_tune'):
+    source.train_extractors(cache_dir, workdir)
+  with clock.stage('embed'):
+    source.embed()
   if extractors.row(config.extractor).classifies:
     about, parts, kept = {}, [scoring.part_of_extractors(config, source)], []
   else:
-    about, parts, kept = _train_ensembles(config, workdir, source)
-  clock.lap('train')
-  results = started | about | scoring.score(config, workdir, source, parts)
-  clock.lap('score')
-  # Of training, also what runs that were cut off took.
-  train = max(clock.seconds['train'], about.get('trained_seconds', 0.0))
-  results['seconds'] = clock.seconds | {'train': train}
-  results['peak_gb'] = clock.peak_gb
-  results.pop('trained_seconds', None)
+    with clock.stage('train'):
+      about, parts, kept = _train_ensembles(config, workdir, source, cache_dir)
+  with clock.stage('score'):
+    results = started | about | scoring.score(config, workdir, source, parts)
+  results['fine_tuning'] = {
+    e.name: {k: v for k, v in e.history.items() if k != 'seconds'}
+    for e in source.extractors
+  }
+  results |= claim.made()
+  results |= _cost(source, kept, clock, results.pop('trained_seconds', 0.0))
   if not hosts.is_first():
     return finished or results
-  if not finished:
-    files.write_json(workdir / 'results.json', results)
-  store.write(
-    workdir, config, results, source.classes,
-    {e.name: e.variables for e in source.extractors}, kept,
-  )  # fmt: skip
-  report.write(workdir, started | (finished or results), source.show)
+  with clock.stage('report'):
+    if not finished:
+      files.write_json(workdir / 'results.json', results)
+    store.write(
+      workdir, config, results, source.classes,
+      {e.name: e.variables for e in source.extractors}, kept,
+    )  # fmt: skip
+    report.write(workdir, started | (finished or results), source.show)
   return finished or results
 
 
-def _train_ensembles(config, workdir, source):
+def _cost(source, kept, clock: Clock, trained_seconds: float) -> dict:
+  """What results.json says of time, memory and size.
+
+  Of training and fine-tuning, the seconds are also those of runs that were cut
+  off, and of the experiment whose extractors were taken from the cache.
+  """
+  tuned = sum(e.history.get('seconds', 0.0) for e in source.extractors)
+  least = {'fine_tune': tuned, 'train': trained_seconds}
+  seconds = {k: max(v, least.get(k, 0.0)) for k, v in clock.seconds.items()}
+  trees = {
+    'extractors': [e.variables for e in source.extractors],
+    'classifiers': [e.variables for e in kept],
+  }
+  return {
+    'seconds': seconds,
+    'peak_gb': dict(clock.peak_gb),
+    'parameters': {
+      kind: sum(int(np.size(x)) for x in jax.tree.leaves(tree))
+      for kind, tree in trees.items()
+    },
+  }
+
+
+def _train_ensembles(config, workdir, source, cache_dir):
   """Trains and predicts, once for each length of pieces.
 
   Returns:
@@ -203,11 +269,21 @@ def _train_ensembles(config, workdir, source):
   """
   members = source.members()
   reports, parts, kept = {}, [], []
-  for length in config.segments:
+  for i, length in enumerate(config.segments, 1):
     system = Classifiers(
       config, OBJECTIVES[config.objective], source.features(length), members
     )
-    state, history = _fit(config, workdir, length, system)
+    with progress.within(
+      *_which(i, config.segments), more=len(config.segments) - i
+    ):
+      state, history = _fit(
+        config,
+        workdir,
+        length,
+        system,
+        cache_dir,
+        _shared(config, length, source),
+      )
     parts.append(scoring.part_of(system, state, history))
     kept.append(_kept(config, length, system, state, history))
     reports[str(length)] = _report(system, history)
@@ -216,36 +292,62 @@ def _train_ensembles(config, workdir, source):
     'n_training_clips': source.n_training_clips,
     'best_step': max(steps),
     'ensembles': reports,
-    'fine_tuning': {e.name: list(e.evaluations) for e in source.extractors},
     'trained_seconds': sum(r.pop('seconds') for r in reports.values()),
   }
   return about, parts, kept
 
 
-def _fit(config, workdir, length, system):
-  """Trains the classifiers of one length to their end."""
-  # clu imports TensorFlow, which scoring does without.
-  from clu import metric_writers
+def _which(i: int, lengths) -> list[str]:
+  """The words for one of several lengths of pieces."""
+  what = f'pieces of {lengths[i - 1]} segments' if lengths[i - 1] else 'clips'
+  return [f'{what} ({i} of {len(lengths)})'] if len(lengths) > 1 else []
 
+
+def _shared(config, length, source) -> dict | None:
+  """What members are a function of; None where no other row has them.
+
+  On several hosts, too, whose disks may be different ones.
+  """
+  if not source.extractors or jax.process_count() > 1:
+    return None
+  data = cache.digest(source.fingerprints)
+  keys = [extractor.key for extractor in source.extractors]
+  return shared.depends(config, length, data, keys)
+
+
+def _fit(config, workdir, length, system, cache_dir, depends):
+  """Trains the classifiers of one length to their end.
+
+  Args:
+    config, workdir, length, system: see `_train_ensembles`.
+    cache_dir: where other experiments have put theirs.
+    depends: of these members; None where they are nobody else's.
+  """
   logging.info(
-    'training %s on %s pieces of %s segments',
+    '%s: %s on %s pieces of %s segments',
+    progress.place(),
     f'{len(system.members)} members' if len(system.members) > 1 else
     config.model.name,
     f'{len(system.features.pieces):,}', system.features.example_shape[0],
   )  # fmt: skip
-  writer = metric_writers.create_default_writer(
-    str(workdir / f'segments_{length}'),
-    just_logging=not hosts.is_first(),
-    asynchronous=False,
-  )
   checkpoints = Checkpoints(scoring.checkpoints_of(workdir, length))
-  with contextlib.closing(checkpoints):
+  with (
+    contextlib.closing(checkpoints),
+    Writer(workdir / f'segments_{length}', config) as writer,
+  ):
     labels = system.features.labels
     shares = labels.class_counts() / len(labels)
     chance = system.objective.chance(config.metric, shares)
+    taken = depends and shared.take(checkpoints, system, cache_dir, depends)
     fit(system, checkpoints, writer, chance)
-    writer.close()
-    return scoring.restored(checkpoints, system)
+    state, history = scoring.restored(checkpoints, system)
+    if depends and not taken:
+      shared.keep(state, dataclasses.asdict(history), cache_dir, depends)
+    if hosts.is_first() and not taken:
+      costs = step_costs(config, len(system.members), length)
+      steps = history.evaluations[-1]['step']
+      rates.leave(cache_dir, 'train', costs, history.seconds, steps)
+    return state, history
 
 
 def _kept(config, length, system, state, history) -> Ensemble:
@@ -265,13 +367,17 @@ def _kept(config, length, system, state, history) -> Ensemble:
 def _report(system, history) -> dict:
   standing = system.standing(history)
   metric = system.settings.metric
+  pieces = system.features.pieces
   members = zip(system.members, standing.best, standing.at, strict=True)
+  each = [len(pieces.of_clips(m.training)) for m in system.members]
   return {
     'steps': history.evaluations[-1]['step'],
+    'steps_a_pass': float(np.mean(each)) / system.settings.batch_size,
+    'start': history.start,
     'evaluations': history.evaluations,
     'members': [
       {'name': m.name, f'validation {metric}': float(best),
-       'best_step': int(at)}
+       'best_step': int(at), 'training_clips': len(m.training)}
       for m, best, at in members if m.name not in history.diverged
     ],
     'diverged': history.diverged,

@@ -8,8 +8,9 @@ OUT becomes a folder of
   export.json             inputs, outputs and classes of each
 for any batch size, on CPUs, CUDA GPUs and TPUs, with the weights inside. Each
 is read again and compared with the bundle's own prediction before it is put in
-place. `jax.export.deserialize(bytes).call(…)` runs one. Waveforms are taken
-whole: silence at their ends is for the caller to trim.
+place. `jax.export.deserialize(bytes).call(…)` runs one. Waveforms all have the
+length of --seconds, which export.json repeats, and are taken whole: silence at
+their ends is for the caller to trim.
 """
 
 import hashlib
@@ -76,10 +77,14 @@ def write(tagger: Tagger, out: Path, seconds: float):
         entry = _export(
           folder / f'{name}.stablehlo', function, inputs, expected
         )
+        length = ''
+        if name == 'tags':
+          entry['seconds'] = seconds
+          length = f', of waveforms of exactly {seconds:g} s'
         entries.append(entry)
         yield (
           f'{entry["file"]}: equal to {entry["largest_difference"]:.1e} on'
-          f' {len(expected)} examples'
+          f' {len(expected)} examples{length}'
         )
       about = {
         'experiment': tagger.info['experiment'],
@@ -161,15 +166,16 @@ def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
     samples: of a waveform, at 16 kHz.
   """
   hop, length = tagger.spec.example_hop, tagger.spec.example_samples
-  starts = range(0, max(samples - length, 0) + 1, hop)
+  whole = tagger.spec.fitted(max(samples, length))
+  starts = range(0, whole - length + 1, hop)
 
   def one(waveform):
     if tagger.front_end['peak_normalise']:
       peak = jnp.max(jnp.abs(waveform))
       audible = peak >= np.finfo(np.float32).tiny
       waveform = waveform * jnp.where(audible, 1 / peak, 1)
-    if samples < length:
-      waveform = jnp.resize(waveform, (length,))
+    if samples < whole:
+      waveform = jnp.resize(waveform, (whole,))
     rows = jnp.stack([waveform[i : i + length] for i in starts])
     log_mels = tagger.front_end_of(rows)
     found = [tagger.extract(v, log_mels) for v in tagger.extractors]

@@ -10,13 +10,12 @@ from typing import NoReturn
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 
 from aec_jax import experiment
 from aec_jax.errors import UserError
-from aec_jax.run import console, hosts, memory, termination
+from aec_jax.run import console, devices, hosts, memory, termination
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The experiment, such as configs/audioset_dnn1.py.'
@@ -40,6 +39,8 @@ def main(argv: Sequence[str]) -> None:
   for name in ('config', 'workdir'):
     if not flags.FLAGS[name].value:
       raise UserError(f'--{name} is missing')
+  if _CONFIG.value.deterministic:
+    devices.ask_for_determinism()
   hosts.initialize(flags.FLAGS)
   assert _WORKDIR.value
   workdir = Path(_WORKDIR.value).expanduser()
@@ -48,12 +49,10 @@ def main(argv: Sequence[str]) -> None:
     for line in experiment.dry_run(_CONFIG.value, workdir, cache_dir):
       print(line, flush=True)
     return
-  # Unless the environment names a folder.
-  if not jax.config.values['jax_compilation_cache_dir']:
-    jax.config.update('jax_compilation_cache_dir', str(cache_dir / 'xla'))
+  devices.keep_programs(cache_dir / 'xla')
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():
-    print(console.score_table(results))
+    print(console.score_table(results), console.took(results), sep='\n')
     print(console.next_steps(results['config'], workdir, cache_dir))
 
 

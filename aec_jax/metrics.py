@@ -5,6 +5,7 @@ means are over the other classes, and say how many those are. Only the order of
 the scores matters, so logits and probabilities do equally well.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -102,18 +103,57 @@ def lwlrap(targets, scores) -> float:
   Raises:
     ValueError: as `average_precision` does.
   """
+  sums, labels = label_precisions(targets, scores)
+  total = np.sum(labels)
+  return float(np.sum(sums) / total) if total else float('nan')
+
+
+def label_precisions(targets, scores) -> tuple[np.ndarray, np.ndarray]:
+  """What `lwlrap` is the mean of, summed over the labels of each clip.
+
+  Args:
+    targets, scores: as `average_precision` takes them.
+
+  Returns:
+    (clip,) the sums, and how many labels each clip has.
+
+  Raises:
+    ValueError: as `average_precision` does.
+  """
   targets, scores = _check_multilabel(targets, scores)
   if np.isnan(scores).any():
     raise ValueError('scores contain NaN')
   rows, columns = np.nonzero(targets)
-  total = 0.0
+  sums = np.zeros(len(targets))
   for first in range(0, len(rows), _ROWS):
     some = rows[first : first + _ROWS]
     own = scores[some, columns[first : first + _ROWS]][:, None]
     ahead = scores[some] >= own  # (label, class)
     hits = np.count_nonzero(ahead & targets[some], 1)
-    total += float(np.sum(hits / np.count_nonzero(ahead, 1)))
-  return total / len(rows) if len(rows) else float('nan')
+    np.add.at(sums, some, hits / np.count_nonzero(ahead, 1))
+  return sums, np.bincount(rows, minlength=len(targets))
+
+
+def precision_recall_f1(targets, decisions) -> tuple[np.ndarray, ...]:
+  """Of yes-or-no decisions, class by class.
+
+  Args:
+    targets, decisions: (example, class) bool.
+
+  Returns:
+    Precision, NaN for a class that is never decided on; recall, NaN for one
+    without positives; F1, their harmonic mean, NaN where neither is defined:
+    (class,) each.
+  """
+  targets, decisions = np.asarray(targets, bool), np.asarray(decisions, bool)
+  hits = np.sum(targets & decisions, 0)
+  said, are = decisions.sum(0), targets.sum(0)
+
+  def share(part, whole):
+    out = np.full(len(whole), np.nan)
+    return np.divide(part, whole, out=out, where=whole > 0)
+
+  return share(hits, said), share(hits, are), share(2 * hits, said + are)
 
 
 def reciprocal_rank(targets, scores, k: int = 3) -> np.ndarray:
@@ -195,6 +235,26 @@ def paired_t_test(a, b) -> TTest:
     t = mean / error if mean else 0.0
   p = stdtr(n - 1, -abs(t))
   return TTest(float(t), float(p), float(2 * p))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+  """p values of several tests, corrected so that they hold together.
+
+  S. Holm, 1979: the least of n is multiplied by n, the next by n − 1, and so
+  on; none becomes less than one that was before it, or more than 1.
+
+  Args:
+    p_values: (test,).
+
+  Returns:
+    (test,), in the same order.
+  """
+  p = np.asarray(p_values, np.float64)
+  order = np.argsort(p, kind='stable')
+  steps = p[order] * np.arange(len(p), 0, -1)
+  out = np.empty(len(p))
+  out[order] = np.minimum(np.maximum.accumulate(steps), 1)
+  return out
 
 
 def _ap_and_auc_of_class(scores, rows) -> tuple[float, float]:

@@ -35,6 +35,10 @@ class Scored:
   def ap_and_auc(self) -> tuple[np.ndarray, np.ndarray]:
     return metrics.ap_and_auc(self.targets, self.values)
 
+  @functools.cached_property
+  def auc_interval(self) -> list[float]:
+    return bootstrap.auc_interval(self.targets, self.values)
+
   def ranks(self, k: int) -> np.ndarray:
     """(clip,) reciprocal ranks of the one label among k guesses."""
     return metrics.reciprocal_rank(self.targets, self.values, k)
@@ -145,6 +149,16 @@ def _clip_mean(of_clips: Callable[[Scored], np.ndarray]) -> dict:
   }
 
 
+def _log_likelihood_mean(of_clips: Callable[[Scored], np.ndarray]) -> dict:
+  """As `_clip_mean`, of what is at most 0."""
+  return {
+    'value': lambda s: float(np.mean(of_clips(s))),
+    'interval': lambda s: bootstrap.ratio_interval(
+      of_clips(s), np.ones(len(s.targets)), (-np.inf, 0.0)
+    ),
+  }
+
+
 def _by_rank(k: int) -> Callable[[np.ndarray], float]:
   """Chance of a mean reciprocal rank among k guesses."""
   return lambda shares: float(
@@ -180,19 +194,23 @@ _MULTI_LABEL = {
   'AUC': Metric(
     value=lambda s: _mean(s.ap_and_auc[1]),
     chance=lambda shares: 0.5,
+    interval=lambda s: s.auc_interval,
     by_class=('AUC', lambda s: s.ap_and_auc[1]),
   ),
   'd_prime': Metric(
     value=lambda s: float(metrics.d_prime(_mean(s.ap_and_auc[1]))),
     chance=lambda shares: 0.0,
+    interval=lambda s: metrics.d_prime(s.auc_interval).tolist(),
   ),
   'lwlrap': Metric(
     value=lambda s: metrics.lwlrap(s.targets, s.values),
     chance=_ranking_chance,
+    interval=lambda s: bootstrap.ratio_interval(
+      *metrics.label_precisions(s.targets, s.values)
+    ),
   ),
   'log_likelihood': Metric(
-    value=lambda s: float(np.mean(_binary_log_likelihood(s))),
-    chance=_binary_chance,
+    **_log_likelihood_mean(_binary_log_likelihood), chance=_binary_chance
   ),
 }
 
@@ -204,7 +222,7 @@ _SINGLE_LABEL = {
   ),
   'accuracy': Metric(**_clip_mean(lambda s: s.ranks(1)), chance=_by_rank(1)),
   'log_likelihood': Metric(
-    value=lambda s: float(np.mean(s.values[s.targets])),
+    **_log_likelihood_mean(lambda s: s.values[s.targets]),
     chance=lambda shares: float(
       np.sum(shares * np.log(np.maximum(shares, 1e-30)))
     ),

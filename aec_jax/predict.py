@@ -1,6 +1,10 @@
 """Tags sounds with the bundle of a finished experiment.
 
   python -m aec_jax.predict --bundle=DIR/bundle PATH…
+  python -m aec_jax.predict --bundle=DIR/bundle --events PATH…
+  python -m aec_jax.predict --bundle=DIR/bundle --decide PATH…
+  python -m aec_jax.predict --bundle=DIR/bundle [--events] --out=FOLDER PATH…
+  … | python -m aec_jax.predict --bundle=DIR/bundle -
 
 A PATH is a sound file of any length, rate and number of channels (all that
 FFmpeg decodes), a folder that is searched for such files, or, for bundles of
@@ -8,22 +12,31 @@ AudioSet experiments, a TFRecord file of embeddings. What is odd about a sound
 is noted on stderr, and silence gets no tags. What in a folder can't be read is
 named there and passed over. Exit status 2 if a PATH itself can't be read or
 nothing could be tagged.
+
+--out=FOLDER gets Parquet parts, each whole or absent: the same command goes on
+where a killed one was. `-` is standard input: a wav, or with --rate raw samples
+of 16 bits, of which each piece is tagged as it comes.
 """
 
 import collections
 import contextlib
 import csv
 import dataclasses
+import functools
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from aec_jax import asking
 from aec_jax.errors import UserError
-from aec_jax.run import console, progress
+from aec_jax.run import console, progress, text
+from aec_jax.run import files as file_lib
 
 FORMATS = ('table', 'json', 'csv')
+# Of events; Parquet of anything, to a folder.
+_MORE = ('audacity', 'raven', 'parquet')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,19 +68,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aec_jax.bundle import timeline
 
     timeline.check_path(arguments.timeline)
-  files = list(find(arguments.paths))
-  if arguments.timeline and len(files) != 1:
-    raise UserError(f'--timeline draws one sound, not {len(files)}: name one')
+  asking.check(arguments)
+  piped = arguments.paths == ['-']
+  files = [] if piped else list(find(arguments.paths))
+  if arguments.timeline:
+    timeline.check_count(arguments.timeline, len(files))
   from aec_jax.bundle import store
 
   tagger = store.from_arguments(arguments)
+  drawing = None
+  if arguments.timeline:
+    drawing = timeline.Drawing(arguments.timeline, tagger)
   for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(encoding='utf-8', errors='surrogateescape')
-  write = {'table': _table, 'json': _json, 'csv': _csv}[arguments.format]
+  if piped or asking.wanted(arguments):
+    read = functools.partial(tag, float_range=arguments.float_range)
+    return asking.answer(tagger, arguments, files, read)
+  write = {'table': _table, 'json': _json, 'csv': _csv}[
+    arguments.format or 'table'
+  ]
   tagged = failed = mistakes = 0
   with write(arguments.top) as show:
-    for file, name, found in tag(tagger, files):
+    for file, name, found in tag(
+      tagger, files, float_range=arguments.float_range
+    ):
       if isinstance(found, UserError):
         failed, mistakes = failed + 1, mistakes + file.named
         print(f'error: {console.printable(str(found))}', file=sys.stderr)
@@ -77,10 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
           line = console.printable(f'{name}: {note}')
           print(f'note: {line}', file=sys.stderr)
       show(name, found)
-      if arguments.timeline and not isinstance(found, UserError):
-        timeline.write(arguments.timeline, tagger, file.path, found)
-        wrote = console.printable(arguments.timeline)
-        print(f'wrote {wrote}', file=sys.stderr)
+      if drawing and not isinstance(found, UserError):
+        drawing.add(file.path, found)
+  if drawing and tagged:
+    drawing.write()
+    print(f'wrote {console.printable(drawing.path)}', file=sys.stderr)
   if failed and len(files) > 1:
     print(f'{tagged:,} tagged, {failed:,} could not be', file=sys.stderr)
   return 0 if tagged and not mistakes else 2
@@ -89,16 +115,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser():
   parser = console.BundleParser(__doc__)
   parser.add_argument('paths', nargs='+', metavar='PATH')
-  parser.add_argument('--format', choices=FORMATS, default='table')
+  parser.add_argument('--format', choices=(*FORMATS, *_MORE))
   parser.add_argument(
     '--top', type=int, default=5, help='Classes of each sound [5].'
   )
   parser.add_argument(
     '--timeline',
     metavar='OUT.png|html',
-    help='Draws the one sound, its tags, and where it was listened to.',
+    help='Draws the sound, or on a page all of them: tags over time.',
   )
+  parser.add_argument(
+    '--float_range',
+    type=_range,
+    default=(),
+    metavar='LOW,HIGH',
+    help='What 0 and 255 stand for in TFRecords of floats: -2,2 before the'
+    " release's quantisation, 0,1 divided by 255.",
+  )
+  asking.add_options(parser)
   return parser
+
+
+def _range(text: str) -> tuple[float, ...]:
+  from aec_jax.datasets import clip_record
+
+  found: tuple = tuple(text.split(','))
+  with contextlib.suppress(ValueError):  # else refused as it is
+    found = tuple(map(float, found))
+  clip_record.check_range('--float_range', found)
+  return found
 
 
 def find(paths: Sequence[str]) -> Iterator[File]:
@@ -125,40 +170,50 @@ def find(paths: Sequence[str]) -> Iterator[File]:
       yield File(os.path.join(path, *parts), named=False)
 
 
-def tag(tagger, files: Sequence[File]) -> Iterator[tuple]:
+def tag(
+  tagger,
+  files: Sequence[File],
+  bar: progress.Meter | None = None,
+  float_range: Sequence[float] = (),
+) -> Iterator[tuple]:
   """Tags files, with a progress bar.
 
   Args:
-    tagger: of a bundle.
+    tagger: of a bundle, or an `Answer`.
     files: to be tagged, in this order.
+    bar: counts their bytes; None for one of their own.
+    float_range: as `clip_record.read` takes it.
 
   Yields:
-    (file, name, `Tags` or `UserError`); of a .tfrecord one for each clip, whose
-    name is FILE:VIDEO_ID.
+    (file, name, `Tags` or `UserError`, or of answers `Found`); of a .tfrecord
+    one for each clip, whose name is FILE:VIDEO_ID.
   """
-  bar = progress.Meter('tagging', sum(file.size for file in files))
+  bar = bar or progress.Meter('tagging', sum(file.size for file in files))
   under_way: collections.deque[tuple[File, str]] = collections.deque()
 
   def sounds():
     for file in files:
-      for name, sound in _sounds(file, bar):
+      for name, sound in _sounds(file, bar, float_range):
         under_way.append((file, name))
         yield sound
 
   with contextlib.closing(tagger.tag(sounds())) as results:
     for found in results:
       bar.clear()
-      yield *under_way.popleft(), found
+      sound = under_way[0]
+      if getattr(found, 'last', True):
+        under_way.popleft()
+      yield *sound, found
   bar.clear()
 
 
-def _sounds(file, bar):
+def _sounds(file, bar, float_range):
   """(name, what `Tagger.tag` takes) of a file."""
   from aec_jax.audio import stream
   from aec_jax.datasets import tfrecord
 
   if tfrecord.is_named_so(file.path) or tfrecord.is_one(file.path):
-    yield from _clips(file.path)
+    yield from _clips(file.path, float_range)
     bar.advance(file.size)
     return
   recording = stream.Recording.of_file(file.path)
@@ -180,21 +235,21 @@ def _watched(recording, size, bar):
     bar.advance(share * len(block))
 
 
-def _clips(path):
+def _clips(path, float_range):
   """(FILE:VIDEO_ID, or FILE:NUMBER, embeddings) of a TFRecord's records."""
   import numpy as np
 
   from aec_jax.datasets import tfrecord
 
-  if not os.path.isfile(path):
-    yield path, UserError(f'{path}: no such file')
+  if trouble := file_lib.why_no_file(path):
+    yield path, UserError(f'{path}: {trouble}')
     return
   for i, (payload, reason) in enumerate(tfrecord.walk(path)):
     name = f'{path}:{i}'
     try:
       if payload is None:
         raise ValueError(reason)
-      video_id, frames = tfrecord.embeddings_of(payload)
+      video_id, frames = tfrecord.embeddings_of(payload, float_range)
       name = f'{path}:{video_id or i}'
       if not frames:
         raise ValueError('audio_embedding has 0 frames')
@@ -212,7 +267,7 @@ def _table(top):
       return
     print(console.printable(name))
     for label, probability in found.tags[:top]:
-      print(f'  {probability:.4f}  {label}', flush=True)
+      print(f'  {probability:.4f}  {console.printable(label)}', flush=True)
 
   yield show
 
@@ -224,7 +279,8 @@ def _csv(top):
 
   def show(name, found):
     if not isinstance(found, UserError):
-      writer.writerows((name, *pair) for pair in found.tags[:top])
+      for label, probability in found.tags[:top]:
+        writer.writerow((text.cell(name), text.cell(label), probability))
 
   yield show
 

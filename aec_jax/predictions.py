@@ -1,5 +1,6 @@
 """What a scored experiment keeps of its clips: predictions.npz."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,17 +37,47 @@ def load(folder: str | Path) -> dict[str, np.ndarray]:
   """The predictions of a finished experiment.
 
   Raises:
-    UserError: the folder holds none.
+    UserError: the folder holds none, or they are damaged.
   """
   path = Path(folder) / 'predictions.npz'
   try:
     with np.load(path, allow_pickle=False) as file:
-      return {name: file[name] for name in _ARRAYS}
+      found = {name: file[name] for name in _ARRAYS}
+    _check(**found)
+    return found
   except UNREADABLE as error:
     raise UserError(
       f'{folder} holds no finished experiment (cannot read {path.name}): run'
       ' it first'
     ) from error
+
+
+def _check(probabilities, ids, label_ids, label_offsets) -> None:
+  """Raises `ValueError` for arrays that do not belong together."""
+  clips, classes = probabilities.shape
+  if (
+    probabilities.dtype.kind != 'f'
+    or len(ids) != clips
+    or label_offsets.shape != (clips + 1,)
+    or label_offsets[0] != 0
+    or label_offsets[-1] != len(label_ids)
+    or (np.diff(label_offsets) < 0).any()
+    or not ((label_ids >= 0) & (label_ids < classes)).all()
+  ):
+    raise ValueError('its arrays do not belong together')
+
+
+def finished(folders: Sequence[str]) -> list[str]:
+  """The work folders among some, as `runs/*` gives others, too.
+
+  Those without a finished experiment are named on stderr; where none has one,
+  all are returned, and reading them says why.
+  """
+  kept = [f for f in folders if (Path(f) / 'predictions.npz').exists()]
+  for folder in folders if kept else ():
+    if folder not in kept:
+      print(f'passed over: {folder}: no finished experiment', file=sys.stderr)
+  return kept or list(folders)
 
 
 def mean_probabilities(
@@ -65,12 +96,17 @@ def mean_probabilities(
     found = load(folder)
     if folder == folders[0]:
       first = found
-    elif not np.array_equal(found['ids'], first['ids']):
+    elif not _same_clips(found, first):
       raise UserError(
         f'{folder} was scored on other examples than {folders[0]}'
       )
     total = total + found['probabilities']
   return targets_of(first), total / len(folders)
+
+
+def _same_clips(one, other) -> bool:
+  same = one['probabilities'].shape == other['probabilities'].shape
+  return same and np.array_equal(one['ids'], other['ids'])
 
 
 def targets_of(predictions: Mapping[str, np.ndarray]) -> np.ndarray:

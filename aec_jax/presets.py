@@ -4,13 +4,17 @@
 Tables 5 to 7 and 10) and §5.2 (recordings, Tables 12 to 15).
 """
 
+import importlib.util
+import os
+from pathlib import Path
+
 from ml_collections import ConfigDict, config_dict
 
 from aec_jax import models
 from aec_jax.errors import UserError, check_choice
 from aec_jax.input import augment  # noqa: F401 (its fields)
 from aec_jax.objective import OBJECTIVES
-from aec_jax.run import fields
+from aec_jax.run import console, fields
 from aec_jax.train import step  # noqa: F401 (its fields)
 
 # The types of the fields whose default is None: by the size of the data.
@@ -20,6 +24,29 @@ _SIZED = {
   'extractor.max_steps': int, 'extractor.eval_every': int,
   'extractor.patience': int, 'extractor.optimizer.learning_rate': float,
 }  # fmt: skip
+
+
+def shipped(name: str) -> ConfigDict:
+  """The config of a name, or of a file, as its `get_config` makes it.
+
+  Raises:
+    UserError: there is none, or the file makes none.
+  """
+  path = console.config_path(name)
+  spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+  try:
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    fields.matters('seed', config)
+  except Exception as error:  # a file may raise anything
+    raise UserError(
+      f'{path} makes no experiment: {type(error).__name__}: {error}'.replace(
+        '\n', ' '
+      )
+    ) from error
+  return config
 
 
 def base() -> ConfigDict:
@@ -234,6 +261,9 @@ def resolve(config: ConfigDict) -> ConfigDict:
         section = section[parent]
       if section[name] in (None, ''):
         section[name] = value
+  # No shell expands the ~ of an option.
+  config.data_dir = os.path.expanduser(config.data_dir)
+  config.extractor.init = os.path.expanduser(config.extractor.init)
   check_choice('config.objective', config.objective, OBJECTIVES)
   known = OBJECTIVES[config.objective].metrics
   if config.metric not in known:

@@ -6,7 +6,7 @@ members that score it (§5.1, §5.2.3).
 
 import contextlib
 import dataclasses
-import json
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import numpy as np
 from absl import logging
 
 from aec_jax import predictions, presets, sources
-from aec_jax.bundle import store
+from aec_jax.bundle import decisions, store
 from aec_jax.bundle.tagger import Ensemble
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Member
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import cache, claim, files, hosts
+from aec_jax.run import results as results_lib
 from aec_jax.run.clock import Clock
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import Classifiers
@@ -141,9 +142,43 @@ def score(
       name: {k: _number(column[i]) for k, column in columns.items()}
       for i, name in enumerate(source.classes)
     },
+    'decisions': decisions.fit(targets, probabilities),
+    'folds': _fold_scores(objective, source.labels, parts),
     'n_examples': len(scored),
     **({'scored_on': source.scored_on} if source.scored_on else {}),
   }
+
+
+def _fold_scores(objective, labels, parts) -> dict[str, dict]:
+  """Of each fold what its members alone score, and on how many clips."""
+  folds = {_fold(m.name) for part in parts for m in part.members}
+  if len(folds - {''}) < 2:
+    return {}
+  found = {}
+  for fold in sorted(folds - {''}, key=int):
+    mine = []
+    for part in parts:
+      which = [_fold(m.name) == fold for m in part.members]
+      mine.append(
+        Part(
+          list(itertools.compress(part.members, which)),
+          list(itertools.compress(part.values, which)),
+        )
+      )
+    if not all(part.members for part in mine):
+      continue  # a fold whose members have all diverged
+    values = combine(len(labels), mine)
+    clips = np.flatnonzero(~np.isnan(values[:, 0]))
+    targets = labels.select(clips).multi_hot()
+    scores = objective.scores(targets, values[clips])
+    found[fold] = {'n': len(clips), **scores}
+  return found
+
+
+def _fold(name: str) -> str:
+  """Of a member such as 'balanced_first/3', '' where it has none."""
+  _, slash, fold = name.rpartition('/')
+  return fold if slash and fold.isdigit() else ''
 
 
 def _number(x) -> float | None:
@@ -211,12 +246,14 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   if hosts.is_first():
     files.write_json(path, results)
     logging.info('wrote %s', path)
+    if same and bundled:
+      store.add_decisions(workdir, results['decisions'])
   return results
 
 
 def _merged(path, results) -> dict:
   """Of finished results all that scoring again does not tell."""
-  before = json.loads(path.read_text(encoding='utf-8'))
+  before = results_lib.read(path.parent)
   seconds = before.get('seconds', {}) | {'score': results['seconds']['score']}
   return before | results | {'seconds': seconds}
 

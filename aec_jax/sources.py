@@ -8,8 +8,9 @@ there are, and make the `Features` that these take.
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -26,9 +27,11 @@ from aec_jax.input.folds import (
   extractor_jobs,
   members_of,
   scored_apart,
+  scored_how,
 )
 from aec_jax.models import extractors
 from aec_jax.report import Shown, clip_figures
+from aec_jax.run import progress
 from aec_jax.train import extractor as fine_tuning
 
 
@@ -40,13 +43,13 @@ class Trained:
     name: among all extractors.
     variables: as `extractors.extractor_variables` has them.
     key: names them, for the cache of embeddings.
-    evaluations: of its training.
+    history: of its training: 'evaluations', 'seconds', …
   """
 
   name: str
   variables: dict
   key: str
-  evaluations: Sequence[dict] = ()
+  history: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Released:
@@ -85,10 +88,12 @@ class Released:
     self.usage = np.full(len(self.ids), '')
     self.fingerprints = [part.fingerprint() for part in parts]
     self.scored_fingerprints = [part.fingerprint() for part in scored]
-    self.skipped = [entry for part in parts for entry in part.skipped]
-    self.notes: list[dict] = []
+    splits = (*(() if scoring else config.train_splits), *config.eval_splits)
+    self.skipped = packed.listed_beside(config, splits, 'skipped')
+    self.skipped += [entry for part in parts for entry in part.skipped]
+    self.notes = packed.listed_beside(config, splits, 'notes')
 
-  def train_extractors(self, cache_dir) -> None:
+  def train_extractors(self, cache_dir, workdir=None) -> None:
     """Nothing: the embeddings are there."""
 
   def embed(self) -> None:
@@ -105,12 +110,14 @@ class Released:
     return np.arange(self.n_train, len(self.ids))
 
   def features(self, length: int) -> Features:
-    """Each clip in one piece: the release's have at most ten segments."""
+    """Each clip in one piece, if it is of the release, whose have at most ten
+    segments; longer ones in as many as they take.
+    """
     whole = Examples.concatenate(self._parts)
-    count, size, width = whole.embeddings.shape
+    rows, size, width = whole.embeddings.shape
     del length  # of all of them the same
     return Features(
-      whole.embeddings.reshape(1, count * size, width),
+      whole.embeddings.reshape(1, rows * size, width),
       pieces.padded(whole.n_segments.astype(int), size),
       self.ids,
       self.labels,
@@ -134,7 +141,9 @@ class Released:
     for part in self._parts:
       found = np.flatnonzero(part.ids == clip_id.encode())
       if found.size:
-        return Shown(part.embeddings[found[0]].T, '128 embeddings over time')
+        first, last = part.row_offsets[found[0] : found[0] + 2]
+        rows = part.embeddings[first:last].reshape(-1, part.embeddings.shape[2])
+        return Shown(rows.T, '128 embeddings over time')
     raise KeyError(clip_id)
 
 
@@ -158,6 +167,7 @@ class Recorded:
     apart = scored_apart(own.split).any()
     self.scored_on = 'test' if apart else 'out-of-fold'
     if not scoring:
+      logging.info('%s', scored_how(config, own.split, own.fold))
       len(self.jobs)  # refuses extractors that the clips don't allow
 
   @functools.cached_property
@@ -194,17 +204,43 @@ class Recorded:
     """Those that train, with their shifted copies."""
     return len(self.ids) - int(scored_apart(self._own.split).sum())
 
-  def train_extractors(self, cache_dir: str | Path) -> None:
-    """Trains those that are not in the cache."""
-    for job in self.jobs:
-      folder = fine_tuning.trained(self._config, self._own, job, cache_dir)
+  def train_extractors(
+    self, cache_dir: str | Path, workdir: Path | None = None
+  ) -> None:
+    """Trains those that are not in the cache.
+
+    Args:
+      cache_dir: of the stages.
+      workdir: where their curves go; None: nowhere.
+    """
+    left = sum(
+      not fine_tuning.folder_of(self._config, self._own, j, cache_dir).exists()
+      for j in self.jobs
+    )
+    for i, job in enumerate(self.jobs):
+      where = workdir and workdir / 'extractors' / job.title.replace('/', '_')
+      left = max(left - 1, 0)
+      with progress.within(*self._which(i), more=left):
+        folder = fine_tuning.trained(
+          self._config, self._own, job, cache_dir, where
+        )
       variables = extractors.extractor_variables(
         self._config.extractor, load_variables(folder)
       )
       history = json.loads((folder / 'history.json').read_text('utf-8'))
       self.extractors.append(
-        Trained(job.title, variables, folder.name, history['evaluations'])
+        Trained(job.title, variables, folder.name, history)
       )
+
+  def _which(self, i: int) -> list[str]:
+    """The words for one of the jobs."""
+    names = list(dict.fromkeys(job.name for job in self.jobs))
+    folds = [job for job in self.jobs if job.name == self.jobs[i].name]
+    number, fold = names.index(self.jobs[i].name), folds.index(self.jobs[i])
+    words = [f'extractor {number + 1} of {len(names)}']
+    if len(folds) > 1:
+      words.append(f'fold {fold + 1} of {len(folds)}')
+    return words
 
   def members(self) -> list[Member]:
     """Extractors × folds."""

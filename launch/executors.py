@@ -1,96 +1,33 @@
 """Where the experiments of a sweep run: this machine, SLURM, TPU slices.
 
 An executor has `capacity`, how many runs it takes at once; `start(runs)`, which
-gives a job for each; and `describe(runs)`, the lines that `--dry_run` prints. A
-job has `poll()`: None as long as it is not over, then an exit status; `state`,
+gives a job for each; `adopt(run)`, which gives one for a run that goes on since
+another sweep; and `describe(runs)`, the lines that `--dry_run` prints. A job
+has `poll()`: None as long as it is not over, then an exit status; `state`,
 'queued' or 'running'; and `stop()`.
 """
 
-import dataclasses
+import functools
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-import aec_jax
 from aec_jax.errors import UserError
+from aec_jax.run import files
 
-# What Python finds the package in: the checkout, or where it is installed.
-ROOT = Path(aec_jax.__file__).parents[1]
+from .jobs import ROOT, Adopted, Processes, Run
+
+# In a run's folder, the place that it has.
+_PLACE = 'place.json'
+# Of a GPU's memory, what the runs on it share; JAX takes no more of its own.
+_SHARED = 0.9
 # Seconds between two questions about SLURM's queue.
 _ASK = 5.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-  """One experiment of a sweep.
-
-  Attributes:
-    name: of its folder.
-    group: its name without the seed.
-    workdir: its folder.
-    options: of `aec_jax.main`.
-  """
-
-  name: str
-  group: str
-  workdir: Path
-  options: tuple[str, ...]
-
-  def command(self, *more: str) -> list[str]:
-    return [sys.executable, '-m', 'aec_jax.main', *self.options, *more]
-
-  def log(self, process: int = 0) -> Path:
-    """What a process of it has printed."""
-    return self.workdir / f'log{process or ""}.txt'
-
-
-class Processes:
-  """A job of processes of this machine, which end together.
-
-  Args:
-    commands: (argv, environment, log file) of each.
-  """
-
-  state = 'running'
-
-  def __init__(self, commands):
-    self.processes = []
-    for argv, env, log in commands:
-      log.parent.mkdir(parents=True, exist_ok=True)
-      with open(log, 'ab') as file:
-        process = subprocess.Popen(
-          argv,
-          cwd=ROOT,
-          env={**os.environ, **env},
-          stdin=subprocess.DEVNULL,
-          stdout=file,
-          stderr=subprocess.STDOUT,
-          start_new_session=True,  # Ctrl-C is for the sweep, which stops them
-        )
-      self.processes.append(process)
-
-  def poll(self) -> int | None:
-    codes = [process.poll() for process in self.processes]
-    bad = [code for code in codes if code]
-    if bad:
-      self.stop()  # the others would wait for the one that is gone
-      return 2 if 2 in bad else bad[0]
-    return None if None in codes else 0
-
-  def stop(self) -> None:
-    for process in self.processes:
-      if process.poll() is None:
-        # All that it has started, too.
-        os.killpg(process.pid, signal.SIGKILL)
-    for process in self.processes:
-      process.wait()
 
 
 class _Slots:
@@ -110,9 +47,22 @@ class _Slots:
   def _start(self, run):
     for i, slot in enumerate(self.slots):
       if i not in self.held or self.held[i].poll() is not None:
+        files.write_json(run.workdir / _PLACE, {'place': slot})
         self.held[i] = Processes(self.commands(run, slot))
         return self.held[i]
     raise ValueError('more runs than places')
+
+  def adopt(self, run: Run) -> Adopted:
+    """A job for a run that goes on, which keeps the place that it had."""
+    job = Adopted(run)
+    try:
+      slot = files.read_json(run.workdir / _PLACE, 'place')['place']
+    except UserError:  # it was started by hand, and may be anywhere
+      return job
+    if slot in self.slots:
+      free = [i for i, other in enumerate(self.slots) if other == slot]
+      self.held[min(free, key=lambda i: i in self.held)] = job
+    return job
 
   def describe(self, runs: Sequence[Run]) -> list[str]:
     return [
@@ -130,7 +80,8 @@ class Local(_Slots):
     hosts: processes of a run.
     devices: of each process. GPUs where there are some; else the processor
       takes the place of that many.
-    parallel: runs at once where there are no GPUs.
+    parallel: runs at once on each of the GPUs, which then share its memory
+      evenly, or on the processor where there are none.
   """
 
   def __init__(self, hosts: int, devices: int, parallel: int):
@@ -140,10 +91,11 @@ class Local(_Slots):
         f'{hosts} × {devices} devices for a run, and this machine has'
         f' {len(gpus)}: lower --hosts or --devices'
       )
-    self.hosts, self.devices = hosts, devices
+    self.hosts, self.devices, self.parallel = hosts, devices, parallel
     if gpus:
       starts = range(0, len(gpus) - need + 1, need)
-      super().__init__([gpus[start : start + need] for start in starts])
+      places = [gpus[start : start + need] for start in starts]
+      super().__init__(places * parallel)
     else:
       super().__init__([[]] * parallel)
 
@@ -154,6 +106,10 @@ class Local(_Slots):
       if gpus:
         share = gpus[process * self.devices : (process + 1) * self.devices]
         env = {'CUDA_VISIBLE_DEVICES': ','.join(share)}
+        if self.parallel > 1:
+          # JAX would take three quarters of it for each at once.
+          fraction = f'{_SHARED / self.parallel:.3f}'
+          env['XLA_PYTHON_CLIENT_MEM_FRACTION'] = fraction
       elif self.devices > 1:
         env = {
           # Twice the devices, or their collectives wait for threads for ever.
@@ -200,17 +156,7 @@ class Slurm:
   """
 
   def __init__(self, folder, hosts, devices, parallel, settings):
-    try:
-      import submitit  # an extra
-    except ImportError as error:
-      raise UserError(
-        '--executor=slurm needs submitit: pip install ".[slurm]"'
-      ) from error
-    if not shutil.which('sbatch'):
-      raise UserError('--executor=slurm: there is no sbatch on this machine')
-    self.capacity = sys.maxsize  # SLURM has a queue of its own
-    # Time is lost with every preemption, and that is no reason to give up.
-    self.executor = submitit.SlurmExecutor(folder, max_num_timeout=1000)
+    self.folder, self.capacity = folder, sys.maxsize  # SLURM has a queue
     self.settings = {
       'job_name': 'aec_jax',
       'nodes': hosts,
@@ -222,11 +168,33 @@ class Slurm:
       **({'gpus_per_node': devices} if devices else {}),
       **settings,
     }
+    self.queue, self.asked = {}, 0.0
+
+  @functools.cached_property
+  def executor(self):
+    """Submitit's, which nothing but starting needs.
+
+    Raises:
+      UserError: it or SLURM is not there, or has no such setting.
+    """
     try:
-      self.executor.update_parameters(**self.settings)
+      import submitit  # an extra
+    except ImportError as error:
+      raise UserError(
+        '--executor=slurm needs submitit: pip install ".[slurm]"'
+      ) from error
+    if not shutil.which('sbatch'):
+      raise UserError('--executor=slurm: there is no sbatch on this machine')
+    # Time is lost with every preemption, and that is no reason to give up.
+    made = submitit.SlurmExecutor(self.folder, max_num_timeout=1000)
+    try:
+      made.update_parameters(**self.settings)
     except ValueError as error:
       raise UserError(f'--slurm: {error}'.replace('\n', ' ')) from error
-    self.queue, self.asked = {}, 0.0
+    return made
+
+  def adopt(self, run: Run) -> Adopted:
+    return Adopted(run)
 
   def start(self, runs: Sequence[Run]) -> list:
     with self.executor.batch():
@@ -336,7 +304,11 @@ class Tpu(_Slots):
     if not slices or not zone:
       raise UserError('--executor=tpu needs --tpu=NAME,… and --zone=ZONE')
     super().__init__(slices)
-    self.zone, self.create, self.setup = zone, shlex.split(create), setup
+    self.zone, self.setup = zone, setup
+    try:
+      self.create = shlex.split(create)
+    except ValueError as error:
+      raise UserError(f'--tpu_create={create}: {error}') from error
 
   def commands(self, run, name):
     """One shell script: the slice is made anew where it is gone, and used."""

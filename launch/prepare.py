@@ -9,7 +9,6 @@ DIR is then a `config.data_dir` for configs/audioset_*.py. Run again, it writes
 only the files that are missing. Options that are not listed are the runner's.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -19,17 +18,13 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from aec_jax.errors import UserError
 from aec_jax.features import embedded_recordings as recordings
-from aec_jax.run.console import configure_logging
+from aec_jax.run import console
 from aec_jax.run.progress import Meter
 
 
 def prepare(argv: Sequence[str]) -> str:
   """Runs the command; returns what it says at its end."""
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = console.Parser(__doc__)
   add = parser.add_argument
   add('--audio', required=True, help='a folder, or with --segments a pattern')
   add('--segments', help="one of AudioSet's segment lists")
@@ -44,10 +39,14 @@ def prepare(argv: Sequence[str]) -> str:
   options, arguments = parser.parse_known_args(argv)
   if arguments and not options.beam:
     raise UserError(f'unknown option {arguments[0]}; see --help')
+  if not options.out:
+    raise UserError('--out is empty')
   if bool(options.segments) != bool(options.classes):
     raise UserError('--segments and --classes go together')
   if options.files < 1:
     raise UserError(f'--files is {options.files}; 1 is the least')
+  if not 0.001 <= options.width <= 16:
+    raise UserError(f'--width is {options.width}; it takes 0.001 to 16')
   if options.segments:
     found = recordings.of_segments(
       options.segments, options.audio, options.classes
@@ -68,22 +67,25 @@ def prepare(argv: Sequence[str]) -> str:
       meter.advance(1)
   count = sum(len(shard.recordings) for shard in todo)
   seconds = time.monotonic() - start
-  left_out = len(recordings.skipped(options.out, options.split))
+  left_out, odd = (
+    len(recordings.listed(options.out, options.split, kind))
+    for kind in ('skipped', 'notes')
+  )
   return (
     f'{count:,} recordings in {len(todo):,} files, {seconds:,.0f} s;'
-    f' {left_out:,} left out in all, see *.skipped.json in'
-    f' {options.out}/features/{options.split}'
+    f' {left_out:,} left out and {odd:,} notes in all, see *.skipped.json and'
+    f' *.notes.json in {options.out}/features/{options.split}'
   )
 
 
 def main(argv: Sequence[str]) -> int:
-  configure_logging()
-  try:
+  console.configure_logging()
+
+  def command():
     print(prepare(argv[1:]))
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-  return 0
+    return 0
+
+  return console.run_command(command)
 
 
 if __name__ == '__main__':

@@ -7,9 +7,10 @@ Each experiment has its folder in the work folder. Run again, the command does
 only what is missing. See docs/scale.md.
 """
 
+import difflib
 import importlib.util
 import itertools
-import json
+import os
 import re
 import signal
 import subprocess
@@ -19,19 +20,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import flags
-from ml_collections import config_flags
 
 from aec_jax import presets
 from aec_jax.errors import UserError
-from aec_jax.run import claim, console, fields
-from aec_jax.train.progress import duration
+from aec_jax.run import cache, console, fields
 
 from . import executors
-from .executors import ROOT, Run
+from .jobs import ROOT, Run
+from .watch import Screen, Watch
 
-# Seconds between two looks at the runs, and between two tables in a log file.
-_LOOK, _REPEAT = 1.0, 300.0
+# Seconds between two looks at the runs.
+_LOOK = 1.0
+# Of anything that is counted; bytes of a folder's name.
+_MOST, _LONGEST = 10_000, 200
 _DATASETS = ('audioset', 'fsdkaggle2018', 'folder')
 
 
@@ -42,16 +43,24 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
     UserError: the sweep, a config or an option makes no sense.
   """
   grids = [_parse_grid(text) for text in options.grid]
+  varied = [text.partition('=')[0] for text in options.grid]
+  if options.seeds:
+    varied.append('config.seed')
+  if len(set(varied)) < len(varied):
+    raise UserError(f'{", ".join(varied)} are varied: one of them twice')
   if options.seeds:
     grids.append([f'config.seed={seed}' for seed in range(options.seeds)])
   runs = []
   names = _experiments(options.sweep)
-  _check_overrides(names, overrides)
+  chosen_fields = [f'--{some[0]}' for some in grids]
+  _check_overrides(names, [*overrides, *chosen_fields])
   for name in names:
     given = _fitting(name, options, overrides)
     for point in itertools.product(*grids):
       labels = [name, *(x.removeprefix('config.') for x in point)]
       label = re.sub(r'[^\w.=,+-]', '_', '-'.join(labels))
+      if len(label.encode()) > _LONGEST:
+        raise UserError(f'{label[:80]}…: too long a name for a folder')
       group = label.rsplit('-', 1)[0] if options.seeds else label
       workdir = Path(options.workdir).absolute() / label
       config = f'--config={console.config_path(name)}'
@@ -74,26 +83,38 @@ def _experiments(path: str) -> Sequence[str]:
   if not file.exists():
     file = Path(__file__).parent / 'sweeps' / f'{file.stem}.py'
   try:
-    spec = importlib.util.spec_from_file_location('sweep_file', file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _module(file)
     if hasattr(module, 'SWEEPS'):
       parts = [_experiments(file.with_name(f'{s}.py')) for s in module.SWEEPS]
       return list(dict.fromkeys(itertools.chain(*parts)))
-    names = module.EXPERIMENTS
-  except (AttributeError, ImportError, OSError, SyntaxError) as error:
+    names = list(module.EXPERIMENTS)
+    if not names or not all(isinstance(name, str) for name in names):
+      raise TypeError('EXPERIMENTS is no list of names of configs')
+  except UserError:
+    raise
+  except (Exception, SystemExit) as error:  # a file may raise anything
     raise UserError(
       f'--sweep={path}: {error}; give a file such as launch/sweeps/table10.py,'
-      ' with a list EXPERIMENTS'
+      ' with a list EXPERIMENTS'.replace('\n', ' ')
     ) from error
   for name in names:
     console.config_path(name)
   return names
 
 
+def _module(file: Path):
+  """A Python file, run."""
+  spec = importlib.util.spec_from_file_location(file.stem, file)
+  if spec is None or spec.loader is None:
+    raise ValueError('no Python file')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
 def _fitting(name: str, options, overrides: Sequence[str]) -> list[str]:
   """The overrides that a config has the field of, its data and weights."""
-  config = _load(name)
+  config = presets.shipped(name)
   data = dict(options.data).get(config.dataset)
   chosen = [f'--config.data_dir={data}'] if data else []
   real = data or any(_field(x) == 'data_dir' for x in overrides)
@@ -109,143 +130,34 @@ def _field(override: str) -> str:
 
 def _check_overrides(names: Sequence[str], overrides: Sequence[str]) -> None:
   """Raises `UserError` for a field that no experiment has."""
-  configs = [_load(name) for name in names]
+  configs = [presets.shipped(name) for name in names]
   for override in overrides:
     field = _field(override)
     if not any(fields.matters(field, config) for config in configs):
-      raise UserError(f'no experiment of the sweep has config.{field}')
-
-
-def _load(name: str):
-  spec = importlib.util.spec_from_file_location(name, console.config_path(name))
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config()
+      known = {
+        path
+        for config in configs
+        for path, _ in fields.flattened(config.to_dict())
+        if fields.matters(path, config)
+      }
+      near = difflib.get_close_matches(field, known, 5, cutoff=0.4)
+      raise UserError(
+        f'no experiment of the sweep has config.{field}; there are'
+        f' {", ".join(f"config.{path}" for path in near or sorted(known))}'
+      )
 
 
 def _parse_grid(text: str) -> list[str]:
   """'config.x=1,(2,3)' as ['config.x=1', 'config.x=(2,3)']."""
-  field, equals, values = text.partition('=')
-  if not (field.startswith('config.') and equals and values):
+  field, _, values = text.partition('=')
+  # Commas within brackets are the values' own.
+  found = re.findall(r'(?:\([^)]*\)|[^,(])+', values)
+  good = re.fullmatch(r'config\.[\w.]+', field) and ','.join(found) == values
+  if not good or not found:
     raise UserError(
       f'--grid={text}: give --grid=config.optimizer.learning_rate=1e-3,3e-4'
     )
-  # Commas within brackets are the values' own.
-  return [f'{field}={v}' for v in re.findall(r'(?:\([^)]*\)|[^,(])+', values)]
-
-
-def config_of(run: Run):
-  """The config that a run's command makes.
-
-  Raises:
-    UserError: a field is unknown, or a value is not of its type.
-  """
-  chosen = [x for x in run.options if x.startswith('--config')]
-  argv = ['sweep', *chosen]
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv)
-  try:
-    values(argv)
-  except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
-    # A KeyError's text is in quotes.
-    text = error.args[0] if isinstance(error, KeyError) else error
-    raise UserError(f'{run.name}: {text}'.replace('\n', ' ')) from error
-  config = values.config
-  return presets.resolve(config)
-
-
-class Watch:
-  """A run as the sweep sees it.
-
-  Attributes:
-    state: 'missing', 'queued', 'running', 'done' or 'failed'.
-    starts: how often it was started.
-    note: why it failed.
-  """
-
-  def __init__(self, run: Run):
-    self.run, self.config = run, config_of(run)
-    self.job, self.starts, self.note = None, 0, ''
-    self.results = self._finished()
-    self.state = 'done' if self.results else 'missing'
-
-  def _finished(self) -> dict | None:
-    defaults = presets.model_defaults(self.config.model)
-    return claim.finished_results(self.config, self.run.workdir, defaults)
-
-  def start(self, job) -> None:
-    self.job, self.state = job, job.state
-    self.starts += 1
-
-  def look(self, retries: int) -> None:
-    """Asks the job how it is; what was cut off is missing again."""
-    status = self.job.poll()
-    if status is None:
-      self.state = self.job.state
-      return
-    self.results = self._finished()
-    error = _last_error(self.run.log())
-    if self.results:
-      self.state = 'done'
-    elif status == 2 or error or self.starts > retries:
-      self.state = 'failed'
-      self.note = error or f'exit status {status}; see {self.run.log()}'
-    else:
-      self.state = 'missing'
-
-  def row(self) -> tuple[str, ...]:
-    progress = self._progress() if self.state in ('running', 'queued') else {}
-    step = best = left = ''
-    if self.results:
-      metric = self.config.metric
-      if value := self.results['metrics'].get(metric):
-        best = f'{metric} {value:.4f}'
-      step = f'{self.results.get("best_step", 0):,}'
-    elif progress:
-      step = f'{progress["step"]:,}/{progress["max_steps"]:,}'
-      if progress['best'] is not None:
-        best = f'{progress["metric"]} {progress["best"]:.4f}'
-      if progress['seconds_left'] is not None:
-        left = duration(progress['seconds_left'])
-    starts = str(self.starts or '')
-    return self.run.name, self.state, starts, step, best, left
-
-  def _progress(self) -> dict:
-    """What the trainer last said, of whatever it trains at the moment."""
-    # There is one for each length of pieces.
-    found = self.run.workdir.glob('checkpoints/*/progress.json')
-    latest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    return json.loads(latest.read_text()) if latest else {}
-
-
-def _last_error(log: Path) -> str:
-  """The line with which a run has said what the user can mend, or ''."""
-  if not log.exists():
-    return ''
-  lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
-  return lines[-1] if lines and lines[-1].startswith('error: ') else ''
-
-
-class Screen:
-  """Prints a table in the place of the last one; in a log file, when it says
-  something new."""
-
-  def __init__(self, file):
-    self.file, self.lines, self.states, self.said = file, 0, None, 0.0
-
-  def show(self, watches: Sequence[Watch]) -> None:
-    rows = [('experiment', 'state', 'starts', 'step', 'best', 'left')]
-    rows += [watch.row() for watch in watches]
-    states = [watch.state for watch in watches]
-    due = states != self.states or time.monotonic() - self.said > _REPEAT
-    if not self.file.isatty() and not due:
-      return
-    if self.file.isatty() and self.lines:
-      print(f'\033[{self.lines}F\033[J', end='', file=self.file)
-    text = console.table(rows)
-    print(text, file=self.file, flush=True)
-    self.lines, self.states = text.count('\n') + 1, states
-    self.said = time.monotonic()
+  return [f'{field}={v}' for v in found]
 
 
 def run_all(watches, executor, retries: int, screen: Screen) -> None:
@@ -256,9 +168,12 @@ def run_all(watches, executor, retries: int, screen: Screen) -> None:
       for watch in active:
         watch.look(retries)
       active = [w for w in watches if w.state in ('queued', 'running')]
+      active += _adopted(watches, executor)
       missing = [w for w in watches if w.state == 'missing']
       todo = missing[: max(0, executor.capacity - len(active))]
       if todo:
+        for watch in todo:
+          watch.mark()
         jobs = executor.start([watch.run for watch in todo])
         for watch, job in zip(todo, jobs, strict=True):
           watch.start(job)
@@ -269,6 +184,18 @@ def run_all(watches, executor, retries: int, screen: Screen) -> None:
       if watch.state in ('queued', 'running'):
         watch.job.stop()
   screen.show(watches)
+
+
+def _adopted(watches, executor) -> list[Watch]:
+  """Those whose runs go on since another sweep; they are not started."""
+  found = []
+  for watch in watches:
+    user = watch.state == 'missing' and cache.user_of(watch.run.workdir)
+    if user:
+      print(f'{watch.run.name} goes on as {user}', file=sys.stderr)
+      watch.adopt(executor.adopt(watch.run))
+      found.append(watch)
+  return found
 
 
 def score_table(watches: Sequence[Watch]) -> str:
@@ -316,15 +243,15 @@ def make_executor(options):
       Path(options.workdir).absolute() / 'slurm', options.hosts,
       options.devices, options.parallel or 256, settings,
     )  # fmt: skip
-  slices = options.tpu.split(',') if options.tpu else []
+  slices = [name for name in options.tpu.split(',') if name]
   return executors.Tpu(
     slices, options.zone, options.tpu_create, options.tpu_setup
   )
 
 
 def _named(text: str) -> tuple[str, str]:
-  name, equals, folder = text.partition('=')
-  if name not in _DATASETS or not equals:
+  name, _, folder = text.partition('=')
+  if name not in _DATASETS or not folder:
     raise UserError(
       f'--data={text}: give --data=SET=DIR, SET one of {", ".join(_DATASETS)}'
     )
@@ -332,8 +259,8 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _setting(text: str):
-  name, equals, value = text.partition('=')
-  if not equals:
+  name, _, value = text.partition('=')
+  if not name or not value:
     raise UserError(f'--slurm={text}: give --slurm=partition=gpu')
   return name, int(value) if value.isdigit() else value
 
@@ -357,7 +284,7 @@ def _parse(argv: Sequence[str]):
   add('--seeds', type=int, default=0, help='run with seeds 0 to SEEDS - 1')
   add('--hosts', type=int, default=1, help='processes or nodes of a run')
   add('--devices', type=int, default=0, help='devices of each host')
-  add('--parallel', type=int, default=0, help='runs at once')
+  add('--parallel', type=int, default=0, help='runs at once, of each GPU')
   add('--retries', type=int, default=3, help='restarts of a run cut off')
   add('--dry_run', action='store_true', help='print what would be run')
   add('--slurm', action='append', default=[], metavar='NAME=VALUE',
@@ -370,14 +297,26 @@ def _parse(argv: Sequence[str]):
   for override in overrides:
     if not re.match(r'--config\.[\w.]+=', override):
       raise UserError(f'unknown option {override}; see --help')
-  for name in ('seeds', 'devices', 'parallel', 'retries'):
-    if getattr(options, name) < 0:
-      raise UserError(f'--{name} is {getattr(options, name)}; 0 is the least')
-  if options.hosts < 1:
-    raise UserError(f'--hosts is {options.hosts}; 1 is the least')
+  for name in ('hosts', 'seeds', 'devices', 'parallel', 'retries'):
+    value, least = getattr(options, name), int(name == 'hosts')
+    if not least <= value <= _MOST:
+      raise UserError(f'--{name} is {value}; it takes {least} to {_MOST:,}')
   cache_dir = options.cache_dir or Path(options.workdir) / 'cache'
   options.cache_dir = Path(cache_dir).absolute()
+  for name in ('workdir', 'cache_dir'):
+    _check_folder(f'--{name}', str(getattr(options, name)))
   return options, overrides
+
+
+def _check_folder(option: str, path: str) -> None:
+  """Raises `UserError` where no folder is nor can be made."""
+  if not path or '\0' in path:
+    raise UserError(f'{option} is {path!r}, no name of a folder')
+  there = Path(path).absolute()
+  while not os.path.lexists(there):
+    there = there.parent
+  if not there.is_dir():
+    raise UserError(f'{option}={path}: {there} is no folder')
 
 
 def sweep(argv: Sequence[str]) -> int:
@@ -405,14 +344,14 @@ def sweep(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-  """0 when all is done, 1 when a run has failed, 2 for a wrong option."""
-  # Ends as Ctrl-C does, which stops the runs.
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-  try:
-    return sweep(argv[1:])
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  """0 when all is done, 1 when a run has failed, 2 for a wrong option.
+
+  Ctrl-C, SIGTERM and SIGHUP end the runs, too: 128 and the signal's number.
+  """
+  for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+      signal.signal(number, lambda number, _: sys.exit(128 + number))
+  return console.run_command(lambda: sweep(argv[1:]))
 
 
 if __name__ == '__main__':

@@ -18,9 +18,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import bundle_data
+import hypothesis
 import pytest
 
 from aec_jax.datasets import synthetic_audioset
+
+# A busy machine takes longer than 200 ms over any example.
+hypothesis.settings.register_profile('busy', deadline=None)
+hypothesis.settings.load_profile('busy')
 
 
 @pytest.fixture(scope='session')

@@ -59,12 +59,58 @@ def dcase_run(folder: Path, name='dcase_l6', seed=0, clips=40):
     'scored_on': 'test',
     'ensembles': {
       '6': {
+        'steps_a_pass': 2.5,
+        'start': {
+          'step': 0,
+          'MAP@3': 0.2,
+          'log_likelihood': -1.6,
+          'members': {'MAP@3': [0.2, 0.2]},
+        },
         'evaluations': [
-          {'step': 2, 'loss': 1.0, 'MAP@3': 0.6, 'members': members},
-          {'step': 4, 'loss': 0.5, 'MAP@3': 0.6, 'members': members},
-        ]
+          {
+            'step': 2,
+            'loss': 1.0,
+            'MAP@3': 0.6,
+            'log_likelihood': -1.0,
+            'members': members,
+          },
+          {
+            'step': 4,
+            'loss': 0.5,
+            'MAP@3': 0.6,
+            'log_likelihood': -1.5,
+            'members': members,
+          },
+        ],
+        'members': [
+          {'name': 'balanced_first/0', 'best_step': 4, 'training_clips': 800},
+          {'name': 'balanced_first/1', 'best_step': 2, 'training_clips': 900},
+        ],
       }
     },
+    'fine_tuning': {
+      'balanced_first': {
+        'steps_a_pass': 30.0,
+        'start': {'step': 0, 'log_likelihood': -1.6, 'accuracy': 0.2},
+        'evaluations': [
+          {
+            'step': 20 * i,
+            'loss': 1 / i,
+            'log_likelihood': -1 - 0.5 / i,
+            'accuracy': 0.5,
+          }
+          for i in (1, 2, 3)
+        ],
+      },
+      'original': [],
+    },
+    'folds': {
+      str(i): {'n': 20, 'MAP@3': 0.5 + i / 10, 'accuracy': 0.4}
+      for i in range(2)
+    },
+    'parameters': {'extractors': 4_500_000, 'classifiers': 120_000},
+    'finished': '2026-01-02 03:04:05+00:00',
+    'command': 'python -m aec_jax.main --config=configs/dcase_l6.py',
     'notes': [{'file': '3.wav', 'reason': 'silent'}],
   }
   results['data'] |= {

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from clu import metric_writers
 
 from aec_jax import presets
 from aec_jax.datasets import synthetic_audioset
@@ -27,6 +26,7 @@ from aec_jax.sources import Released
 from aec_jax.train import loop
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.curves import Writer
 from configs import demo
 
 COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')
@@ -76,10 +76,10 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
     return found
 
   system.evaluate = evaluated
-  writer = metric_writers.create_default_writer(
-    str(workdir), asynchronous=False
-  )
-  with contextlib.closing(Checkpoints(workdir / 'checkpoints')) as checkpoints:
+  with (
+    contextlib.closing(Checkpoints(workdir / 'checkpoints')) as checkpoints,
+    Writer(workdir, config) as writer,
+  ):
     try:
       loop.fit(system, checkpoints, writer)
     except Enough:

@@ -15,7 +15,14 @@ from tests.bad_inputs import every_kind, forging, fuzz
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize('kind', every_kind.KINDS, ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+  'kind',
+  [
+    pytest.param(k, marks=[pytest.mark.slow] * (k.__name__ == 'results_cases'))
+    for k in every_kind.KINDS
+  ],
+  ids=lambda k: k.__name__,
+)
 def test_bad_inputs_are_refused_or_skipped(kind, tmp_path):
   counts, wrong = every_kind.try_all(kind(tmp_path))
   assert wrong == []

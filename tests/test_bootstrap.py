@@ -57,3 +57,31 @@ def test_an_interval_stays_between_0_and_1():
   low, high = bootstrap.mean_interval(np.array([1.0, 1.0, 1.0, 0.5]))
   assert 0 < low < 0.875 and high == 1
   assert bootstrap.mean_interval(np.ones(5)) == [1, 1]
+
+
+def test_an_auc_s_interval_is_that_of_its_resamples():
+  targets, scores = sample(clips=400)
+  low, high = bootstrap.auc_interval(targets, scores)
+  auc = np.nanmean(metrics.roc_auc(targets, scores))
+  assert (low + high) / 2 == pytest.approx(auc)
+  found = []
+  for column in bootstrap.weights(400, resamples=300).T.astype(int):
+    clips = np.repeat(np.arange(400), column)
+    found.append(np.nanmean(metrics.roc_auc(targets[clips], scores[clips])))
+  assert high - low == pytest.approx(2 * 1.96 * np.std(found), rel=0.15)
+
+
+def test_a_mean_over_labels_has_the_interval_of_its_resamples():
+  targets, scores = sample(clips=400)
+  sums, counts = metrics.label_precisions(targets, scores)
+  low, high = bootstrap.ratio_interval(sums, counts)
+  assert (low + high) / 2 == pytest.approx(metrics.lwlrap(targets, scores))
+  drawn = bootstrap.weights(400, resamples=1000)
+  found = (sums @ drawn) / (counts @ drawn)
+  assert high - low == pytest.approx(2 * 1.96 * np.std(found), rel=0.15)
+
+
+def test_where_there_is_nothing_there_is_no_interval():
+  nothing = np.zeros((3, 2), bool)
+  assert np.isnan(bootstrap.auc_interval(nothing, np.ones((3, 2)))).all()
+  assert np.isnan(bootstrap.ratio_interval(np.zeros(3), np.zeros(3))).all()

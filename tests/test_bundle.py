@@ -51,7 +51,11 @@ def test_it_predicts_what_the_experiment_scored(dcase_run):
   ('name', 'fields'),
   [
     ('dcase_lstm', {'model.hidden': (8,), 'segments': (0,)}),
-    ('dcase_baseline', {'extractors': ('balanced_first',)}),
+    pytest.param(
+      'dcase_baseline',
+      {'extractors': ('balanced_first',)},
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_other_models_predict_what_was_scored(dcase_run, name, fields):

@@ -14,6 +14,7 @@ COMMANDS = {
   'aec_jax.evaluate': 'DIR', 'aec_jax.compare': '--out',
   'aec_jax.predict': '--bundle', 'aec_jax.export': '--seconds',
   'aec_jax.demo': '--port', 'launch.sweep': '--grid',
+  'aec_jax.embed': '--out', 'aec_jax.search': '--label',
   'launch.prepare': '--segments',
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aec_jax import compare
+from aec_jax import compare, metrics
 from aec_jax.errors import UserError
-from aec_jax.report import thesis
+from aec_jax.report import runs, thesis
 from aec_jax.run import console
 
 ROOT = Path(__file__).parents[1]
@@ -25,10 +26,6 @@ def table(text, caption):
   block = text.partition(f'**{caption}')[2].split('\n\n')[1]
   rows = [line[2:-2].split(' | ') for line in block.splitlines()]
   return rows[0], {row[0]: row[1:] for row in rows[2:]}
-
-
-def last_cell(text):
-  return text.splitlines()[-1][2:-2].split(' | ')[-1].replace('\\', '')
 
 
 def compared(tmp_path, folders):
@@ -48,7 +45,7 @@ def test_all_rows_of_a_table_ours_beside_the_thesis(tmp_path):
   ours = results['metrics']
   mine = rows['level-3']
   assert mine[0].startswith(f'{ours["mAP"]:.4f}<br>')
-  assert mine[1:6] == [
+  assert [cell.partition('<br>')[0] for cell in mine[1:6]] == [
     '0.347', f'{ours["AUC"]:.4f}', '0.963', f'{ours["d_prime"]:.4f}', '2.520',
   ]  # fmt: skip
   assert rows['DNN-1'] == ['—', '0.253', '—', '0.934', '—', '2.133', '—']
@@ -59,6 +56,37 @@ def test_all_rows_of_a_table_ours_beside_the_thesis(tmp_path):
     f' --workdir={tmp_path}/audioset_dnn1'
   )
   assert 'Table 13' not in text  # none of its runs is given
+
+
+def test_commands_repeat_what_the_runs_were_told(tmp_path):
+  folder = tmp_path / 'dcase_l6'
+  finished_runs.dcase_run(folder)
+  path = folder / 'results.json'
+  results = json.loads(path.read_text())
+  results['cache_dir'] = '/elsewhere/a cache'
+  config = results['config']
+  config['extractor'] |= {'init': 'vggish.npz', 'max_steps': 7}
+  config |= {'data_dir': '/my data', 'max_steps': 9, 'classes': ['a', 'b']}
+  config['model'] |= {'hidden': [8, 8, 8]}
+  path.write_text(json.dumps(results))
+  text = compared(tmp_path, [folder])
+  commands = re.findall('python -m aec_jax.main .*', text)
+  found = {re.search(r'configs/(\w+)', c).group(1): c for c in commands}
+  said = shlex.split(found['dcase_l6_plain'])[3:]
+  assert said == [
+    '--config=configs/dcase_l6_plain.py',
+    f'--workdir={tmp_path}/dcase_l6_plain',
+    '--cache_dir=/elsewhere/a cache',
+    '--config.data_dir=/my data',
+    '--config.classes=a,b',
+    '--config.extractor.init=vggish.npz',
+    '--config.extractor.max_steps=7',
+    '--config.max_steps=9',
+    '--config.model.hidden=(8,8,8,)',
+  ]
+  # An LSTM has one layer.
+  assert 'hidden' not in found['dcase_lstm']
+  assert '--config.max_steps=9' in found['dcase_lstm']
 
 
 def test_every_row_is_a_config_with_the_number_of_the_thesis():
@@ -122,7 +150,7 @@ def test_a_run_fills_each_row_that_it_is(tmp_path):
     assert rows[row][1] == '0.936'
   _, rows = table(text, 'Figure 39')
   assert len(rows) == 5  # classes: no more are there
-  assert last_cell(text) == '—'  # alone, it differs from none
+  assert 'What differs' not in text  # alone, it differs from none
 
 
 def test_the_classes_of_figure_40_are_the_best_and_the_worst(tmp_path):
@@ -139,16 +167,23 @@ def test_the_classes_of_figure_40_are_the_best_and_the_worst(tmp_path):
   np.testing.assert_allclose(found, expected, atol=6e-4)
 
 
-def test_other_experiments_are_listed_apart(tmp_path):
-  results = finished_runs.audioset_run(tmp_path / 'run')
-  results['experiment'] = results['config']['name'] = 'mine'
-  (tmp_path / 'run/results.json').write_text(json.dumps(results))
-  text = compared(tmp_path, [tmp_path / 'run'])
-  assert 'mine' in table(text, 'Experiments that are no row')[1]
+def test_runs_of_any_kind_are_named_by_their_folder(tmp_path):
+  for name in ('a', 'b'):
+    results = finished_runs.audioset_run(
+      tmp_path / name / 'run', seed=len(name)
+    )
+    results['experiment'] = results['config']['name'] = 'mine'
+    results['parameters'] = {'classifiers': 1234}
+    (tmp_path / name / 'run/results.json').write_text(json.dumps(results))
+  folders = [tmp_path / name / 'run' for name in ('a', 'b')]
+  text = compared(tmp_path, folders)
+  header, rows = table(text, 'Scores, and below each')
+  assert [name.partition('<br>')[0] for name in rows] == ['a/run', 'b/run']
+  assert next(iter(rows.values()))[header.index('parameters') - 1] == '1,234'
   assert 'Table 10' not in text
 
 
-def test_it_says_which_settings_differ_among_the_runs(tmp_path):
+def test_it_says_first_which_settings_differ_among_the_runs(tmp_path):
   finished_runs.audioset_run(tmp_path / 'one')
   results = finished_runs.audioset_run(tmp_path / 'other')
   results['config']['train_splits'] = ['bal_train']
@@ -156,8 +191,61 @@ def test_it_says_which_settings_differ_among_the_runs(tmp_path):
   del results['config']['seed']  # as if it had been added since: its default
   (tmp_path / 'other/results.json').write_text(json.dumps(results))
   text = compared(tmp_path, [tmp_path / 'one', tmp_path / 'other'])
-  assert last_cell(text) == "train_splits ['bal_train']"
-  assert "train_splits ['bal_train', 'unbal_train']" in text.replace('\\', '')
+  assert text.splitlines()[2] == '## What differs'
+  _, rows = table(text.replace('\\', ''), 'The settings that are not')
+  assert rows == {
+    'train_splits': ['["bal_train", "unbal_train"]', '["bal_train"]']
+  }
+
+
+def test_all_pairs_are_tested_with_holm_s_correction(tmp_path):
+  for seed in range(3):
+    finished_runs.dcase_run(tmp_path / f'run{seed}', seed=seed)
+  folders = [tmp_path / f'run{seed}' for seed in range(3)]
+  text = compared(tmp_path, folders)
+  _, rows = table(text, 'Paired t-tests over the clips’ reciprocal ranks')
+  ranks = [compare.load(folder).paired for folder in folders]
+  p = [stats.ttest_rel(ranks[i], ranks[j]).pvalue for i, j in PAIRS]
+  for (i, j), one, corrected in zip(PAIRS, p, metrics.holm(p), strict=True):
+    cell = rows[f'run{i}'][j].strip('*').split('<br>')
+    difference = np.mean(ranks[i] - ranks[j])
+    expected = [difference, one, corrected]
+    np.testing.assert_allclose([float(x) for x in cell], expected, atol=6e-4)
+    mirrored = rows[f'run{j}'][i].strip('*').split('<br>')
+    assert float(mirrored[0]) == -float(cell[0]) and mirrored[1:] == cell[1:]
+
+
+PAIRS = ((0, 1), (0, 2), (1, 2))
+
+
+def test_holm_s_correction_is_the_step_down_one():
+  found = metrics.holm([0.01, 0.04, 0.03, 0.005])
+  np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02])
+  assert metrics.holm([0.6, 0.9]).tolist() == [1, 1]
+  assert metrics.holm([]).tolist() == []
+
+
+def test_seeds_are_averaged(tmp_path):
+  values = []
+  for seed in (1, 2, 3):
+    results = finished_runs.audioset_run(tmp_path / f'run{seed}', seed=seed)
+    results['config']['seed'] = seed
+    (tmp_path / f'run{seed}/results.json').write_text(json.dumps(results))
+    values.append(results['metrics']['mAP'])
+  finished_runs.audioset_run(tmp_path / 'other', 'audioset_level1', seed=4)
+  names = ('run1', 'run2', 'run3', 'other')
+  text = compared(tmp_path, [tmp_path / name for name in names])
+  _, rows = table(text, 'Runs that differ in their seed alone')
+  assert list(rows) == ['run1, run2, run3']
+  spread = f'{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}'
+  assert rows['run1, run2, run3'][:2] == ['3', spread]
+
+
+def test_names_are_the_least_of_the_paths_that_differs():
+  assert runs.names(['x/a', 'y/b']) == ['a', 'b']
+  assert runs.names(['x/a', 'y/a']) == ['x/a', 'y/a']
+  assert runs.names(['/r/x/a', '/s/x/a']) == ['r/x/a', 's/x/a']
+  assert runs.names(['x/a', 'x/a']) == ['a', 'a']
 
 
 def test_two_runs_of_a_row_have_a_line_each(tmp_path):
@@ -181,7 +269,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(UserError, match=r'results\.json is damaged'):
       compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
   (tmp_path / 'run/results.json').unlink()
-  with pytest.raises(UserError, match=r'results\.json: No such file'):
+  with pytest.raises(UserError, match=r'results\.json: no such file'):
     compare.compare(tmp_path / 'p.html', [tmp_path / 'run'])
   assert not list(tmp_path.glob('p*'))
 

@@ -123,11 +123,11 @@ def _stepped(system, params_of):
   state = system.create_state()
   before = jax.tree.map(np.array, params_of(state))
   (plan,) = system.plans([(0, 1)])
-  state, losses = system.steps(state, plan)
+  state, measured = system.steps(state, plan)
   moved = jax.tree.map(
     lambda a, b: bool(np.any(a != np.asarray(b))), before, params_of(state)
   )
-  return float(np.sum(losses)), moved
+  return float(np.sum(measured['loss'])), moved
 
 
 # The first config of each form stands for it.

@@ -1,6 +1,7 @@
 """The page to try a bundle: what is behind it, its limits, its server."""
 
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -67,6 +68,12 @@ def test_the_server_is_local_limited_and_cleans_up(bundle, sound, tmp_path):
     )
     assert tags['label'] in tagger.classes and len(tags['confidences']) == 5
     assert 'data:image/png' in picture
+    unreadable = tmp_path / 'bad.wav'
+    unreadable.write_text('no sound')
+    tags, picture = client.predict(
+      gradio_client.handle_file(str(unreadable)), api_name='/tag'
+    )
+    assert not tags and 'the sound: is not readable' in picture
     large = tmp_path / 'large.wav'
     soundfile.write(large, np.zeros(demo.MAX_BYTES // 2 + 9999), 44100)
     with pytest.raises(Exception, match=r'413|exceeds|large'):
@@ -75,6 +82,30 @@ def test_the_server_is_local_limited_and_cleans_up(bundle, sound, tmp_path):
       demo.serving(tagger, '127.0.0.1', page.server_port).__enter__()
     assert os.listdir(folder)
   assert not os.path.exists(folder)
+
+
+def test_what_a_killed_page_has_left_is_deleted(tmp_path):
+  with subprocess.Popen(['true']) as process:
+    gone = process.pid
+  for number in (gone, os.getppid(), os.getpid()):
+    (tmp_path / f'{demo._PREFIX}{number}-x' / 'upload').mkdir(parents=True)
+  (tmp_path / f'{demo._PREFIX}{gone}-link').symlink_to(tmp_path)
+  (tmp_path / 'another').mkdir()
+  demo.clear_left(tmp_path)
+  names = sorted(path.name for path in tmp_path.iterdir())
+  assert f'{demo._PREFIX}{gone}-x' not in names and len(names) == 4
+
+
+def test_the_oldest_uploads_go_first(tmp_path):
+  for age, name in enumerate('cab'):
+    path = tmp_path / name / 'a.wav'
+    path.parent.mkdir()
+    path.write_bytes(bytes(100))
+    os.utime(path, (1000 - age, 1000 - age))
+  demo.keep_below(tmp_path, 300)
+  assert len(list(tmp_path.rglob('*.wav'))) == 3
+  demo.keep_below(tmp_path, 250)
+  assert sorted(p.parent.name for p in tmp_path.rglob('*.wav')) == ['a', 'c']
 
 
 def test_without_gradio_it_says_how_to_get_it(bundle, monkeypatch, capfd):

@@ -24,7 +24,9 @@ _CLAIM = {'claim'}
 _TUNED = {'extractor', 'embeddings', 'claim'}
 _NOTHING = set()
 _TRAINING = {
-    'name': _CLAIM, 'data_dir': _NOTHING, 'expected': _NOTHING,
+    'deterministic': _NOTHING, 'profile_steps': _NOTHING, 'name': _CLAIM,
+    'data_dir': _NOTHING,
+    'expected': _NOTHING,
     'on_diverged': _NOTHING, 'model': _CLAIM, 'metric': _CLAIM,
     'sampling': _CLAIM, 'mixup_alpha': _CLAIM, 'batch_size': _CLAIM,
     'max_steps': _NOTHING, 'eval_every': _CLAIM, 'patience': _NOTHING,
@@ -41,15 +43,17 @@ RECORDED = _TRAINING | {
     'extractors': _TUNED, 'extractor': _TUNED,
     'extractor.model': {'clips', 'shifted'} | _TUNED,
     'extractor.frames': {'clips', 'shifted'} | _TUNED,
+    'extractor.tail': {'clips', 'shifted'} | _TUNED,
     'extractor.examples_on': _NOTHING, 'extractor.checkpoint_every': _NOTHING,
     'extractor.steps_per_dispatch': _NOTHING,
     'pitch_to': {'shifted', 'embeddings', 'claim'},
-    'train_splits': _CLAIM, 'eval_splits': _CLAIM,
+    'train_splits': _CLAIM, 'eval_splits': _CLAIM, 'float_range': _CLAIM,
 }  # fmt: skip
 RELEASED = _TRAINING | {
     'dataset': _CLAIM, 'objective': _CLAIM, 'on_bad': {'pack'}, 'seed': _CLAIM,
     'train_splits': {'pack', 'claim'}, 'eval_splits': {'pack', 'claim'},
     'classes': _CLAIM, 'extractors': _CLAIM, 'pitch_to': _CLAIM,
+    'float_range': {'pack', 'claim'},
     'extractor': _CLAIM, 'extractor.examples_on': _NOTHING,
     'extractor.checkpoint_every': _NOTHING,
     'extractor.steps_per_dispatch': _NOTHING,

@@ -2,6 +2,7 @@
 
 import json
 
+import finished_runs
 import numpy as np
 import pytest
 
@@ -58,3 +59,16 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     evaluate.compare([tmp_path / 'one', tmp_path / 'clips'])
   with pytest.raises(UserError, match='no finished experiment'):
     evaluate.compare([tmp_path / 'absent'])
+
+
+def test_of_all_that_runs_holds_experiments_alone_are_taken(tmp_path, capsys):
+  for name in ('a', 'b'):
+    finished_runs.audioset_run(tmp_path / name)
+  (tmp_path / 'cache').mkdir()
+  folders = [str(tmp_path / name) for name in ('a', 'b', 'cache')]
+  assert evaluate.main(folders) == 0
+  out, err = capsys.readouterr()
+  assert 'mean of 2' in out
+  assert err == f'passed over: {folders[2]}: no finished experiment\n'
+  with pytest.raises(UserError, match='no finished experiment'):
+    evaluate.main(folders[2:])

@@ -105,7 +105,7 @@ def test_results_hold_what_was_promised(finished):
   assert results['metrics']['mAP'] == pytest.approx(best['mAP'], rel=1e-6)
   assert re.search(rf'mAP +{results["metrics"]["mAP"]:.4f} +0.335', out)
   assert re.search(
-    r'step 60/60 · [\d,]+ examples/s · loss 0\.\d+ · best mAP', err
+    r'step 60/60 · [\d,]+ examples/s · loss 0\.\d+ · best validation mAP', err
   )
   assert list(workdir.glob('segments_10/events.out.tfevents.*'))
 
@@ -172,7 +172,9 @@ def test_evaluate_restores_and_scores_to_the_same_digits(
   options = ('--mode=evaluate', f'--cache_dir={workdir.parent / "other"}')
   status, again, err = finish(start(workdir, audioset_dir, *options))
   assert status == 0, err
-  assert again == out
+  # But for the time that it took.
+  told = lambda text: re.sub(r'took: .*', '', text)
+  assert told(again) == told(out)
   assert not list((workdir.parent / 'other').glob('audioset-*_train-*'))
   after = results_of(workdir)
   del after['seconds'], before['seconds']
@@ -227,6 +229,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(
     np.testing.assert_array_equal(a['probabilities'], b['probabilities'])
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_losses_and_metrics_of_one(
   finished, tmp_path, audioset_dir
 ):

@@ -160,14 +160,18 @@ def test_certainty_that_is_wrong_has_a_finite_likelihood():
 def test_intervals_are_the_bootstrap_s_around_the_score():
   targets, p = several()
   intervals = MULTI.intervals(targets, p)
-  assert intervals == {'mAP': bootstrap.map_interval(targets, p)}
+  assert list(intervals) == list(MULTI.metrics)
+  assert intervals['mAP'] == bootstrap.map_interval(targets, p)
+  for name, score in MULTI.scores(targets, p).items():
+    low, high = intervals[name]
+    assert low < score < high
   _, targets, logits = single()
   values = log_softmax(logits, 1)
   intervals, scores = (
     SINGLE.intervals(targets, values),
     SINGLE.scores(targets, values),
   )
-  assert list(intervals) == ['MAP@3', 'accuracy']
+  assert list(intervals) == ['MAP@3', 'accuracy', 'log_likelihood']
   for name, (low, high) in intervals.items():
     assert low < scores[name] < high
 

@@ -20,6 +20,7 @@ from aec_jax import predict
 from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
 from aec_jax.run import console, progress
+from aec_jax.run import text as text_lib
 from tests.decoding import writing
 
 
@@ -93,12 +94,14 @@ def test_any_name_and_format_is_tagged(
   assert len(pairs) == 2 and pairs[0][1] >= pairs[1][1]
   lines = table.splitlines()
   assert lines[0] == console.printable(name)
-  assert lines[1:] == [f'  {p:.4f}  {label}' for label, p in pairs]
+  expected = [(label, pytest.approx(p, abs=1e-4)) for label, p in pairs]
+  found = [line.split(maxsplit=1) for line in lines[1:]]
+  assert [(label, float(p)) for p, label in found] == expected
   heading, *rows = csv.reader(io.StringIO(rows))
   assert heading == ['file', 'label', 'probability']
   expected = [(label, pytest.approx(p, abs=1e-5)) for label, p in pairs]
   assert [(label, float(p)) for _, label, p in rows] == expected
-  assert os.fsencode(rows[0][0]) == os.fsencode(name)
+  assert rows[0][0] == text_lib.cell(name)
 
 
 def test_a_folder_is_searched_and_what_cannot_be_read_is_named(
@@ -182,6 +185,30 @@ def test_a_named_file_that_cannot_be_read_gives_status_2(
   assert status == 2
   assert out.startswith(str(good))
   assert f'error: {tmp_path / "gone.wav"}: no such file' in err
+
+
+def test_what_is_no_file_is_called_what_it_is(capfdbinary, bundle, tmp_path):
+  folder = tmp_path / 'some'
+  folder.mkdir()
+  write_sound(folder / 'a.wav')
+  for name in ('pipe.wav', 'pipe.tfrecord', 'pipe.dat'):
+    os.mkfifo(folder / name)
+  (folder / 'link.wav').symlink_to('nowhere.wav')
+  status, out, err = run(capfdbinary, bundle, folder)
+  assert status == 0 and out.startswith(str(folder / 'a.wav'))
+  for name, what in (
+    ('pipe.wav', 'a pipe, not a file'), ('pipe.tfrecord', 'a pipe, not a file'),
+    ('link.wav', 'a dangling link'),
+  ):  # fmt: skip
+    assert f'error: {folder / name}: {what}\n' in err
+  paths = [folder / 'pipe.dat', folder / 'link.wav', '/dev/null']
+  status, out, err = run(capfdbinary, bundle, *paths)
+  assert (status, out) == (2, '')
+  assert err.splitlines()[:3] == [
+    f'error: {paths[0]}: a pipe, not a file',
+    f'error: {paths[1]}: a dangling link',
+    'error: /dev/null: a device, not a file',
+  ]
 
 
 def test_embeddings_are_tagged_clip_by_clip(capfdbinary, bundle, audioset_dir):
@@ -293,7 +320,8 @@ def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   bar.advance(1000)
   bar.clear()
   shown = capsys.readouterr().err.split('\r')
-  assert re.match(r'tagging \[#{8} {22}\]  25% · 3 s left', shown[1])
+  # No time left before there is a pace.
+  assert re.match(r'tagging \[#{8} {22}\]  25% +$', shown[1])
   assert re.match(r'tagging \[#{30}\] 100% · 0 s left', shown[2])
   assert not shown[3].strip()
 

@@ -102,13 +102,18 @@ def classifiers(config, length=2, some=None) -> Classifiers:
 
 
 class Writer:
-  """Collects what a clu MetricWriter is given."""
+  """Collects what a `curves.Writer` is given."""
+
+  folder = None
 
   def __init__(self):
     self.scalars = {}
 
   def write_scalars(self, step, scalars):
-    self.scalars[step] = scalars
+    self.scalars.setdefault(step, {}).update(scalars)
+
+  def flush(self):
+    pass
 
 
 def fit(system, folder):

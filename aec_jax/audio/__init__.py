@@ -24,6 +24,8 @@ class FrontEnd(NamedTuple):
     offset: added to the mel magnitudes before the logarithm.
     frames: of an example, 0.96 s.
     step: frames from one example to the next.
+    tail: what becomes of less than an example at the end of a waveform: 'drop'
+      as VGGish does, or 'repeat' the waveform's beginning after it.
   """
 
   sample_rate: int = 16_000
@@ -36,6 +38,26 @@ class FrontEnd(NamedTuple):
   offset: float = 0.01
   frames: int = 96
   step: int = 96
+  tail: str = 'drop'
+
+  def record(self) -> dict:
+    """What is kept of it; older records lack the tail, which was dropped."""
+    found = self._asdict()
+    if self.tail == 'drop':
+      del found['tail']
+    return found
+
+  @classmethod
+  def of_record(cls, record: dict) -> 'FrontEnd':
+    """From what `record` has returned, and perhaps more."""
+    return cls(**{k: record[k] for k in cls._fields if k in record})
+
+  def fitted(self, samples: int) -> int:
+    """To how many samples a waveform of at least one example is filled up."""
+    if self.tail == 'drop':
+      return samples
+    more = -(-(samples - self.example_samples) // self.example_hop)
+    return self.example_samples + more * self.example_hop
 
   @property
   def example_hop(self) -> int:

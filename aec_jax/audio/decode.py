@@ -9,9 +9,10 @@ import contextlib
 import os
 from collections.abc import Generator, Iterator
 
-from aec_jax.audio import ffmpeg, kinds, riff
+from aec_jax.audio import ffmpeg, file, kinds, riff
 from aec_jax.audio.blocks import Run, cut, even, floats
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError, may_pass
+from aec_jax.run import files
 
 
 def blocks(
@@ -34,26 +35,30 @@ def blocks(
 
   Raises:
     UserError: the file is missing, empty or unreadable.
+    PassingError: the system can't read it now.
   """
   name = os.fspath(path)
   said = []
   try:
-    if not os.path.isfile(name):
-      raise UserError(f'{name}: no such file')
-    if not os.path.getsize(name):
-      raise UserError(f'{name}: is an empty file')
+    _check_there(name)
     wav = riff.look(name)
     if wav and wav.note:
       said.append(wav.note)
-    file = _plain(name) if wav and wav.plain and not wav.note else None
-    if wav and file:
-      yield from _samples(file, size)
+    plain = _plain(name) if wav and wav.plain and not wav.note else None
+    if wav and plain:
+      count = 0
+      for samples, rate in _samples(plain, size):
+        count += len(samples)
+        yield samples, rate
+      if count < wav.frames:  # it takes what the system refuses for the end
+        _read_through(name)
       if wav.missing:
         heard = wav.seconds - wav.missing
         said.append(ffmpeg.cut_short(heard, wav.seconds))
     else:
       yield from cut(even(ffmpeg.Container(name, wav, said), said), size)
   except ffmpeg.failures() as error:
+    _let_pass(name, error)
     raise UserError(
       f'{name}: is not readable as audio: {_reason(name, error)}'
     ) from error
@@ -61,11 +66,34 @@ def blocks(
     notes.extend(note for note in said if note not in notes)
 
 
+def _check_there(name) -> None:
+  """Raises `UserError` for what is no file with something in it."""
+  if trouble := files.why_no_file(name):
+    raise UserError(f'{name}: {trouble}')
+  if not os.path.getsize(name):
+    raise UserError(f'{name}: is an empty file')
+
+
+def _let_pass(name, error) -> None:
+  """Raises `PassingError` where the system and not the bytes is at fault."""
+  import av
+
+  # FFmpeg says "Input/output error" of bytes that it can't make out as well.
+  if may_pass(error) and not isinstance(error, av.FFmpegError):
+    raise PassingError.of(name, error.strerror) from error
+
+
 def trouble_with(path: str) -> str:
-  """Why a file cannot be heard, by its first samples; '' where it can."""
+  """Why a file cannot be heard, by its first samples; '' where it can.
+
+  Raises:
+    PassingError: the system can't read it now.
+  """
   try:
     with contextlib.closing(blocks(path, 1024)) as some:
       return '' if next(some, None) else 'no samples'
+  except PassingError:
+    raise
   except UserError as error:
     if isinstance(error.__cause__, ffmpeg.NoSound):
       return str(error.__cause__)
@@ -74,16 +102,21 @@ def trouble_with(path: str) -> str:
 
 
 def seconds_of(path: str) -> float | None:
-  """How long a file is by its header, about; None where that is unknown."""
+  """How long a file is by its header, about; None where that is unknown.
+
+  Raises:
+    PassingError: the system can't read it now.
+  """
   import av
 
   try:
     wav = riff.look(path)
     if wav and wav.size is not None:
       return wav.seconds - wav.missing
-    with ffmpeg.open_file(path) as file, ffmpeg.opened(file) as container:
+    with file.opened(path) as source, ffmpeg.opened(source) as container:
       return container.duration and container.duration / av.time_base
-  except ffmpeg.failures():
+  except ffmpeg.failures() as error:
+    _let_pass(path, error)
     return None
 
 
@@ -114,12 +147,19 @@ def _plain(name):
     return None
 
 
-def _samples(file, size) -> Iterator[Run]:
+def _samples(plain, size) -> Iterator[Run]:
   """The blocks of an open file of libsndfile's, which is closed then."""
-  with file:
-    ffmpeg.check_rate(file.samplerate)
+  with plain:
+    ffmpeg.check_rate(plain.samplerate)
     # libsndfile's own conversion to floats takes longer than its reading.
-    is_pcm16 = file.subtype == 'PCM_16'
+    is_pcm16 = plain.subtype == 'PCM_16'
     dtype = 'int16' if is_pcm16 else 'float32'
-    while len(samples := file.read(size, dtype, always_2d=True)):
-      yield floats(samples), file.samplerate
+    while len(samples := plain.read(size, dtype, always_2d=True)):
+      yield floats(samples), plain.samplerate
+
+
+def _read_through(name) -> None:
+  """Raises `OSError` where the system refuses to read a file."""
+  with open(name, 'rb', buffering=0) as source:
+    while source.read(1 << 20):
+      pass

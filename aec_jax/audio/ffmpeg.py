@@ -2,11 +2,9 @@
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from aec_jax.audio import kinds, ogg, riff
+from aec_jax.audio import file, kinds, ogg, riff
 from aec_jax.audio.blocks import Run
 
 # Hz. Of less no sound has been recorded, and a small file of 1 Hz would fill
@@ -27,8 +25,8 @@ _PROBE = {'probesize': '32768'}
 # Whose headers count the samples, so that fewer are a file cut short.
 _EXACT = ('flac', 'wav', 'aiff', 'w64', 'caf', 'au', 'tta', 'wv', 'ape')
 _ABOUT = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
-# Samples that are taken from FFmpeg's small frames at a time.
-_TOGETHER = 1 << 16
+# Samples of its small frames that are taken from FFmpeg at a time.
+_TOGETHER = 1 << 18
 # Errors of demuxing one after the other, after which a file is at its end.
 _PATIENCE = 100
 
@@ -58,14 +56,6 @@ def opened(source, options: dict | None = None):
     yield container
 
 
-def open_file(name: str) -> BinaryIO:
-  """A file without a name, which FFmpeg might take for an address.
-
-  A name may also have bytes that are not UTF-8, as FFmpeg's must be.
-  """
-  return open(os.open(name, os.O_RDONLY), 'rb', buffering=0)
-
-
 class Container:
   """An iterable of what FFmpeg decodes.
 
@@ -82,14 +72,14 @@ class Container:
 
   def __iter__(self) -> Iterator[Run]:
     """(sample, channel) of any kind of numbers, and Hz."""
-    with open_file(self.name) as file:
-      start = file.read(4)
-      file.seek(0)
+    with file.opened(self.name) as source:
+      start = source.read(4)
+      source.seek(0)
       if start == ogg.CAPTURE:
-        yield from self._links(file)
+        yield from self._links(source)
         expected = None
       else:
-        with opened(file, self._options(start)) as container:
+        with opened(source, self._options(start)) as container:
           stream = self._stream(container)
           yield from self._runs(container, stream)
           expected = self._expected(container, stream)
@@ -102,12 +92,12 @@ class Container:
       options = {**options, 'ignore_length': '1'}
     return options
 
-  def _links(self, file):
+  def _links(self, source):
     """The streams of an Ogg file, one after the other.
 
     FFmpeg goes on by itself only where the next one is of the same form.
     """
-    for link in ogg.links(file):
+    for link in ogg.links(source):
       try:
         with opened(link) as container:
           yield from self._runs(container, self._stream(container))
@@ -124,15 +114,17 @@ class Container:
     for frame in self._frames(container, stream):
       kind = frame.sample_rate, frame.layout.nb_channels, frame.format.name
       # A queue doesn't see that the channels change, and reads past them.
-      if kind != now or queue.samples >= _TOGETHER:
-        if now:
+      if kind != now:
+        if queue.samples:
           yield _samples(queue)
         queue, now = av.AudioFifo(), kind
       frame.pts = None  # else it refuses gaps
       queue.write(frame)
       self.good += 1
       self.seconds += frame.samples / frame.sample_rate
-    if now:
+      if queue.samples >= _TOGETHER:
+        yield _samples(queue)  # which leaves it empty, with room for as much
+    if queue.samples:
       yield _samples(queue)
 
   def _stream(self, container):

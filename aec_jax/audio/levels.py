@@ -103,7 +103,7 @@ def listen(
     UserError: it has no samples, NaN or infinite ones, or an unknown scale.
   """
   level = Level()
-  facts = _gather(blocks, level, parts)
+  facts = facts_at(blocks, level, parts)
   if not facts.count:
     raise UserError(f'{name}: holds no samples')
   if not np.isfinite(facts.peak) or not np.isfinite(facts.powers).all():
@@ -118,11 +118,11 @@ def listen(
         ' alone is heard'
       )
       level = Level(channel=loudest, notes=(note,))
-      facts = _gather(blocks, level, parts)
+      facts = facts_at(blocks, level, parts)
   if facts.peak > _HOT:
     found = _scaled(name, blocks, level, facts.peak)
     if found != level:
-      level, facts = found, _gather(blocks, found, parts)
+      level, facts = found, facts_at(blocks, found, parts)
   if not facts.peak:
     level = dataclasses.replace(level, notes=(*level.notes, 'silent'))
   return level, facts
@@ -141,7 +141,8 @@ def energy_of(waveform: np.ndarray) -> np.ndarray:
   return np.append(energy, last)
 
 
-def _gather(blocks: Blocks, level: Level, parts: bool) -> Facts:
+def facts_at(blocks: Blocks, level: Level, parts: bool = True) -> Facts:
+  """What one pass finds at a level; arguments as `listen` takes them."""
   energies, peaks, powers, last = [], [], [], None
   rest, count, rate = np.float32(0), 0, 0
   for samples, rate in blocks():  # noqa: B007

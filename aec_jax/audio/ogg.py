@@ -1,16 +1,16 @@
 """Ogg files that are chained: one stream after another in one file."""
 
-import os
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+
+from aec_jax.audio.file import File
 
 CAPTURE = b'OggS'
 # The head of a page that begins a stream: version 0, bit 1 of the flags.
 _BEGINS = re.compile(rb'OggS\0[\x02\x03\x06\x07]')
 
 
-def links(file: BinaryIO) -> Iterator['Link']:
+def links(file: File) -> Iterator['Link']:
   """The links of a chain, each to be read before the next is taken."""
   start: int | None = 0
   while start is not None:
@@ -27,9 +27,9 @@ class Link:
     start: where it begins.
   """
 
-  def __init__(self, file: BinaryIO, start: int) -> None:
-    self._number, self._place = file.fileno(), start
-    self._body = _first_body(self._number, start)
+  def __init__(self, file: File, start: int) -> None:
+    self._file, self._place = file, start
+    self._body = _first_body(file, start)
     self._ended = False
 
   def read(self, size: int) -> bytes:
@@ -37,7 +37,7 @@ class Link:
     if self._ended:
       return b''
     # Some more, for a head that lies across the end of what is asked for.
-    data = os.pread(self._number, size + 5, self._place)
+    data = self._file.read_at(size + 5, self._place)
     next_one = _BEGINS.search(data, max(0, self._body - self._place))
     if next_one and next_one.start() < size:
       self._ended, size = True, next_one.start()
@@ -52,10 +52,10 @@ class Link:
     return self._place if self._ended else None
 
 
-def _first_body(number, place) -> int:
+def _first_body(file, place) -> int:
   """Where the first page is that begins no stream; several may run at once."""
   while True:
-    head = os.pread(number, 27, place)
+    head = file.read_at(27, place)
     if len(head) < 27 or not _BEGINS.match(head):
       return place
-    place += 27 + head[26] + sum(os.pread(number, head[26], place + 27))
+    place += 27 + head[26] + sum(file.read_at(head[26], place + 27))

@@ -19,6 +19,7 @@ class Wav(NamedTuple):
     size: their bytes by the header; None where it is wrong or doesn't know,
       and the samples go on to the file's end.
     missing: seconds of them that the file lacks.
+    frames: of them that are there, where they are plain; a sample a channel.
     seconds: of them by the header.
     note: what is odd, '' if nothing.
   """
@@ -26,6 +27,7 @@ class Wav(NamedTuple):
   plain: bool
   size: int | None
   missing: float
+  frames: int
   seconds: float
   note: str
 
@@ -74,16 +76,17 @@ def _layout(file, form, size, end) -> Wav:
   if size > there:
     if size >= _UNKNOWN:
       note = 'its header does not say how long it is: heard to its end'
-      return Wav(plain, None, 0.0, 0.0, note)
+      return Wav(plain, None, 0.0, 0, 0.0, note)
     seconds = size / a_second
-    return Wav(plain, size, (size - there) / a_second, seconds, '')
+    missing = (size - there) / a_second
+    return Wav(plain, size, missing, there // (align or 1), seconds, '')
   file.seek(start + size + (size & 1))
   behind = _behind(file, end)
   if behind is None:
     said = 'nothing' if not size else f'{size / a_second:.2f} s'
     note = f'its header says {said}, but there is more: heard to its end'
-    return Wav(plain, None, 0.0, 0.0, note)
-  return Wav(plain, size, 0.0, size / a_second, behind)
+    return Wav(plain, None, 0.0, 0, 0.0, note)
+  return Wav(plain, size, 0.0, size // (align or 1), size / a_second, behind)
 
 
 def _behind(file, end) -> str | None:

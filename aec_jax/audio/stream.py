@@ -2,15 +2,15 @@
 
 Trimming and normalising need facts of the whole recording, so that it is read
 twice: `survey` finds them, `examples` cuts. The examples are, to the bit, what
-`waveform.prepare` and `waveform.split_examples` make of the whole.
+`waveform.prepare` and `waveform.split_examples` make of the whole; so are those
+of a part of it, and of one whose pitch is shifted.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import soxr
 
 from aec_jax.audio import (
   FRONT_END,
@@ -20,11 +20,15 @@ from aec_jax.audio import (
   levels,
   waveform,
 )
+from aec_jax.audio.blocks import Run, cut
 from aec_jax.errors import UserError
 
 # Samples of a block: a multiple of the 512 that trimming counts in, and 12 s at
 # 44.1 kHz, so that reading it costs more than going round the loop.
 _BLOCK = 1 << 19
+# Of a recording that may be held in memory rather than read twice: seconds, and
+# samples of all channels.
+SHORT, _SHORT_SAMPLES = 60, 1 << 22
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +52,50 @@ class Recording:
     name = os.fspath(path)
     notes: list[str] = []
     return cls(name, lambda: decode.blocks(name, _BLOCK, notes), notes)
+
+  def held(self) -> 'Recording':
+    """The same, but where it is short it is read only once."""
+    kept: list[Run] = []
+    whole = False
+
+    def blocks():
+      nonlocal whole
+      if whole:
+        yield from kept
+        return
+      kept.clear()
+      seconds, count, short = 0.0, 0, False
+      for samples, rate in self.blocks():
+        seconds, count = seconds + len(samples) / rate, count + samples.size
+        short = seconds <= SHORT and count <= _SHORT_SAMPLES
+        if short:
+          kept.append((samples, rate))
+        yield samples, rate
+      whole = short
+
+    return dataclasses.replace(self, blocks=blocks)
+
+  def part(self, level: levels.Level, start: float, end: float) -> 'Recording':
+    """What lies between two times, as it is heard in the whole.
+
+    Args:
+      level: of the whole.
+      start, end: seconds; NaN for the recording's own.
+    """
+
+    def heard():
+      place = 0
+      for samples, rate in self.blocks():
+        first = 0 if np.isnan(start) else round(start * rate)
+        last = None if np.isnan(end) else max(0, round(end * rate) - place)
+        mono = level.heard(samples)[max(0, first - place) : last]
+        if len(mono):
+          yield mono[:, None], rate
+        place += len(samples)
+        if last is not None and last <= len(samples):
+          return
+
+    return dataclasses.replace(self, blocks=lambda: cut(heard(), _BLOCK))
 
   @classmethod
   def of_array(cls, samples: np.ndarray, rate: int) -> 'Recording':
@@ -126,8 +174,81 @@ class Survey:
   silent: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What is known of a sound beside its samples.
+
+  Attributes:
+    duration: seconds, untrimmed.
+    kept: seconds, from where to where trimming left it.
+    notes: what is odd about it.
+    silent: whether there is nothing to hear.
+  """
+
+  duration: float = 0.0
+  kept: tuple[float, float] = (0.0, 0.0)
+  notes: tuple[str, ...] = ()
+  silent: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+  """A recording on its way into a model.
+
+  Attributes:
+    name: for messages.
+    facts: of the recording.
+    blocks: (example, sample) each; they can be gone through once.
+  """
+
+  name: str
+  facts: Facts
+  blocks: Iterable[np.ndarray]
+
+
+def open_examples(
+  recording: Recording,
+  spec: FrontEnd,
+  trim_db: float | None,
+  peak_normalise: bool,
+) -> Examples:
+  """Surveys a recording; its examples are read as they are asked for.
+
+  Args and errors as of `survey` and `examples`.
+  """
+  found = survey(recording, trim_db, peak_normalise)
+  rate = found.rate
+  facts = Facts(
+    found.samples / rate,
+    (found.start / rate, found.stop / rate),
+    found.notes,
+    found.silent,
+  )
+  return Examples(recording.name, facts, examples(recording, found, spec))
+
+
+def read_examples(
+  path: str, spec: FrontEnd, trim_db: float | None, peak_normalise: bool
+) -> Examples | UserError:
+  """A small file's examples in memory, or why it has none.
+
+  For processes that read ahead, which do without JAX. Args as of
+  `open_examples`.
+  """
+  try:
+    found = open_examples(
+      Recording.of_file(path), spec, trim_db, peak_normalise
+    )
+    return dataclasses.replace(found, blocks=list(found.blocks))
+  except UserError as error:
+    return error
+
+
 def survey(
-  recording: Recording, trim_db: float | None, peak_normalise: bool
+  recording: Recording,
+  trim_db: float | None,
+  peak_normalise: bool,
+  level: levels.Level | None = None,
 ) -> Survey:
   """Reads a recording through, once unless its level is odd.
 
@@ -135,12 +256,16 @@ def survey(
     recording: to be read.
     trim_db: as `waveform.trim_silence` takes it; None trims nothing.
     peak_normalise: whether the largest magnitude becomes 1.
+    level: where it is known already, as of a part of something.
 
   Raises:
     UserError: it cannot be read, is empty, or has samples that are NaN,
       infinite or of unknown scale.
   """
-  level, facts = levels.listen(recording.name, recording.blocks)
+  if level is None:
+    level, facts = levels.listen(recording.name, recording.blocks)
+  else:
+    facts = levels.facts_at(recording.blocks, level)
   start, stop, peak = 0, facts.count, facts.peak
   silent = not peak
   if trim_db is not None:
@@ -160,8 +285,34 @@ def survey(
   )
 
 
+def samples_of(
+  recording: Recording,
+  found: Survey,
+  spec: FrontEnd = FRONT_END,
+  semitones: float = 0,
+) -> Iterator[np.ndarray]:
+  """Reads a recording again, as what `waveform.prepare` makes of it.
+
+  Args:
+    recording: that was surveyed.
+    found: of it.
+    spec: of the front end.
+    semitones: shifts the pitch, if not 0.
+
+  Yields:
+    (sample,) float32 at the front end's rate, block by block.
+  """
+  yield from waveform.shifted(
+    _kept(recording, found), found.stop - found.start, found.rate, semitones,
+    spec.sample_rate,
+  )  # fmt: skip
+
+
 def examples(
-  recording: Recording, found: Survey, spec: FrontEnd = FRONT_END
+  recording: Recording,
+  found: Survey,
+  spec: FrontEnd = FRONT_END,
+  semitones: float = 0,
 ) -> Iterator[np.ndarray]:
   """Reads a recording again, as examples, of 0.96 s at 16 kHz.
 
@@ -169,20 +320,26 @@ def examples(
     recording: that was surveyed.
     found: of it.
     spec: of the front end.
+    semitones: shifts the pitch, if not 0.
 
   Yields:
     (example, 15600) float32, in all at least one.
   """
   length, hop = spec.example_samples, spec.example_hop
   rest, some = np.zeros(0, np.float32), False
-  for block in _resampled(_kept(recording, found), found.rate, spec):
+  head, inner = rest, spec._replace(tail='drop')
+  for block in samples_of(recording, found, spec, semitones):
     rest = np.concatenate([rest, block])
+    if len(head) < length:
+      head = np.concatenate([head, block])[:length]
     if len(rest) >= length:
-      rows = waveform.split_examples(rest, spec)
+      rows = waveform.split_examples(rest, inner)
       yield rows
       rest, some = rest[len(rows) * hop :], True
   if not some:
     yield waveform.split_examples(rest, spec)
+  elif spec.tail == 'repeat' and len(rest) > length - hop:
+    yield np.concatenate([rest, head])[None, :length]
 
 
 def _kept(recording, found):
@@ -197,13 +354,3 @@ def _kept(recording, found):
       block = block * np.float32(gain)
     if len(block):
       yield block
-
-
-def _resampled(blocks, rate, spec):
-  if rate == spec.sample_rate:
-    yield from blocks
-    return
-  stream = soxr.ResampleStream(rate, spec.sample_rate, 1, 'float32', 'HQ')
-  for block in blocks:
-    yield stream.resample_chunk(block)
-  yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -4,9 +4,14 @@ J. Laroche and M. Dolson, "Improved phase vocoder time-scale modification of
 audio", IEEE Transactions on Speech and Audio Processing 7(3), 1999.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
+
+# Frames that are turned together: enough for NumPy, few enough for a cache.
+_FRAMES = 256
 
 
 def stretch(waveform, ratio, length, hop):
@@ -23,51 +28,114 @@ def stretch(waveform, ratio, length, hop):
     length: of the result, about ratio · sample.
     hop: between the result's frames; the windows have 4 · hop samples.
   """
+  return np.concatenate(list(stretched([waveform], ratio, length, hop)))
+
+
+def stretched(
+  blocks: Iterable[np.ndarray], ratio: float, length: int, hop: int
+) -> Iterator[np.ndarray]:
+  """As `stretch`, of a waveform in blocks (sample,), to blocks.
+
+  A block of the result depends on what lies before it by the turns of the last
+  frame and by three pieces, so that a recording need not fit in memory.
+  """
   size = 4 * hop
   # From before the start to past the end: each sample lies in four windows.
-  centres = np.arange(-1, -(-length // hop) + 2) * (hop / ratio)
-  starts = np.rint(centres).astype(int)
-  lead = size // 2 - starts[0]
-  trail = max(0, starts[-1] + size // 2 + hop - len(waveform))
+  frames = -(-length // hop) + 3
+  starts = np.rint(np.arange(-1, frames - 1) * (hop / ratio)).astype(int)
   starts -= starts[0]
-  frames = sliding_window_view(np.pad(waveform, (lead, trail)), size)
+  # Zeros before the start, and as many as are needed behind the end.
+  tape = _Tape(blocks, size // 2 + round(hop / ratio))
   window = 0.5 - 0.5 * np.cos(2 * np.pi / size * np.arange(size))
   window = window.astype(np.float32)
-  # One thread: callers have many clips to spread over the cores.
-  spectra = scipy.fft.rfft(frames[starts] * window)  # (frame, bin)
-  successors = scipy.fft.rfft(frames[starts[:-1] + hop] * window)
-  spectra *= _turns(spectra, successors)
-  pieces = scipy.fft.irfft(spectra, size)
-  pieces *= window / 1.5  # Four shifted squares of it add up to 1.5.
-  pieces = pieces.reshape(-1, 4, hop)
-  result = np.zeros((len(pieces) + 3, hop), np.float32)
-  for i in range(4):
-    result[i : i + len(pieces)] += pieces[:, i]
-  return result.ravel()[3 * hop : 3 * hop + length]
+  turn = last = None
+  pieces = np.zeros((3, 4, hop), np.float32)  # of the frames before
+  left = length
+  for first in range(0, frames, _FRAMES):
+    some = starts[first : first + _FRAMES]
+    windows = sliding_window_view(
+      tape.span(some[0], some[-1] + size + hop), size
+    )
+    some = some - some[0]
+    # One thread: callers have many clips to spread over the cores.
+    spectra = scipy.fft.rfft(windows[some] * window)  # (frame, bin)
+    successors = scipy.fft.rfft(windows[some + hop] * window)
+    if last is not None:
+      successors = np.concatenate([last, successors])
+    turns = _turns(spectra, successors, turn)
+    turn, last = turns[-1], successors[-1:]
+    spectra *= turns
+    found = scipy.fft.irfft(spectra, size)
+    found *= window / 1.5  # Four shifted squares of it add up to 1.5.
+    pieces = np.concatenate([pieces, found.reshape(-1, 4, hop)])
+    result = np.zeros((len(some), hop), np.float32)
+    for i in range(4):
+      result += pieces[3 - i : 3 - i + len(some), i]
+    pieces = pieces[-3:]
+    # Of the first three, and what is past the end, nothing is wanted.
+    part = result[max(0, 3 - first) :].ravel()[:left]
+    left -= len(part)
+    yield part
 
 
-def _turns(spectra, successors):
+class _Tape:
+  """A waveform in blocks, with zeros around it, to be read forwards.
+
+  Args:
+    blocks: (sample,) each.
+    lead: how many zeros come before it.
+  """
+
+  def __init__(self, blocks: Iterable[np.ndarray], lead: int) -> None:
+    self._blocks = iter(blocks)
+    self._held, self._place = np.zeros(lead, np.float32), 0
+
+  def span(self, start: int, stop: int) -> np.ndarray:
+    """Samples from `start` to `stop`; before `start` nothing is kept."""
+    parts, end = [self._held], self._place + len(self._held)
+    while end < stop:
+      block = next(self._blocks, None)
+      if block is None:
+        block = np.zeros(stop - end, np.float32)
+      parts.append(block)
+      end += len(block)
+    self._held = np.concatenate(parts)[start - self._place :]
+    self._place = start
+    return self._held[: stop - start]
+
+
+def _turns(spectra, successors, before):
   """Unit factors (frame, bin) that turn the phases of the result's frames.
 
   Only spectral peaks are followed from frame to frame; all bins around a
   peak turn with it, which keeps partials whole and attacks sharp.
+
+  Args:
+    spectra: (frame, bin).
+    successors: (frame or frame + 1, bin), that of each frame, and before them
+      that of the frame before the first.
+    before: (bin,) the turns of that frame; None where there is none.
   """
   frames, bins = spectra.shape
   peaks, first, region = _peak_regions(spectra)
-  here = peaks[first[1] :]  # All but those of frame 0, which isn't turned.
-  step = successors.ravel()[here - bins] * spectra.ravel()[here].conj()
+  here = peaks[first[int(before is None)] :]  # The very first isn't turned.
+  back = bins * int(before is None)
+  step = successors.ravel()[here - back] * spectra.ravel()[here].conj()
   magnitude = np.abs(step)
   # Where there is no sound, there is no phase to follow. A product of numbers
   # near float32's smallest has no exact magnitude either, and a factor under 1
   # here would weaken all the frames that follow.
   step = np.where(magnitude > 1e-30, step / np.maximum(magnitude, 1e-30), 1)
   # Along the peaks of the frame before, whose regions these lie in.
-  parent = region[here - bins]
   turn = np.ones(len(peaks), spectra.dtype)
+  skipped = len(peaks) - len(here)
+  if before is not None:
+    turn[: first[1]] = before[peaks[: first[1]]] * step[: first[1]]
+  parent = region[peaks[first[1] :] - bins]
   start = int(first[1])
   for stop in first[2:].tolist():
-    i = slice(start - len(peaks), (stop - len(peaks)) or None)
-    turn[i] = turn[parent[i]] * step[i]
+    mine, above = slice(start, stop), slice(start - first[1], stop - first[1])
+    turn[mine] = turn[parent[above]] * step[start - skipped : stop - skipped]
     start = stop
   return turn[region].reshape(frames, bins)
 

@@ -5,6 +5,7 @@ return a view of it. `prepare` puts together what every clip goes through.
 """
 
 import os
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soxr
@@ -145,8 +146,9 @@ def split_examples(
   and the 240 more that its last window needs. Hence the log-mel of the rows is
   that of the whole waveform cut into examples, which is VGGish's way; and all
   rows have one shape, for which `log_mel` is compiled once. As in VGGish, a
-  last piece of less than an example is left out; but a waveform shorter
-  than one example is repeated up to it.
+  last piece of less than an example is left out, unless `spec.tail` says to
+  repeat the waveform after it; a waveform shorter than one example is always
+  repeated up to it.
 
   Args:
     waveform: (sample,).
@@ -156,7 +158,9 @@ def split_examples(
     (example, 15600), at least one row; a read-only view where possible.
   """
   length = spec.example_samples
-  rows = sliding_window_view(fit_length(waveform, length), length)
+  whole = fit_length(waveform, length)
+  whole = fit_length(whole, spec.fitted(len(whole)))
+  rows = sliding_window_view(whole, length)
   return rows[:: spec.example_hop]
 
 
@@ -186,17 +190,49 @@ def pitch_shift(
   target = target or rate
   if not semitones:
     return resample(waveform, rate, target)
+  blocks = shifted([waveform], len(waveform), rate, semitones, target)
+  return np.concatenate(list(blocks))
+
+
+def shifted(
+  blocks: Iterable[np.ndarray],
+  count: int,
+  rate: int,
+  semitones: float,
+  target: int,
+) -> Iterator[np.ndarray]:
+  """As `pitch_shift`, of `count` samples in blocks (sample,), to blocks."""
+  if not semitones:
+    yield from resampled(blocks, rate, target)
+    return
   from aec_jax.audio import vocoder
 
   ratio = 2.0 ** (semitones / 12)
-  length = int(len(waveform) * target / rate + 0.5)
+  length = int(count * target / rate + 0.5)
   if target / ratio <= rate:
-    tape = resample(waveform, rate, target / ratio)
-    return vocoder.stretch(tape, ratio, length, _vocoder_hop(target / ratio))
+    tape = resampled(blocks, rate, target / ratio)
+    hop = _vocoder_hop(target / ratio)
+    yield from vocoder.stretched(tape, ratio, length, hop)
+    return
   # Else the lower rate is the recording's: the same in the other order.
-  longer = int(len(waveform) * ratio) + 2  # Resampled, not below `length`.
-  tape = vocoder.stretch(waveform, ratio, longer, _vocoder_hop(rate))
-  return resample(tape, rate * ratio, target)[:length]
+  longer = int(count * ratio) + 2  # Resampled, not below `length`.
+  tape = vocoder.stretched(blocks, ratio, longer, _vocoder_hop(rate))
+  for block in resampled(tape, rate * ratio, target):
+    yield block[:length]
+    length -= len(block[:length])
+
+
+def resampled(
+  blocks: Iterable[np.ndarray], rate: float, target: float
+) -> Iterator[np.ndarray]:
+  """As `resample`, of blocks (sample,) to blocks."""
+  if rate == target:
+    yield from blocks
+    return
+  stream = soxr.ResampleStream(rate, target, 1, 'float32', 'HQ')
+  for block in blocks:
+    yield stream.resample_chunk(np.ascontiguousarray(block))
+  yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _vocoder_hop(rate):

@@ -1,13 +1,96 @@
-"""The model card of a bundle: its README.md."""
+"""The model card of a bundle: its README.md.
+
+It begins with the header that Hugging Face's hub reads, so that the folder can
+be pushed there as it is.
+"""
+
+import json
+
+from aec_jax.bundle import decisions
+from aec_jax.run.text import markdown
+
+# Classes whose thresholds are in the card; of more they are in bundle.json.
+_LISTED = 60
 
 
 def card(info: dict) -> str:
   """The model card, in Markdown."""
   released = info['extractor']['model'] == 'released'
-  title = f'# {info["experiment"]}'
-  return '\n\n'.join(
-    (title, _what(info), _data(info), _scores(info), _use(released))
-  ) + _limits(info, released)  # fmt: skip
+  title = f'# {markdown(info["experiment"])}'
+  parts = [_header(info), title, _what(info), _data(info), _scores(info)]
+  if info.get('decisions'):
+    parts.append(_decisions(info))
+  return '\n\n'.join([*parts, _use(released)]) + _limits(info, released)
+
+
+def _header(info) -> str:
+  """YAML, in which JSON's texts are texts, too."""
+  name = json.dumps(info['experiment'])
+  metrics = [
+    f'    - type: {json.dumps(key)}\n      value: {value:.4f}'
+    for key, value in info['metrics'].items()
+    if isinstance(value, float) and value == value
+  ]
+  data = json.dumps(info['config']['dataset'])
+  results = [
+    'model-index:', f'- name: {name}', '  results:',
+    '  - task:\n      type: audio-classification',
+    f'    dataset:\n      type: {data}\n      name: {data}',
+    '    metrics:', *metrics,
+  ] if metrics else []  # fmt: skip
+  lines = [
+    '---', 'license: other', 'license_name: that-of-the-training-recordings',
+    'library_name: aec_jax', 'pipeline_tag: audio-classification',
+    'tags:', '- audio', '- audio-event-classification', '- jax', *results,
+    '---',
+  ]  # fmt: skip
+  return '\n'.join(lines)
+
+
+def _decisions(info) -> str:
+  """Calibration, and the thresholds of the best F1."""
+  found = info['decisions']
+  error, own = found['ECE'], found['calibration']['own']
+  point = found['points'][decisions.BEST]
+  lines = [
+    '## Decisions',
+    '',
+    f'`--decide` calibrates probabilities by {found["clips"]:,} scored clips'
+    f' ({sum(own):,} of {len(own):,} classes by themselves, the others'
+    f' together) and holds them against thresholds. Expected calibration error,'
+    f' the mean over the classes: {error["before"]:.4f} before,'
+    f' {error["after"]:.4f} after, each clip calibrated by others. Thresholds'
+    ' are chosen on the clips that they are told of, and a bundle of several'
+    ' folds takes the mean over more members than scored each of them.',
+  ]
+  if len(info['classes']) <= _LISTED:
+    lines += [
+      '',
+      'Thresholds of the best F1, and what they gave, with 95 % intervals:',
+      '',
+      '| class | threshold | precision | recall | F1 |',
+      '|---|---|---|---|---|',
+    ]
+    for k, name in enumerate(info['classes']):
+      cells = [_with_interval(point, key, k) for key in _COLUMNS]
+      lines.append(f'| {markdown(name)} | {" | ".join(cells)} |')
+  return '\n'.join(lines)
+
+
+_COLUMNS = ('threshold', 'precision', 'recall', 'F1')
+
+
+def _with_interval(point, key, k) -> str:
+  value, interval = point[key][k], point[f'{key} interval'][k]
+  if value is None:
+    return '—'
+  return f'{value:.2f} ({interval[0]:.2f}–{interval[1]:.2f})'
+
+
+def about(info: dict) -> str:
+  """Of the model card the data, the scores and the limits."""
+  released = info['extractor']['model'] == 'released'
+  return f'{_data(info)}\n\n{_scores(info)}{_limits(info, released)}'
 
 
 def _what(info):

@@ -10,9 +10,10 @@ Nothing in a bundle is run or unpickled, and no other file is opened.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
-import zipfile
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +21,11 @@ from typing import Any
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from aec_jax.audio import FrontEnd
+from aec_jax.bundle import checks, decisions
 from aec_jax.bundle.card import card
-from aec_jax.bundle.tagger import Ensemble, Tagger, modules
+from aec_jax.bundle.tagger import Ensemble, Tagger
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors
@@ -60,7 +60,7 @@ _LONGEST = 100_000  # segments of a piece: a day
 # What a results.json has that a bundle repeats.
 _RESULTS = (
     'experiment', 'metrics', 'expected', 'n_examples', 'n_train_examples',
-    'scored_on', 'best_step', 'dataset_fingerprint', 'versions',
+    'scored_on', 'best_step', 'dataset_fingerprint', 'versions', 'decisions',
 )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def write(
     'format': FORMAT,
     'objective': config.objective,
     'classes': list(classes),
-    'front_end': before | extractors.front_end(section)._asdict(),
+    'front_end': before | extractors.front_end(section).record(),
     'extractor': {name: section[name] for name in _EXTRACTOR},
     'extractors': list(trained),
     'model': config.model.to_dict() if ensembles else None,
@@ -127,12 +127,33 @@ def write(
     'synthetic': not config.data_dir,
     'config': _without_paths(config),
   }  # fmt: skip
+  if section.tail != 'drop':
+    info['extractor']['tail'] = section.tail
   info['extractor']['init'] = info['config']['extractor']['init']
   with files.whole_folder(workdir / FOLDER, replace=True) as folder:
     np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
     (folder / _CARD).write_text(card(info), encoding='utf-8')
     info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
     files.write_json(folder / _INFO, info)
+
+
+def add_decisions(workdir: Path, found: dict | None) -> None:
+  """Gives `workdir/bundle`, if it is of an older version, what lets it decide.
+
+  Args:
+    workdir: of an experiment with a bundle.
+    found: of `decisions.fit`, of the clips that the experiment is scored on.
+  """
+  folder = workdir / FOLDER
+  info = _read_info(folder)
+  if not found or 'decisions' in info:
+    return
+  info = _upgraded(info) | {'format': FORMAT, 'decisions': found}
+  with files.whole_folder(folder, replace=True) as new:
+    shutil.copyfile(folder / WEIGHTS, new / WEIGHTS)
+    (new / _CARD).write_text(card(info), encoding='utf-8')
+    info['files'] = {n: _sha256(new / n) for n in (WEIGHTS, _CARD)}
+    files.write_json(new / _INFO, info)
 
 
 def _without_paths(config) -> dict:
@@ -151,18 +172,28 @@ def _sha256(path: Path) -> str:
 def read(bundle: str | os.PathLike) -> Stored:
   """Reads a bundle.
 
+  Args:
+    bundle: its folder, or the work folder that has it.
+
   Raises:
     UserError: the folder is no bundle, a file of it is missing or changed, it
       is of another format, or its weights are not those of its modules.
   """
-  folder = Path(bundle)
+  folder = Path(bundle).expanduser()
+  if not (folder / _INFO).exists() and (folder / FOLDER / _INFO).exists():
+    folder /= FOLDER
   info = _read_info(folder)
-  for name in (WEIGHTS, _CARD):
-    _check_file(folder / name, info.get('files'))
+  with checks.open_regular(folder / _CARD, checks.CARD_BYTES) as file:
+    _check_digest(file, folder / _CARD, info.get('files'))
+  path = folder / WEIGHTS
   try:
     info = _upgraded(info)
     _check_info(info)
-    return Stored(info, *_variables(folder / WEIGHTS, info))
+    shapes = checks.shapes_of(info)
+    with checks.open_regular(path, checks.file_size(shapes)) as file:
+      _check_digest(file, path, info['files'])
+      arrays = checks.read_arrays(file, WEIGHTS, shapes)
+    return Stored(info, *_variables(arrays, info))
   except _MALFORMED as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
     raise UserError(
@@ -216,13 +247,14 @@ def _upgraded(info: dict) -> dict:
 
 def _read_info(folder: Path) -> dict:
   path = folder / _INFO
-  try:
-    info = json.loads(path.read_text(encoding='utf-8'))
-  except OSError as error:
+  if not os.path.lexists(path):
     raise UserError(
-      f'{folder} is no bundle (no readable {_INFO}: {error.strerror}); give'
-      ' the folder bundle/ of a finished experiment'
-    ) from error
+      f'{folder} is no bundle (no {_INFO}); give the folder bundle/ of a'
+      ' finished experiment'
+    )
+  try:
+    with checks.open_regular(path, checks.INFO_BYTES) as file:
+      info = json.loads(file.read().decode())
   except (ValueError, RecursionError) as error:
     raise UserError(f'{path} is damaged: {error}') from error
   found = info.get('format') if isinstance(info, dict) else None
@@ -234,13 +266,9 @@ def _read_info(folder: Path) -> dict:
   return info
 
 
-def _check_file(path: Path, digests) -> None:
-  try:
-    found = _sha256(path)
-  except OSError as error:
-    raise UserError(
-      f'{path} cannot be read ({error.strerror}): copy the whole bundle'
-    ) from error
+def _check_digest(file: io.BufferedReader, path: Path, digests) -> None:
+  found = hashlib.file_digest(file, 'sha256').hexdigest()
+  file.seek(0)
   if not isinstance(digests, dict) or digests.get(path.name) != found:
     raise UserError(
       f'{path} is not the file that the bundle was made with: copy it again'
@@ -251,8 +279,9 @@ def _check_info(info: dict) -> None:
   """Raises `ValueError` for a value that `write` never writes."""
   names, section = info['extractors'], SimpleNamespace(**info['extractor'])
   released = section.model == 'released'
+  checks.check_sizes(info)
   sound = {
-    'experiment': isinstance(info['experiment'], str),
+    'experiment': _are_names([info['experiment']]),
     'objective': info['objective'] in tuple(OBJECTIVES),
     'classes': _are_names(info['classes']) and info['classes'],
     # Released embeddings have none, recordings are never without.
@@ -264,13 +293,15 @@ def _check_info(info: dict) -> None:
   for name, is_sound in sound.items():
     if not is_sound:
       raise ValueError(f'{name} is {info[name]!r:.80}')
+  decisions.check(info.get('decisions'), len(info['classes']))
   before = _OF_RELEASED if released else _OF_RECORDINGS
-  if info['front_end'] != before | extractors.front_end(section)._asdict():
+  if info['front_end'] != before | extractors.front_end(section).record():
     raise ValueError('it was made with another front end')
 
 
 def _are_names(value) -> bool:
-  return isinstance(value, list) and all(isinstance(x, str) for x in value)
+  named = isinstance(value, list) and all(isinstance(x, str) for x in value)
+  return named and checks.check_names(value)
 
 
 def _is_ensemble(value, extractors: int) -> bool:
@@ -284,13 +315,7 @@ def _is_ensemble(value, extractors: int) -> bool:
   )
 
 
-def _variables(path, info) -> tuple[list[dict], list[Ensemble]]:
-  with np.load(path, allow_pickle=False) as file:
-    # Stored as they are, so that they take the memory of the file's size.
-    if any(i.compress_type != zipfile.ZIP_STORED for i in file.zip.infolist()):
-      raise ValueError(f'{path.name} is compressed')
-    arrays = dict(file)
-  _check_arrays(path.name, arrays, _shapes(info))
+def _variables(arrays, info) -> tuple[list[dict], list[Ensemble]]:
   tree = flax.traverse_util.unflatten_dict(arrays, sep='/')
   trained = [tree['extractors'][str(i)] for i in range(len(info['extractors']))]
   ensembles = [
@@ -304,53 +329,6 @@ def _variables(path, info) -> tuple[list[dict], list[Ensemble]]:
     for i, e in enumerate(info['ensembles'])
   ]
   return trained, ensembles
-
-
-def _shapes(info) -> dict[str, tuple[int, ...]]:
-  """{'extractors/0/params/conv1/kernel': (3, 3, 1, 64), …}: all weights."""
-  try:
-    extractor, classifier = modules(info)
-  except UserError as error:  # of a config, which the user has not written
-    raise ValueError(str(error)) from error
-  found: dict[str, tuple[int, ...]] = {}
-  section = SimpleNamespace(**info['extractor'])
-  if info['extractors']:
-    spec = FrontEnd(**{k: info['front_end'][k] for k in FrontEnd._fields})
-    one = _shapes_of(extractor, jnp.zeros((1, spec.frames, spec.bands)))
-    for i in range(len(info['extractors'])):
-      found |= {f'extractors/{i}/{name}': shape for name, shape in one.items()}
-  if classifier:
-    segment = jnp.zeros((1, 1, extractors.embedding_size(section)))
-    one = _shapes_of(classifier, segment, jnp.ones((1, 1), bool))
-    for i, e in enumerate(info['ensembles']):
-      members = len(e['extractors'])
-      found |= {
-        f'ensembles/{i}/{name}': (members, *shape)
-        for name, shape in one.items()
-      }
-  return found
-
-
-def _shapes_of(module, *inputs) -> dict[str, tuple[int, ...]]:
-  """Of a module's variables, by name, without making any."""
-  found = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))
-  flat = flax.traverse_util.flatten_dict(found, sep='/')
-  return {name: x.shape for name, x in flat.items()}
-
-
-def _check_arrays(file: str, found: dict, wanted: dict) -> None:
-  """Raises `ValueError` unless arrays have their names, shapes and types."""
-  for name in sorted(found.keys() ^ wanted.keys()):
-    fault = 'lacks' if name in wanted else 'has the unknown'
-    raise ValueError(f'{file} {fault} {name}')
-  for name, shape in wanted.items():
-    array = found[name]
-    if array.shape != shape or array.dtype != np.float32:
-      raise ValueError(
-        f'{file}: {name} is {array.dtype} {array.shape}, not float32 {shape}'
-      )
-    if not np.isfinite(array).all():
-      raise ValueError(f'{file}: {name} has NaN or infinite weights')
 
 
 def _released(info, vggish_path, pca_path):

@@ -20,15 +20,13 @@ from jax import lax
 from aec_jax import models
 from aec_jax.audio import FrontEnd, stream
 from aec_jax.audio.log_mel import log_mel
+from aec_jax.bundle import sizes
 from aec_jax.bundle.tags import Tags
 from aec_jax.errors import UserError
 from aec_jax.input import batches, pieces
 from aec_jax.models import embedding_postprocess, extractors
 from aec_jax.objective import OBJECTIVES
 
-# Examples and pieces of a batch; fewer are padded to a power of two, so that
-# few programs are compiled and a short sound doesn't pay for a long one.
-_EXAMPLES, _PIECES = 32, 64
 # Segments after which the sounds that are read are classified together.
 _GROUP = 512
 
@@ -63,6 +61,7 @@ class _Sound:
   kept: tuple[float, float] = (0.0, 0.0)
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
   error: UserError | None = None
+  name: str = 'embeddings'
   notes: tuple[str, ...] = ()
   silent: bool = False
 
@@ -98,7 +97,7 @@ class Tagger:
     self.info, self.pca = info, pca
     self.classes = tuple(info['classes'])
     self.front_end = info['front_end']
-    self.spec = FrontEnd(**{k: self.front_end[k] for k in FrontEnd._fields})
+    self.spec = FrontEnd.of_record(self.front_end)
     self.objective = OBJECTIVES[info['objective']]
     self.takes_embeddings = info['extractor']['model'] == 'released'
     self.extractors = jax.device_put(extractors)
@@ -107,6 +106,7 @@ class Tagger:
       for e in ensembles
     ]
     self.hears = bool(extractors)
+    self._together = sizes.examples_together(self.spec.frames)
     self._extractor, self._classifier = modules(info)
     self._front_end = jax.jit(self.front_end_of)
     self._extract = jax.jit(self.extract)
@@ -153,27 +153,30 @@ class Tagger:
     return found if several else found[0]
 
   def tag(
-    self, sounds: Iterable[stream.Recording | np.ndarray | UserError]
+    self,
+    sounds: Iterable[
+      stream.Recording | stream.Examples | np.ndarray | UserError
+    ],
   ) -> Iterator[Tags | UserError]:
     """Tags many sounds, in batches across them.
 
     Args:
-      sounds: recordings, AudioSet's embeddings (segment, 128) uint8, or errors,
-        which are passed on.
+      sounds: recordings, or what was read of them; AudioSet's embeddings
+        (segment, 128) uint8; or errors, which are passed on.
 
     Yields:
       For each of them, in their order, its tags, or what is wrong with it.
     """
     group, rows, segments = [], [], 0
     for item in sounds:
-      sound = _Sound()
+      sound = _Sound(name=getattr(item, 'name', 'embeddings'))
       group.append(sound)
       try:
         for row in self._rows(item, sound):
           rows.append((sound, row))
-          if len(rows) == _EXAMPLES:
+          if len(rows) == self._together:
             self._embed(rows)
-            rows, segments = [], segments + _EXAMPLES
+            rows, segments = [], segments + self._together
       except UserError as error:
         sound.error = error
       segments += len(sound) if isinstance(item, np.ndarray) else 0
@@ -189,26 +192,34 @@ class Tagger:
     if isinstance(item, UserError):
       raise item
     if isinstance(item, np.ndarray):
-      self._check_embeddings(item)
+      self.check_embeddings(item)
       sound.embeddings = list(item[:, None])
       sound.duration = self.spec.seconds * len(item)
       sound.kept = 0.0, sound.duration
       return
+    self.check_hears(item.name)
+    if isinstance(item, stream.Recording):
+      how = self.front_end
+      item = stream.open_examples(
+        item, self.spec, how['trim_db'], how['peak_normalise']
+      )
+    facts = item.facts
+    sound.duration, sound.kept = facts.duration, facts.kept
+    sound.notes, sound.silent = facts.notes, facts.silent
+    for some in item.blocks:
+      yield from some
+
+  def check_hears(self, name: str) -> None:
+    """Raises `UserError`, about a sound, unless sound is taken."""
     if not self.hears:
       raise UserError(
-        f'{item.name}: this bundle hears nothing without VGGish: give'
+        f'{name}: this bundle hears nothing without VGGish: give'
         ' --vggish=FILE.npz and --pca=FILE.npz, or AudioSet embeddings'
         ' (*.tfrecord)'
       )
-    how = self.front_end
-    found = stream.survey(item, how['trim_db'], how['peak_normalise'])
-    sound.duration = found.samples / found.rate
-    sound.kept = found.start / found.rate, found.stop / found.rate
-    sound.notes, sound.silent = found.notes, found.silent
-    for some in stream.examples(item, found, self.spec):
-      yield from some
 
-  def _check_embeddings(self, embeddings):
+  def check_embeddings(self, embeddings: np.ndarray) -> None:
+    """Raises `UserError` for what are none of AudioSet's, or not taken."""
     if not self.takes_embeddings:
       raise UserError('this bundle takes sound, not embeddings of AudioSet')
     size = embedding_postprocess.SIZE
@@ -219,19 +230,23 @@ class Tagger:
     """Puts the embeddings of (sound, example) pairs where they belong."""
     if not rows:
       return
-    examples = _padded(np.stack([row for _, row in rows]))
-    log_mels = self._front_end(examples)
-    found = np.stack([self._extract(v, log_mels) for v in self.extractors], 1)
-    for (sound, _), embeddings in zip(rows, found, strict=False):
+    found = self.embed(np.stack([row for _, row in rows]))
+    for (sound, _), embeddings in zip(rows, found, strict=True):
       sound.embeddings.append(embeddings)
+
+  def embed(self, examples: np.ndarray) -> np.ndarray:
+    """Some (example, 15600) -> embeddings (example, extractor, feature)."""
+    log_mels = self._front_end(_padded(examples))
+    found = [self._extract(v, log_mels) for v in self.extractors]
+    return np.stack(found, 1)[: len(examples)]
 
   def log_mels(
     self, recording: stream.Recording, found: stream.Survey
   ) -> Iterator[np.ndarray]:
     """The log-mel (example, 96, 64) of a surveyed recording, some at a time."""
     for some in stream.examples(recording, found, self.spec):
-      for start in range(0, len(some), _EXAMPLES):
-        rows = some[start : start + _EXAMPLES]
+      for start in range(0, len(some), self._together):
+        rows = some[start : start + self._together]
         yield np.asarray(self._front_end(_padded(rows)))[: len(rows)]
 
   def front_end_of(self, waveforms: jax.Array) -> jax.Array:
@@ -258,14 +273,34 @@ class Tagger:
   ) -> tuple[jax.Array, jax.Array | None]:
     """Pieces to what their sound's mean is taken of.
 
+    Returns:
+      the members' mean `Objective.values` (piece, class); attention (piece,
+      segment, class) or None. Arguments as for `of_members`.
+    """
+    found = self.of_members(ensemble, embeddings, n_segments)
+    values, attention, _ = jax.tree.map(lambda x: jnp.mean(x, 0), found)
+    return values, attention
+
+  def of_members(
+    self,
+    ensemble: dict,
+    embeddings: jax.Array,
+    n_segments: jax.Array,
+    located: bool = False,
+  ) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """What each member says of pieces.
+
     Args:
       ensemble: 'extractors' and 'variables' of an `Ensemble`.
       embeddings: (extractor, piece, segment, 128).
       n_segments: (piece,), how many of them are valid.
+      located: whether the values of segments are wanted.
 
     Returns:
-      the members' mean `Objective.values` (piece, class); attention (piece,
-      segment, class) or None.
+      `Objective.values` (member, piece, class); attention (member, piece,
+      segment, class) or None; values of the segments, by what each adds to its
+      piece's logits, (member, piece, segment, class), None without attention or
+      if not wanted.
     """
     if embeddings.dtype == jnp.uint8:
       embeddings = batches.dequantise(embeddings)
@@ -279,14 +314,19 @@ class Tagger:
       extractor, variables = args
       x = jnp.take(embeddings, extractor, 0)  # (piece, segment, 128)
       logits, sown = classifier.apply(
-        variables, x, mask, mutable=['intermediates']
+        variables,
+        x,
+        mask,
+        mutable=['intermediates', *(['located'] if located else [])],
       )
-      levels = jax.tree.leaves(sown)  # p (piece, segment, class) each
+      # p (piece, segment, class) each
+      levels = jax.tree.leaves(sown.get('intermediates', {}))
       attention = sum(levels) / len(levels) if levels else None
-      return self.objective.values(logits), attention
+      of_segments = jax.tree.leaves(sown.get('located', {}))
+      values = self.objective.values(of_segments[0]) if of_segments else None
+      return self.objective.values(logits), attention, values
 
-    found = lax.map(member, (ensemble['extractors'], ensemble['variables']))
-    return jax.tree.map(lambda x: jnp.mean(x, 0), found)
+    return lax.map(member, (ensemble['extractors'], ensemble['variables']))
 
   def _results(self, group):
     """The results of sounds whose embeddings are there."""
@@ -311,6 +351,14 @@ class Tagger:
     attention = sum(weights) / len(weights) if weights else None
     for i, sound in enumerate(sounds):
       mine = slice(offsets[i], offsets[i + 1])
+      if not (
+        np.isfinite(whole[i]).all() and np.isfinite(timeline[mine]).all()
+      ):
+        yield UserError(
+          f'{sound.name}: the bundle makes NaN of it: its weights are no sound'
+          ' ones'
+        )
+        continue
       yield Tags(
         classes=self.classes,
         probabilities=whole[i].astype(np.float32),
@@ -362,8 +410,10 @@ class Tagger:
   def _batched(self, ensemble, embeddings, segments, n_segments):
     """`classify` of pieces, some at a time."""
     parts = []
-    for start in range(0, len(segments), _PIECES):
-      some = slice(start, start + _PIECES)
+    shapes = [x.shape for x in jax.tree.leaves(ensemble.variables)]
+    together = sizes.pieces_together(ensemble.length, shapes)
+    for start in range(0, len(segments), together):
+      some = slice(start, start + together)
       count = len(segments[some])
       x = embeddings[:, _padded(segments[some])]
       found = self._classify(

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from aec_jax.run.text import printable
+
 # Classes that a printed `Tags` names.
 _SHOWN = 5
 
@@ -45,7 +47,7 @@ class Tags:
 
   def __repr__(self) -> str:
     """One line: the likeliest classes, and what else there is to know."""
-    top = [f'{" ".join(k.split())} {p:.3f}' for k, p in self.tags[:_SHOWN]]
+    top = [f'{printable(k)} {p:.3f}' for k, p in self.tags[:_SHOWN]]
     rest = len(self.tags) - len(top)
     top += [f'{rest} more classes'] * (rest > 0)
     about = ', '.join(top) or 'no tags'

@@ -7,9 +7,9 @@ as multiples of what even attention would be.
 
 import base64
 import dataclasses
-import html
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from aec_jax.bundle.timeline_figure import (
   panels,
 )
 from aec_jax.errors import UserError
-from aec_jax.run import files
+from aec_jax.run import files, templates
 
 # About as many columns as a picture has; frames are averaged down to them.
 _COLUMNS = 2000
@@ -48,29 +48,62 @@ def check_path(path: str) -> None:
     raise UserError(f'--timeline is {path!r}, whose folder is not there')
 
 
-def write(path: str, tagger: Tagger, sound: str, tags: Tags) -> None:
-  """Writes the timeline of a sound, whole or not at all.
+def check_count(path: str, sounds: int) -> None:
+  """Raises `UserError` for more sounds than a picture has, or for none."""
+  if sounds != 1 and Path(path).suffix.lower() == '.png':
+    raise UserError(
+      f'--timeline={path} draws one sound, not {sounds}: name one, or give'
+      ' a page, .html, which has them all'
+    )
+
+
+class Drawing:
+  """The timelines of sounds in one file: a picture of one, or a page of all.
 
   Args:
     path: what to write, .png or .html.
-    tagger: that made the tags.
-    sound: the file that was tagged.
-    tags: of it.
-
-  Raises:
-    UserError: the sound can't be read again, or the path not be written.
+    tagger: that makes the tags.
   """
-  name = os.path.basename(sound)
-  log_mel = log_mel_of(tagger, stream.Recording.of_file(sound))
-  if Path(path).suffix.lower() == '.png':
-    data = draw(name, tags, log_mel, WIDE)
-  else:
-    data = page(name, tags, log_mel, sound).encode('utf-8', 'replace')
-  try:
-    with files.whole(path) as unfinished:
-      unfinished.write_bytes(data)
-  except OSError as error:
-    raise UserError(f'{path}: cannot be written: {error.strerror}') from error
+
+  def __init__(self, path: str, tagger: Tagger) -> None:
+    self.path, self._tagger = path, tagger
+    self._picture = Path(path).suffix.lower() == '.png'
+    self._drawn: list = []
+
+  def add(self, sound: str, tags: Tags) -> None:
+    """Draws a sound.
+
+    Args:
+      sound: the file that was tagged.
+      tags: of it.
+
+    Raises:
+      UserError: the sound can't be read again.
+    """
+    name = os.path.basename(sound)
+    log_mel = log_mel_of(self._tagger, stream.Recording.of_file(sound))
+    if self._picture:
+      self._drawn.append(draw(name, tags, log_mel, WIDE))
+    else:
+      self._drawn.append(entry(name, tags, log_mel, sound))
+
+  def write(self) -> None:
+    """Writes what was drawn, whole or not at all.
+
+    Raises:
+      UserError: the path can't be written.
+    """
+    if self._picture:
+      (data,) = self._drawn
+    else:
+      data = page(self._drawn).encode('utf-8', 'replace')
+    try:
+      with files.whole(self.path) as unfinished:
+        unfinished.write_bytes(data)
+    except OSError as error:
+      raise UserError(
+        f'{self.path}: cannot be written: {error.strerror}'
+      ) from error
 
 
 def log_mel_of(tagger: Tagger, recording: stream.Recording) -> LogMel:
@@ -136,8 +169,8 @@ def _picture(tags, log_mel, width, dark) -> str:
   return _data('image/png', draw('', tags, log_mel, width, dark))
 
 
-def page(name: str, tags: Tags, log_mel: LogMel, sound: str) -> str:
-  """A page that opens from disk, with nothing from elsewhere.
+def entry(name: str, tags: Tags, log_mel: LogMel, sound: str) -> dict:
+  """What a page has of a sound.
 
   Args:
     name: its title.
@@ -145,71 +178,31 @@ def page(name: str, tags: Tags, log_mel: LogMel, sound: str) -> str:
     log_mel: of the sound.
     sound: the file; a small one is put into the page, to be played.
   """
-  rows = ''.join(
-    f'<tr><td>{html.escape(label)}</td><td>{p:.3f}</td></tr>'
-    for label, p in tags.tags[:CLASSES]
-  )
-  kind = _TYPES.get(Path(sound).suffix.lower())
-  player = '<p>The sound is too large, or of another kind, to be in here.</p>'
+  kind, player = _TYPES.get(Path(sound).suffix.lower()), ''
   if kind and os.path.getsize(sound) <= _PLAYER_BYTES:
-    source = _data(kind, Path(sound).read_bytes())
-    player = f'<audio controls src="{source}"></audio>'
-  (left, share), (left_narrow, share_narrow) = map(panels, (WIDE, NARROW))
-  notes = ''.join(f'<p>Note: {html.escape(note)}</p>' for note in tags.notes)
-  return _PAGE.format(
-    name=html.escape(name), rows=rows, player=player, notes=notes,
-    figure=figure(tags, log_mel), duration=tags.duration,
-    left=left, share=share, left_narrow=left_narrow, share_narrow=share_narrow,
+    player = _data(kind, Path(sound).read_bytes())
+  return {
+    'name': name,
+    'seconds': tags.duration,
+    'tags': tags.tags[:CLASSES],
+    'notes': tags.notes,
+    'player': player,
+    'figure': figure(tags, log_mel),
+  }
+
+
+def page(sounds: Sequence[Mapping]) -> str:
+  """A page that opens from disk, with nothing from elsewhere.
+
+  Args:
+    sounds: what `entry` returns, of each.
+  """
+  title = sounds[0]['name'] if len(sounds) == 1 else f'{len(sounds)} sounds'
+  return templates.render(
+    'aec_jax.bundle', 'timeline.html.jinja', title=title, sounds=sounds,
+    wide=panels(WIDE), narrow=panels(NARROW),
   )  # fmt: skip
 
 
 def _data(kind: str, data: bytes) -> str:
   return f'data:{kind};base64,{base64.b64encode(data).decode()}'
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{name}</title>
-<style>
-html {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 sans-serif; max-width: 1320px; margin: 0 auto;
-  padding: 1em; color: #222; background: #fff; overflow-wrap: anywhere }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: #e6e9ec; background: #0f1419 }}
-}}
-h1 {{ font-size: 1.3em }}
-audio {{ width: 100% }}
-td + td {{ text-align: right; padding-left: 1.5em }}
-figure {{ position: relative; margin: 1em 0 }}
-img {{ width: 100%; display: block; border-radius: 6px }}
-#now {{ position: absolute; top: 0; bottom: 0; width: 2px; background: #d00;
-  display: none; --left: {left}; --share: {share};
-  left: calc(100% * (var(--left) + var(--share) * var(--at, 0))) }}
-@media (max-width: 700px) {{
-  #now {{ --left: {left_narrow}; --share: {share_narrow} }}
-}}
-</style>
-<h1>{name}</h1>
-{player}
-{notes}
-<table>{rows}</table>
-<figure>
-{figure}
-<div id="now"></div>
-</figure>
-<script>
-const audio = document.querySelector('audio');
-const now = document.getElementById('now');
-function follow() {{
-  const at = audio.currentTime / {duration};
-  now.style.display = at <= 1 ? 'block' : 'none';
-  now.style.setProperty('--at', at);
-  if (!audio.paused) requestAnimationFrame(follow);
-}}
-if (audio) for (const event of ['play', 'seeked', 'timeupdate'])
-  audio.addEventListener(event, follow);
-</script>
-</html>
-"""

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aec_jax.bundle.tags import Tags
+from aec_jax.run.text import printable
 
 CLASSES = 5
 WIDE, NARROW = 11.0, 4.0  # inches
@@ -160,7 +161,7 @@ class _Sheet:
   def write(self, words: str, at: float = 0.0, **style) -> None:
     """A line of text, `at` inches from the left; what is too long is cut."""
     self.y -= _TEXT
-    most = round(13 * self.width)
+    words, most = printable(words), round(13 * self.width)
     words = words if len(words) <= most else f'{words[: most - 1]}…'
     style = {'color': self.colours.text, **style}
     self.figure.text(

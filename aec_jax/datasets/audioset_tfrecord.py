@@ -2,22 +2,23 @@
 
 One SequenceExample a clip: the context has `video_id` (bytes), the float
 `start_time_seconds` and `end_time_seconds`, and `labels` (int64 list); the
-feature list `audio_embedding` has 1 to 10 frames of 128 uint8.
+feature list `audio_embedding` has 1 to 10 frames of 128 uint8. Records of other
+forms that `clip_record` reads are read as well, of any number of frames.
 """
 
-import collections
 import contextlib
 import csv
 import functools
+import json
 import os
-from collections.abc import Callable, Iterable
-from concurrent import futures
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from aec_jax.datasets import clip_record, tfrecord
 from aec_jax.datasets.examples import Examples, Writer
-from aec_jax.errors import UserError, check_choice
+from aec_jax.errors import UNREADABLE, UserError, check_choice
+from aec_jax.run import threads
 
 SPLITS = ('bal_train', 'unbal_train', 'eval')
 MAX_SEGMENTS = 10
@@ -79,6 +80,29 @@ def list_files(data_dir: str, split: str) -> list[str]:
   return [os.path.join(found[split], name) for name in files]
 
 
+def listed_beside(folder, kind: str) -> list[dict[str, str]]:
+  """What `features.embedded_recordings` says of the recordings in a split.
+
+  Args:
+    folder: of the split; a `pathlib.Path` or one of etils'.
+    kind: 'skipped', of what was left out, or 'notes', of what is odd.
+
+  Returns:
+    A {'file', 'reason'} each; none of the release's own files.
+
+  Raises:
+    UserError: a list is damaged.
+  """
+  found = []
+  for path in sorted(folder.glob(f'[!.]*.{kind}.json')):
+    try:
+      entries = json.loads(path.read_text(encoding='utf-8'))
+      found += [{k: str(e[k]) for k in ('file', 'reason')} for e in entries]
+    except UNREADABLE as error:
+      raise UserError(f'{path}: not a list of files and reasons') from error
+  return found
+
+
 def read_classes(data_dir: str) -> tuple[str, ...]:
   """The readable names of the classes, by index.
 
@@ -110,6 +134,7 @@ def pack(
   out_folder: str,
   on_bad: str = 'error',
   progress: Callable[[int, int], None] | None = None,
+  float_range: Sequence[float] = (),
 ) -> None:
   """Reads a split and writes it as a folder for `Examples.load`.
 
@@ -119,6 +144,7 @@ def pack(
     out_folder: what to write; in the order of files and of records in them.
     on_bad: 'error', or 'skip' to leave damaged records out and list them.
     progress: called with the number of files read, and of all files.
+    float_range: as `clip_record.read` takes it.
 
   Raises:
     UserError: something is missing, or a record is damaged.
@@ -126,11 +152,13 @@ def pack(
   check_choice('config.on_bad', on_bad, ('error', 'skip'))
   paths = list_files(data_dir, split)
   classes = read_classes(data_dir)
-  read = functools.partial(_read, classes=classes, on_bad=on_bad)
+  read = functools.partial(
+    _read, classes=classes, on_bad=on_bad, float_range=float_range
+  )
   chunks = _chunks(paths)
   n_files = n_examples = 0
   with Writer(out_folder, classes) as writer:
-    parts = _map_in_order(read, chunks)
+    parts = threads.map_in_order(read, chunks, min(8, os.cpu_count() or 1))
     for chunk, part in zip(chunks, parts, strict=True):
       if part.skipped and on_bad == 'error':
         raise UserError(_complaint(part.skipped[0]))
@@ -164,20 +192,7 @@ def _chunks(paths):
   return chunks
 
 
-def _map_in_order(function, items):
-  """`map` in threads, a few items ahead of the consumer, for memory's sake."""
-  n_threads = min(8, os.cpu_count() or 1)
-  with futures.ThreadPoolExecutor(n_threads) as pool:
-    pending: collections.deque[futures.Future] = collections.deque()
-    for item in items:
-      pending.append(pool.submit(function, item))
-      if len(pending) > 2 * n_threads:
-        yield pending.popleft().result()
-    while pending:
-      yield pending.popleft().result()
-
-
-def _read(paths, classes, on_bad) -> Examples:
+def _read(paths, classes, on_bad, float_range=()) -> Examples:
   """Reads files at once, or where anything is wrong, by halves down to one.
 
   With on_bad='error' it goes no further than the first damaged file.
@@ -186,12 +201,12 @@ def _read(paths, classes, on_bad) -> Examples:
   if part is not None:
     return part
   if len(paths) == 1:
-    return _read_carefully(paths[0], classes)
+    return _read_carefully(paths[0], classes, float_range)
   middle = len(paths) // 2
-  first = _read(paths[:middle], classes, on_bad)
+  first = _read(paths[:middle], classes, on_bad, float_range)
   if first.skipped and on_bad == 'error':
     return first
-  second = _read(paths[middle:], classes, on_bad)
+  second = _read(paths[middle:], classes, on_bad, float_range)
   return Examples.concatenate([first, second])
 
 
@@ -230,7 +245,7 @@ def _read_fast(paths, classes) -> Examples | None:
     and all(names)
     and (frames.values.row_lengths().numpy() == 1).all()
     and (sizes == EMBEDDING_SIZE).all()
-    and ((n_segments >= 1) & (n_segments <= MAX_SEGMENTS)).all()
+    and (n_segments >= 1).all()
     and (n_labels >= 1).all()
     and ((labels >= 0) & (labels < len(classes))).all()
   ):
@@ -268,14 +283,20 @@ def _examples(names, frames, n_segments, labels, n_labels, classes, skipped):
     skipped: entries of what was left out.
   """
   n = len(n_segments)
-  embeddings = np.zeros((n, MAX_SEGMENTS, EMBEDDING_SIZE), np.uint8)
-  embeddings[np.arange(MAX_SEGMENTS) < n_segments[:, None]] = frames
+  per_example = -(-n_segments // MAX_SEGMENTS)
+  # Of a row how many frames: all of its example's but those of rows before.
+  valid = np.full(per_example.sum(), MAX_SEGMENTS)
+  valid[np.cumsum(per_example) - 1] -= per_example * MAX_SEGMENTS - n_segments
+  embeddings = np.zeros((len(valid), MAX_SEGMENTS, EMBEDDING_SIZE), np.uint8)
+  embeddings[np.arange(MAX_SEGMENTS) < valid[:, None]] = frames
   # One number for an example and a label sorts labels and drops repeats.
   keys = np.unique(np.repeat(np.arange(n), n_labels) * len(classes) + labels)
   rows, labels = np.divmod(keys, len(classes))
   return Examples(
     embeddings=embeddings,
-    n_segments=n_segments.astype(np.uint8),
+    n_segments=n_segments.astype(
+      np.uint8 if n_segments.max(initial=0) < 256 else np.int32
+    ),
     label_ids=labels.astype(np.int16),
     label_offsets=np.searchsorted(rows, np.arange(n + 1)),
     ids=np.array(names, dtype='S'),
@@ -284,19 +305,22 @@ def _examples(names, frames, n_segments, labels, n_labels, classes, skipped):
   )
 
 
-def _read_carefully(path, classes) -> Examples:
-  """Reads a file record by record, with a reason for each damaged one."""
+def _read_carefully(path, classes, float_range=()) -> Examples:
+  """Reads a file record by record, with a reason for each damaged one.
+
+  A record without a video id is called by its file and number.
+  """
   names, frames, n_segments, labels, n_labels = [], [], [], [], []
   skipped = []
   for index, (payload, reason) in enumerate(tfrecord.walk(path)):
     try:
       if reason:
         raise _Damage(reason)
-      name, segments, of_clip = _parse(payload, len(classes))
+      name, segments, of_clip = _parse(payload, len(classes), float_range)
     except _Damage as damage:
       skipped.append({'file': path, 'record': index, 'reason': str(damage)})
       continue
-    names.append(name)
+    names.append(name or os.fsencode(f'{os.path.basename(path)}:{index}'))
     frames.extend(segments)
     n_segments.append(len(segments))
     labels.extend(of_clip)
@@ -316,26 +340,24 @@ class _Damage(Exception):
   """What is wrong with a record."""
 
 
-def _parse(payload, n_classes) -> tuple[bytes, list[bytes], list[int]]:
-  """Takes a record apart: video id, frames, labels; or raises `_Damage`."""
+def _parse(
+  payload, n_classes, float_range=()
+) -> tuple[bytes, list[bytes], list[int]]:
+  """Takes a record apart: video id, b'' if it has none, frames, labels; or
+  raises `_Damage`.
+  """
   try:
-    names, frames, labels = clip_record.read(payload)
+    names, frames, labels = clip_record.read(payload, float_range)
   except ValueError as error:
     raise _Damage(str(error)) from error
-  if len(names) != 1 or not names[0]:
-    raise _Damage('no video_id')
   if not frames:
     raise _Damage('audio_embedding has 0 frames')
-  if len(frames) > MAX_SEGMENTS:
-    raise _Damage(
-      f'audio_embedding has {len(frames)} frames, more than {MAX_SEGMENTS}'
-    )
   if not labels:
     raise _Damage('no labels')
   for label in labels:
     if not 0 <= label < n_classes:
       raise _Damage(f'label {label} is outside 0 to {n_classes - 1}')
-  return names[0], frames, labels
+  return names[0] if names else b'', frames, labels
 
 
 def write(records: Iterable[dict], path: str) -> None:

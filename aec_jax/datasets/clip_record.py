@@ -5,13 +5,18 @@ tf.train.SequenceExample it is the release's own and YouTube-8M's frame level;
 of tf.train.Example, a feature `audio_embedding` with all frames in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from aec_jax.errors import UserError
+
 SIZE = 128  # numbers of a frame
 _VIDEO_LEVEL = 'mean_audio'
+# The share of a frame that may be clipped: of whitened numbers, 5 % lie outside
+# -2 to 2. More are of another scale than was said.
+_CLIPPED = 0.25
 
 
 class Clip(NamedTuple):
@@ -28,12 +33,18 @@ class Clip(NamedTuple):
   labels: list[int]
 
 
-def read(payload: bytes) -> Clip:
+def read(payload: bytes, float_range: Sequence[float] = ()) -> Clip:
   """The clip in a payload.
+
+  Args:
+    payload: of a record.
+    float_range: the floats that 0 and 255 stand for, such as (-2, 2) of
+      embeddings before they were quantised; floats between them are rounded,
+      others clipped, as the release's were. Empty: floats are whole numbers.
 
   Raises:
     ValueError: it is no such message, or its embeddings are not 128 numbers of
-      0 to 255 a frame.
+      0 to 255 a frame, or of about `float_range`.
   """
   maps = {1: b'', 2: b''}
   for number, value in _messages(payload):
@@ -44,21 +55,36 @@ def read(payload: bytes) -> Clip:
   labels = _values(context.get('labels', b''))
   return Clip(
     names if isinstance(names, list) else [],
-    _frames(context, lists),
+    _frames(context, lists, tuple(float_range)),
     labels.tolist() if _is_whole(labels) else [],
   )
+
+
+def check_range(name: str, values: Sequence[float]) -> None:
+  """Raises `UserError` for what is no `float_range`; `name` is for messages."""
+  numbers = [v for v in values if isinstance(v, int | float)]
+  if values and not (
+    len(values) == len(numbers) == 2
+    and np.isfinite(numbers).all()
+    and numbers[0] < numbers[1]
+  ):
+    raise UserError(
+      f'{name} is {values}; it takes the two floats that 0 and 255 stand for,'
+      ' such as -2,2 or 0,1'
+    )
 
 
 def _is_whole(values: list[bytes] | np.ndarray) -> TypeGuard[np.ndarray]:
   return isinstance(values, np.ndarray) and values.dtype.kind == 'i'
 
 
-def _frames(context, lists) -> list[bytes]:
+def _frames(context, lists, float_range) -> list[bytes]:
   key = next((k for k in ('audio_embedding', 'audio') if k in lists), None)
   if key:
     features = [f for number, f in _messages(lists[key]) if number == 1]
     return [
-      _frame(_joined(_values(f)), f'frame {i}') for i, f in enumerate(features)
+      _frame(_joined(_values(f)), f'frame {i}', float_range)
+      for i, f in enumerate(features)
     ]
   if 'audio_embedding' in context:
     all_of_them = _joined(_values(context['audio_embedding']))
@@ -67,7 +93,9 @@ def _frames(context, lists) -> list[bytes]:
         f'audio_embedding has {len(all_of_them)} numbers, no multiple of {SIZE}'
       )
     return [
-      _frame(all_of_them[start : start + SIZE], f'frame {start // SIZE}')
+      _frame(
+        all_of_them[start : start + SIZE], f'frame {start // SIZE}', float_range
+      )
       for start in range(0, len(all_of_them), SIZE)
     ]
   if _VIDEO_LEVEL in context:
@@ -83,25 +111,45 @@ def _joined(values: list[bytes] | np.ndarray) -> bytes | np.ndarray:
   return b''.join(values) if isinstance(values, list) else values
 
 
-def _frame(values, name) -> bytes:
+def _frame(values, name, float_range) -> bytes:
   """A frame's numbers as uint8."""
+  if isinstance(values, bytes) and len(values) == 4 * SIZE:
+    if not float_range:
+      raise ValueError(
+        f'{name} has {4 * SIZE} bytes instead of {SIZE}: if they are float32,'
+        ' say what they range over by float_range'
+      )
+    values = np.frombuffer(values, '<f4')
   if len(values) != SIZE:
     what = 'bytes' if isinstance(values, bytes) else 'numbers'
-    hint = (
-      ': are they float32?' if what == 'bytes' and len(values) == 512 else ''
-    )
-    raise ValueError(f'{name} has {len(values)} {what} instead of {SIZE}{hint}')
+    raise ValueError(f'{name} has {len(values)} {what} instead of {SIZE}')
   if isinstance(values, bytes):
     return values
   numbers = values.astype(np.float64)
+  if values.dtype.kind == 'f' and float_range:
+    return _quantised(numbers, name, *float_range)
   if not (
     (numbers == np.rint(numbers)) & (numbers >= 0) & (numbers < 256)
   ).all():
+    say = values.dtype.kind == 'f'
     raise ValueError(
       f'{name} has numbers from {numbers.min():.3g} to {numbers.max():.3g};'
       " AudioSet's are whole, from 0 to 255"
+      + (': say what they range over by float_range' if say else '')
     )
   return numbers.astype(np.uint8).tobytes()
+
+
+def _quantised(numbers, name, low, high) -> bytes:
+  """Floats as the release's uint8."""
+  inside = (numbers >= low) & (numbers <= high)
+  if inside.mean() < 1 - _CLIPPED or not np.isfinite(numbers).all():
+    raise ValueError(
+      f'{name} has numbers from {numbers.min():.3g} to {numbers.max():.3g},'
+      f' many of them outside float_range, {low:g} to {high:g}'
+    )
+  scaled = np.rint((np.clip(numbers, low, high) - low) * (255 / (high - low)))
+  return scaled.astype(np.uint8).tobytes()
 
 
 def _map(message: bytes) -> dict[str, bytes]:

@@ -10,14 +10,14 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
-import stat
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from aec_jax.audio import decode, kinds, waveform
+from aec_jax.audio import decode, kinds
 from aec_jax.audio.kinds import EXTENSIONS
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError, may_pass
+from aec_jax.run import files
 
 POLICIES = ('skip', 'error')
 SPLITS = ('train', 'validation', 'test')
@@ -141,29 +141,6 @@ class Clips:
     )
     return renumbered.select(counts > 0)
 
-  def read(
-    self, clip: int, notes: list[str] | None = None
-  ) -> tuple[np.ndarray, int]:
-    """What is to be heard of a clip; arguments and errors as `waveform.read`.
-
-    Returns:
-      waveform (sample,) float32, of the part of the file that it is; the sample
-      rate, Hz.
-
-    Raises:
-      UserError: also where the part has no samples.
-    """
-    path, start, end = self.paths[clip], self.start[clip], self.end[clip]
-    samples, rate = waveform.read(path, notes)
-    if not np.isnan(start):
-      samples = samples[round(start * rate) :]
-    if not np.isnan(end):
-      first = 0 if np.isnan(start) else round(start * rate)
-      samples = samples[: round(end * rate) - first]
-    if not samples.size:
-      raise UserError(f'{path}: has no samples from {start} to {end} s')
-    return samples, rate
-
   def seconds(self) -> np.ndarray:
     """(clip,) how long each is, by the files' headers; NaN where unknown."""
     # Threads, as headers may come over a network.
@@ -243,10 +220,15 @@ def walk(
     The files by name, and what is left out: what is called sound and can't be
     heard, sound that is not called so, unreadable folders, folders that are
     called like sound.
+
+  Raises:
+    PassingError: the system can't read a folder now.
   """
   files, skipped, seen = [], [], set()
 
   def unreadable(error):
+    if may_pass(error):
+      raise PassingError.of(error.filename, error.strerror) from error
     skipped.append(
       left_out(os.path.relpath(error.filename, root), error.strerror)
     )
@@ -280,18 +262,24 @@ def left_out(file: str, reason: str) -> dict[str, str]:
 
 
 def trouble_with(path: str) -> str:
-  """Why a file is unusable, by its beginning; '' when it is usable."""
+  """Why a file is unusable, by its beginning; '' when it is usable.
+
+  Raises:
+    PassingError: the system can't read it now.
+  """
   try:
     path.encode()
     status = os.stat(path)
   except UnicodeEncodeError:
     return 'name is not UTF-8'
   except FileNotFoundError:
-    return 'dangling link' if os.path.islink(path) else 'missing'
+    return 'a dangling link' if os.path.islink(path) else 'missing'
   except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    if may_pass(error):
+      raise PassingError.of(path, error.strerror) from error
     return getattr(error, 'strerror', None) or str(error)
-  if not stat.S_ISREG(status.st_mode):
-    return 'not a file'
+  if trouble := files.why_no_file(path):
+    return trouble
   if not status.st_size:
     return 'empty'
   return decode.trouble_with(path)

@@ -30,9 +30,10 @@ class Examples:
   """Examples of one split, or of several.
 
   Attributes:
-    embeddings: (example, segment, 128) uint8, zero after the valid segments;
-      other sizes and dtypes work as well.
-    n_segments: (example,) uint8 or int16, the number of valid segments.
+    embeddings: (row, segment, 128) uint8, zero after the valid segments; other
+      sizes and dtypes work as well. An example has a row, or where it has more
+      segments than fit in one, as many as they take.
+    n_segments: (example,) integers, the number of valid segments.
     label_ids: (label,) int16, the classes of all examples one after another;
       ascending within an example, none twice.
     label_offsets: (example + 1,) int64: example i has the labels
@@ -51,7 +52,12 @@ class Examples:
   skipped: list[dict] = dataclasses.field(default_factory=list)
 
   def __len__(self) -> int:
-    return len(self.embeddings)
+    return len(self.n_segments)
+
+  @property
+  def row_offsets(self) -> np.ndarray:
+    """(example + 1,) where the rows of each example begin."""
+    return _offsets(-(-self.n_segments.astype(int) // self.embeddings.shape[1]))
 
   @property
   def labels(self) -> Labels:

@@ -16,7 +16,7 @@ from aec_jax.datasets.lists import (
   read_table,
   rows_of,
 )
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError
 
 _FILE = (
   'file',
@@ -136,6 +136,8 @@ def choose(
     named = _stem(path) in _NAMES
     try:
       found = _list(path)
+    except PassingError:
+      raise
     except UserError as error:
       if named:
         raise

@@ -8,7 +8,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError, may_pass
+from aec_jax.run import files
 
 ENDINGS = ('.csv', '.tsv')
 _DELIMITERS = ',;\t'
@@ -188,6 +189,8 @@ def _filled(cells, line) -> list[str]:
 
 
 def _text(path) -> str:
+  if trouble := files.why_no_file(path):  # a pipe would be waited for
+    raise UserError(f'{path}: {trouble}')
   try:
     with open(path, 'rb') as f:
       data = f.read()
@@ -195,6 +198,8 @@ def _text(path) -> str:
     text = data.decode('utf-16' if utf16 else 'utf-8-sig')
     return text.removeprefix('\ufeff')
   except OSError as error:
+    if may_pass(error):
+      raise PassingError.of(path, error.strerror) from error
     raise UserError(f'{path}: {error.strerror}') from error
   except UnicodeDecodeError as error:
     if error.encoding.startswith('utf-16'):

@@ -10,12 +10,14 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
 from aec_jax.audio import kinds
 from aec_jax.datasets import clip_record
+from aec_jax.errors import PassingError, may_pass
+from aec_jax.run import files
 
 FRAME = 16  # bytes of a record around its payload
 
@@ -34,6 +36,8 @@ def is_named_so(name: str) -> bool:
 
 def is_one(path: str) -> bool:
   """Whether a file begins as a TFRecord does, compressed or not."""
+  if files.why_no_file(path):  # a pipe would be waited for
+    return False
   try:
     with open(path, 'rb') as file:
       if file.read(2) == _GZIP:
@@ -52,11 +56,16 @@ def walk(path: str) -> Iterator[tuple[bytes | None, str | None]]:
   """Yields (payload, None) of each record, or (None, what is wrong).
 
   Past a wrong length nothing can be found. A file may be compressed by gzip.
+
+  Raises:
+    PassingError: the system can't read it now.
   """
   try:
     with open(path, 'rb') as file:
       data = file.read()
   except OSError as error:
+    if may_pass(error):
+      raise PassingError.of(path, error.strerror) from error
     yield None, f'cannot be read: {error.strerror}'
     return
   if data[:2] == _GZIP:
@@ -109,12 +118,18 @@ def _masked_crc32c(data: bytes) -> int:
   return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def embeddings_of(payload: bytes) -> tuple[str, list[bytes]]:
+def embeddings_of(
+  payload: bytes, float_range: Sequence[float] = ()
+) -> tuple[str, list[bytes]]:
   """The video id, '' where there is none, and the embeddings of one clip.
+
+  Args:
+    payload: of a record.
+    float_range: as `clip_record.read` takes it.
 
   Raises:
     ValueError: the payload is none that `clip_record` reads.
   """
-  clip = clip_record.read(payload)
+  clip = clip_record.read(payload, float_range)
   (name, *_) = [*clip.names, b'']
   return name.decode('utf-8', 'replace'), clip.frames

@@ -5,6 +5,7 @@ may write in any order; what is written already is left as it is. Paths may be
 local or of any file system that TFDS opens, such as gs://.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -12,29 +13,30 @@ import functools
 import io
 import json
 import os
+import string
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 import jax
 import numpy as np
+from absl import logging
 from etils import epath
 
-from aec_jax.audio import FRONT_END, waveform
+from aec_jax.audio import stream
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.datasets.folders import from_folder
-from aec_jax.errors import UserError
-from aec_jax.input.batches import padded_blocks
+from aec_jax.errors import PassingError, UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
+from aec_jax.run import files
 from aec_jax.run.cache import digest
 
 # Examples of one call of the network, for which it is compiled once.
 _BLOCK = 64
-# Recordings that are read before the network is called.
-_TOGETHER = 64
 _SECONDS = 0.96
 
 
@@ -89,31 +91,73 @@ def of_segments(
     The recordings, and (mid, name) of each class.
 
   Raises:
-    UserError: a list is missing or is not one.
+    UserError: a list is missing or is not one, or `audio` names no file.
   """
-  classes = [
-    (row['mid'], row['display_name'])
-    for row in csv.DictReader(io.StringIO(_read_text(class_list)))
-  ]
+  _check_pattern(audio)
+  classes = _classes_of(class_list)
   number = {mid: i for i, (mid, _) in enumerate(classes)}
-  lines = _read_text(segments).splitlines()
   recordings = []
-  for row in csv.reader(
-    (line for line in lines if not line.startswith('#')), skipinitialspace=True
-  ):
+  for row in _rows(segments):
     try:
       name, start, end, mids = row
       where = audio.format(
         id=name, start=round(1000 * float(start)), end=round(1000 * float(end))
       )
       labels = tuple(sorted(number[mid] for mid in mids.split(',')))
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
       raise UserError(
-        f'{segments}: {",".join(row)}: not YTID, start, end and labels of'
-        f' {class_list}, or {{…}} of {audio} is none of id, start and end'
+        f'{segments}: {",".join(row)[:200]}: not YTID, start, end and labels of'
+        f' {class_list}'
       ) from error
     recordings.append(Recording(where, name, float(start), labels))
   return recordings, classes
+
+
+def _check_pattern(audio: str) -> None:
+  """Raises `UserError` for what `of_segments` can't make names of."""
+  try:
+    fields = list(string.Formatter().parse(audio))
+    names = {name for _, name, _, _ in fields if name is not None}
+    if 'id' not in names or not names <= {'id', 'start', 'end'}:
+      raise ValueError(f'it has {names or "none"}')
+    if any(spec and len(spec) > 4 for _, _, spec, _ in fields):
+      raise ValueError('too long a format')
+    audio.format(id='', start=0, end=0)
+  except ValueError as error:
+    raise UserError(
+      f'--audio={audio}: {error}; it takes {{id}}, and perhaps {{start}} and'
+      ' {end}'
+    ) from error
+
+
+def _classes_of(class_list: str) -> list[tuple[str, str]]:
+  """(mid, name) of each class."""
+  headings, *rows = _rows(class_list) or [[]]
+  if not {'mid', 'display_name'} <= {*headings}:
+    raise UserError(f'{class_list}: no columns mid and display_name')
+  mid, name = map(headings.index, ('mid', 'display_name'))
+  if len({row[mid] for row in rows if len(row) > mid}) < len(rows):
+    raise UserError(f'{class_list}: a mid is there twice')
+  for row in rows:
+    if len(row) != len(headings):
+      raise UserError(
+        f'{class_list}: {",".join(row)[:200]}: not as its heading'
+      )
+  return [(row[mid], row[name]) for row in rows]
+
+
+def _rows(path: str) -> list[list[str]]:
+  """The cells of a CSV, without its remarks and blank lines.
+
+  Raises:
+    UserError: it can't be read, or is no CSV.
+  """
+  lines = _read_text(path).splitlines()
+  lines = [line for line in lines if line.strip() and line[0] != '#']
+  try:
+    return list(csv.reader(lines, skipinitialspace=True, strict=True))
+  except csv.Error as error:
+    raise UserError(f'{path}: is no CSV: {error}') from error
 
 
 def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
@@ -123,6 +167,7 @@ def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
     UserError: as `from_folder` does, or a clip is a part of a file.
   """
   found = from_folder(folder)
+  logging.info('%s', found.describe())
   parts = np.flatnonzero(~np.isnan(found.start))
   if len(parts):
     raise UserError(
@@ -164,6 +209,8 @@ def shards(
       f'split {split!r}; it must be one of'
       f' {", ".join(audioset_tfrecord.SPLITS)}'
     )
+  if not recordings:
+    raise UserError('there are no recordings to embed')
   _network(weights, pca, width)
   files = min(files, len(recordings))
   table = io.StringIO()
@@ -194,21 +241,30 @@ def shards(
 def write(shard: Shard) -> dict[str, int]:
   """Embeds a shard's recordings and writes its file, whole or not at all.
 
-  What cannot be read as audio is left out, and listed in a file beside it.
+  What cannot be read as audio is left out, and listed in a file beside it; so
+  is what is odd about the rest, which an experiment on the records repeats.
 
   Returns:
     How many 'recordings' and 'records' it has, and how many were 'skipped'.
   """
   network = _network(shard.weights, shard.pca, shard.width)
   skipped: list[dict[str, str]] = []
-  records = list(_records(shard.recordings, network, skipped))
+  notes: list[dict[str, str]] = []
+  records = list(_records(shard.recordings, network, skipped, notes))
   path = epath.Path(shard.path)
-  unfinished = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
-  audioset_tfrecord.write(records, os.fspath(unfinished))
-  if skipped:
-    text = json.dumps(skipped, indent=1, ensure_ascii=False) + '\n'
-    path.with_suffix('.skipped.json').write_text(text)
-  unfinished.replace(path)
+  unfinished = _unfinished(path)
+  try:
+    audioset_tfrecord.write(records, os.fspath(unfinished))
+    for kind, entries in (('skipped', skipped), ('notes', notes)):
+      beside = path.with_suffix(f'.{kind}.json')
+      if entries:
+        text = json.dumps(entries, indent=1, ensure_ascii=False) + '\n'
+        _write_text(beside, text)
+      else:
+        beside.unlink(missing_ok=True)
+    unfinished.replace(path)
+  finally:
+    unfinished.unlink(missing_ok=True)
   return {
     'recordings': len(shard.recordings) - len(skipped),
     'records': len(records),
@@ -249,26 +305,63 @@ def run_beam(todo: Sequence[Shard], options=(), runner=None) -> None:
     )  # fmt: skip
 
 
-def skipped(out: str, split: str) -> list[dict[str, str]]:
-  """A {'file', 'reason'} for each recording that was left out."""
-  folder = epath.Path(out) / 'features' / split
-  lists = sorted(folder.glob('*.skipped.json'))
-  return [entry for path in lists for entry in json.loads(path.read_text())]
+def listed(out: str, split: str, kind: str) -> list[dict[str, str]]:
+  """A {'file', 'reason'} for each recording that was left out or is odd.
+
+  Args:
+    out, split: as `shards` takes them.
+    kind: 'skipped' or 'notes'.
+  """
+  return audioset_tfrecord.listed_beside(
+    epath.Path(out) / 'features' / split, kind
+  )
 
 
 def _read_text(path: str) -> str:
+  trouble = '' if _is_remote(path) else files.why_no_file(path)
+  if trouble:  # a pipe would be waited for
+    raise UserError(f'{path}: {trouble}')
   try:
     return epath.Path(path).read_text()
   except OSError as error:
     raise UserError(f'{path}: {error.strerror or error}') from error
+  except ValueError as error:
+    raise UserError(f'{path}: is no text in UTF-8') from error
+
+
+def _unfinished(path):
+  """Where to fill what will be at a path."""
+  if _is_remote(path):
+    return path.parent / f'.{path.name}.{uuid.uuid4().hex}'
+  files.remove_left(Path(path))
+  return epath.Path(files.own_name(Path(path)))
+
+
+def _is_remote(path) -> bool:
+  return '://' in os.fspath(path)
+
+
+def _write_text(path, text: str) -> None:
+  """Writes a small file, whole or not at all."""
+  if _is_remote(path):
+    path.write_text(text)  # objects of a bucket appear whole
+    return
+  with files.whole(Path(path)) as unfinished:
+    unfinished.write_text(text, encoding='utf-8')
 
 
 def _settle(path, text: str) -> None:
   """Writes a small file, or checks that it holds this."""
-  if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-  elif path.read_text() != text:
+  try:
+    found = path.read_text() if path.exists() else ''
+    if found != text and text.startswith(found):  # none is there, or cut off
+      path.parent.mkdir(parents=True, exist_ok=True)
+      _write_text(path, text)
+      return
+  except (OSError, ValueError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise UserError(f'{path}: {reason}') from error
+  if found != text:
     raise UserError(
       f'{path} is of other recordings, classes or weights: give another --out'
     )
@@ -289,31 +382,71 @@ def _network(weights: str, pca: str, width: float):
   return functools.partial(embed, jax.device_put(params))
 
 
-def _records(recordings, network, skipped) -> Iterator[dict]:
+def _records(recordings, network, skipped, notes) -> Iterator[dict]:
   """Records as `audioset_tfrecord.write` takes them, ten segments at most."""
-  for first in range(0, len(recordings), _TOGETHER):
-    good, examples = [], []
-    for recording in recordings[first : first + _TOGETHER]:
-      try:
-        samples = _read(recording.path)
-      except UserError as error:
-        skipped.append({'file': recording.path, 'reason': str(error)})
-        continue
-      good.append(recording)
-      examples.append(waveform.split_examples(samples))
-    if not good:
+  under_way: collections.deque[tuple[Recording, list]] = collections.deque()
+  batch = _Batch(network)
+  for recording in recordings:
+    embeddings: list[np.ndarray] = []
+    odd: list[str] = []
+    try:
+      for some in _examples(recording.path, odd):
+        batch.add(some, embeddings)
+    except PassingError:
+      raise
+    except UserError as error:
+      skipped.append({'file': recording.path, 'reason': str(error)})
       continue
-    embeddings = _embed(network, np.concatenate(examples))
-    ends = np.cumsum([len(x) for x in examples])
-    parts = np.split(embeddings, ends[:-1])
-    for recording, part in zip(good, parts, strict=True):
-      yield from _cut(recording, part)
+    notes += [{'file': recording.path, 'reason': note} for note in odd]
+    under_way.append((recording, embeddings))
+    while under_way and not batch.waits_for(under_way[0][1]):
+      yield from _cut(*under_way.popleft())
+  batch.finish()
+  for done in under_way:
+    yield from _cut(*done)
+
+
+class _Batch:
+  """Examples on their way through the network, some of each recording.
+
+  Args:
+    network: of `_network`.
+  """
+
+  def __init__(self, network) -> None:
+    self._network = network
+    self._rows: list[np.ndarray] = []
+    self._wanted_by: list[list] = []
+
+  def add(self, examples: np.ndarray, embeddings: list) -> None:
+    """Takes (example, 15600); `embeddings` gets (128,) for each, by and by."""
+    for row in examples:
+      self._rows.append(row)
+      self._wanted_by.append(embeddings)
+      if len(self._rows) == _BLOCK:
+        self.finish()
+
+  def waits_for(self, embeddings: list) -> bool:
+    """Whether it has examples whose embeddings are wanted there."""
+    return any(embeddings is other for other in self._wanted_by)
+
+  def finish(self) -> None:
+    """Embeds all that it has."""
+    if not self._rows:
+      return
+    rows = np.stack(self._rows)
+    missing = _BLOCK - len(rows)
+    rows = np.concatenate([rows, np.repeat(rows[-1:], missing, 0)])
+    found = np.asarray(self._network(rows))
+    for embeddings, one in zip(self._wanted_by, found, strict=False):
+      embeddings.append(one)
+    self._rows, self._wanted_by = [], []
 
 
 def _cut(recording, embeddings) -> Iterator[dict]:
-  """The records of one recording's embeddings (segment, 128)."""
+  """The records of one recording, by the embeddings (128,) of its segments."""
   for first in range(0, len(embeddings), MAX_SEGMENTS):
-    part = embeddings[first : first + MAX_SEGMENTS]
+    part = np.stack(embeddings[first : first + MAX_SEGMENTS])
     start = recording.start + first * _SECONDS
     yield {
       'video_id': recording.id.encode(),
@@ -324,10 +457,14 @@ def _cut(recording, embeddings) -> Iterator[dict]:
     }
 
 
-def _read(path: str) -> np.ndarray:
-  """Samples (sample,) at 16 kHz."""
+def _examples(path: str, notes: list[str]) -> Iterator[np.ndarray]:
+  """Examples (example, 15600) of a file, some at a time.
+
+  `notes` gets what is odd about it.
+  """
   with contextlib.ExitStack() as stack:
-    if '://' in path:  # libsndfile opens local files alone
+    name = path
+    if '://' in path:  # decoders open local files alone
       name = stack.enter_context(
         tempfile.NamedTemporaryFile(suffix=os.path.splitext(path)[1])
       ).name
@@ -335,15 +472,7 @@ def _read(path: str) -> np.ndarray:
       if not source.exists():  # other errors may pass: the shard fails
         raise UserError(f'{path}: no such file')
       source.copy(name, overwrite=True)
-      samples, rate = waveform.read(name)
-    else:
-      samples, rate = waveform.read(path)
-  return waveform.resample(samples, rate, FRONT_END.sample_rate)
-
-
-def _embed(network, examples: np.ndarray) -> np.ndarray:
-  """(example, 15600) float32 -> (example, 128) uint8."""
-  out = []
-  for at, count in padded_blocks(len(examples), _BLOCK):
-    out.append(np.asarray(network(examples[at]))[:count])
-  return np.concatenate(out)
+    recording = stream.Recording.of_file(name).held()
+    found = stream.survey(recording, None, False)
+    notes += found.notes
+    yield from stream.examples(recording, found)

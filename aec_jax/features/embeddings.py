@@ -1,5 +1,6 @@
 """What a trained extractor makes of clips, and how its variables are kept."""
 
+import collections
 from pathlib import Path
 
 import flax
@@ -11,11 +12,13 @@ from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input.batches import padded_blocks
 from aec_jax.models import extractors
-from aec_jax.run import cache, files
+from aec_jax.run import cache, files, rates
 from aec_jax.run.progress import Meter
 
-# Examples of a batch.
+# Examples of a batch: on a CPU, and on an accelerator, where the next one is on
+# its way while the last comes back.
 _BLOCK = 128
+_LARGE_BLOCK = 1024
 
 
 def save_variables(path: Path, variables: dict) -> None:
@@ -40,6 +43,18 @@ def load_variables(folder: Path) -> dict:
     ) from error
 
 
+def step_costs(section) -> list:
+  """What the time of an example depends on, of a section `extractor`."""
+  names = 'model', 'width', 'frames', 'batch_norm', 'dtype', 'batch_size'
+  return [section[name] for name in names]
+
+
+def _block_size(count: int, devices: int, on_cpu: bool) -> int:
+  """Examples of a block that the devices share equally."""
+  size = _BLOCK if on_cpu else min(_LARGE_BLOCK, max(count, _BLOCK))
+  return -(-size // devices) * devices
+
+
 def embed(
   section, classes: int, clips: ClipExamples, variables: dict, key: str,
   cache_dir: str | Path,
@@ -60,6 +75,8 @@ def embed(
   module = extractors.row(section).module(section, classes, None)
   depends = {'clips': clips.folder.name, 'extractor': key}
 
+  on_cpu = jax.default_backend() == 'cpu'
+
   def build(unfinished):
     # Each device takes its share of a block.
     devices = jax.local_device_count()
@@ -67,15 +84,29 @@ def embed(
       lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0)
     )
     count = len(clips.examples)
-    size = -(-_BLOCK // devices) * devices
-    meter = Meter('embedding', count, logged=True)
-    with files.GrowingNpy(unfinished / 'embeddings.npy') as rows:
+    size = _block_size(count, devices, on_cpu)
+    on_device = jax.tree.map(jnp.asarray, variables)  # sent once
+    meter = Meter('examples', count, logged=True)
+    found: collections.deque = collections.deque()
+
+    def take(rows):
+      out, real = found.popleft()
+      rows.append(np.asarray(out).reshape(size, -1)[:real])
+      meter.advance(real)
+
+    costs = step_costs(section)
+    with (
+      files.GrowingNpy(unfinished / 'embeddings.npy') as rows,
+      rates.timed(cache_dir, 'embed', costs, count),
+    ):
       for at, real in padded_blocks(count, size):
         block = clips.examples[at]
         block = block.reshape(devices, -1, *block.shape[1:])
-        out = np.asarray(apply(variables, block))
-        rows.append(out.reshape(size, -1)[:real])
-        meter.advance(real)
+        found.append((apply(on_device, block), real))
+        if on_cpu or len(found) > 1:
+          take(rows)
+      while found:
+        take(rows)
 
   folder = cache.stage(cache_dir, 'embeddings', depends, build)
   path = folder / 'embeddings.npy'

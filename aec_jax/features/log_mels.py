@@ -4,27 +4,23 @@ Two stages of one form: the clips of a data set, and pitch-shifted copies of its
 training clips. Each is a folder of plain .npy files and `clips.json`.
 """
 
-import concurrent.futures
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from aec_jax.audio import FrontEnd, waveform
-from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import synthetic_fsd
 from aec_jax.datasets.clips import Clips
 from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UNREADABLE, UserError, check_choice
+from aec_jax.features import clip_sounds
 from aec_jax.input import pieces
-from aec_jax.input.batches import padded_blocks
 from aec_jax.models import extractors
-from aec_jax.run import cache, content, files
+from aec_jax.run import cache, content, files, rates
 from aec_jax.run.progress import Meter
 
 DATASETS = {
@@ -34,10 +30,6 @@ DATASETS = {
 
 # Raised when prepared examples change their form.
 _VERSION = 2
-# Clips that are read at a time, so that memory stays small.
-_CHUNK = 64
-# Examples of one call of log_mel, for which it is compiled once.
-_BLOCK = 256
 
 # Of a clip, beside its labels; the first ones are in every fingerprint.
 _COLUMNS = ('fold', 'verified', 'split', 'usage', 'source', 'group')
@@ -166,7 +158,8 @@ def prepare(config, clips: Clips, cache_dir) -> ClipExamples:
 
   def build(folder):
     jobs = [(clip, 0) for clip in range(len(clips))]
-    _write(folder, 'preparing', clips, jobs, spec, config.on_bad)
+    with rates.timed(cache_dir, 'prepare', spec, len(jobs)):
+      _write(folder, 'log-mel of clips', clips, jobs, spec, config.on_bad)
 
   depends = _depends(config, clips, cache_dir)
   return ClipExamples.load(cache.stage(cache_dir, 'clips', depends, build))
@@ -185,7 +178,7 @@ def _depends(config, clips, cache_dir, keep=True) -> dict:
     'version': _VERSION,
     'classes': clips.classes,
     'on_bad': config.on_bad,
-    'front_end': extractors.front_end(config.extractor)._asdict(),
+    'front_end': extractors.front_end(config.extractor).record(),
     'clips': _digest_of(clips, cache_dir, keep),
   }
 
@@ -217,7 +210,10 @@ def pitch_shifted(
       (int(prepared.source[clip]), int(shift))
       for clip, shift in zip(sources, semitones, strict=True)
     ]
-    _write(folder, 'pitch-shifting', clips, jobs, spec, 'error', sources)
+    with rates.timed(cache_dir, 'pitch-shift', spec, len(jobs)):
+      _write(
+        folder, 'pitch-shifting clips', clips, jobs, spec, 'error', sources
+      )
 
   return ClipExamples.load(cache.stage(cache_dir, 'shifted', depends, build))
 
@@ -239,30 +235,6 @@ def _digest_of(clips, cache_dir, keep) -> str:
   return cache.digest([[*row[:2], row[2].tolist(), *row[3:]] for row in rows])
 
 
-def _read(clips, job, spec):
-  """One clip's examples to be, and what is odd about it.
-
-  Args:
-    clips: the list.
-    job: which clip, and by how many semitones to shift it.
-    spec: of the front end.
-
-  Returns:
-    samples (example, sample), or None where the file is unreadable; the reason
-    or the oddities, each without the path.
-  """
-  clip, semitones = job
-  path = clips.paths[clip]
-  notes: list[str] = []
-  try:
-    samples, rate = clips.read(clip, notes)
-  except UserError as error:
-    return None, [str(error).removeprefix(f'{path}: ')]
-  samples = waveform.prepare(samples, rate, semitones, spec)
-  notes = [note.removeprefix(f'{path}: ') for note in notes]
-  return waveform.split_examples(samples, spec), notes
-
-
 def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
   """Writes the folder that `ClipExamples.load` reads.
 
@@ -279,27 +251,20 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
   bad: list[dict] = []
   notes: list[dict] = []
   meter = Meter(what, len(jobs), logged=True)
-  with (
-    files.GrowingNpy(folder / 'examples.npy', 16) as rows,
-    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-  ):
-    for first in range(0, len(jobs), _CHUNK):
-      some = jobs[first : first + _CHUNK]
-      found = pool.map(lambda job: _read(clips, job, spec), some)
-      ready = []
-      for i, (samples, words) in enumerate(found, first):
-        file = str(clips.ids[jobs[i][0]])
-        said = [{'file': file, 'reason': word} for word in words]
-        if said and on_bad == 'error' and source is None:
-          raise UserError(f'{clips.paths[jobs[i][0]]}: {words[0]}')
-        (bad if samples is None else notes).extend(said)
-        if samples is not None:
-          kept.append(i)
-          counts.append(len(samples))
-          ready.append(samples)
-      if ready:
-        rows.append(_log_mel(np.concatenate(ready), spec))
-      meter.advance(len(some))
+  with files.GrowingNpy(folder / 'examples.npy', 16) as rows:
+    sounds = clip_sounds.append(rows, clips, jobs, spec, folder)
+    for i, sound in enumerate(sounds):
+      clip = jobs[i][0]
+      if sound.words and on_bad == 'error' and source is None:
+        raise UserError(f'{clips.paths[clip]}: {sound.words[0]}')
+      said = [
+        {'file': str(clips.ids[clip]), 'reason': word} for word in sound.words
+      ]
+      (bad if sound.count is None else notes).extend(said)
+      if sound.count is not None:
+        kept.append(i)
+        counts.append(sound.count)
+      meter.advance(1)
   if not kept:
     raise UserError(f'no clip of {len(jobs)} can be read: {bad[0]["reason"]}')
   of = np.array([jobs[i][0] for i in kept])
@@ -342,12 +307,3 @@ def _fingerprint(digest, labels, columns, clips, of) -> str:
   names = [clips.ids[of].tolist(), list(clips.classes)]
   digest.update(json.dumps(names).encode())
   return digest.hexdigest()
-
-
-def _log_mel(samples: np.ndarray, spec: FrontEnd) -> np.ndarray:
-  """(example, sample) -> (example, frame, band) float16, in equal blocks."""
-  out = np.empty((len(samples), spec.frames, spec.bands), np.float16)
-  for at, count in padded_blocks(len(samples), _BLOCK):
-    found = np.asarray(log_mel(samples[at], spec))
-    out[at[:count]] = found[:count]
-  return out

@@ -11,7 +11,7 @@ from aec_jax.errors import UserError
 from aec_jax.run import cache, content
 
 # Raised when packed examples change their form.
-_VERSION = 2
+_VERSION = 3
 
 
 def load_splits(
@@ -32,6 +32,20 @@ def load_splits(
   return [
     Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
     for split in splits
+  ]
+
+
+def listed_beside(
+  config, splits: Sequence[str], kind: str
+) -> list[dict[str, str]]:
+  """See `audioset_tfrecord.listed_beside`; of several splits."""
+  if not config.data_dir:
+    return []
+  found = audioset_tfrecord.list_splits(config.data_dir)
+  return [
+    entry
+    for split in splits
+    for entry in audioset_tfrecord.listed_beside(Path(found[split]), kind)
   ]
 
 
@@ -62,7 +76,7 @@ def _depends(config, data_dir, split, cache_dir, keep=True) -> dict:
   """All that a packed split is a function of."""
   paths = audioset_tfrecord.list_files(data_dir, split)
   hashes = content.digests(paths, cache_dir, keep)
-  return {
+  depends = {
     'version': _VERSION,
     'split': split,
     'classes': audioset_tfrecord.read_classes(data_dir),
@@ -72,6 +86,9 @@ def _depends(config, data_dir, split, cache_dir, keep=True) -> dict:
       for path, value in zip(paths, hashes, strict=True)
     ],
   }
+  if config.float_range:
+    depends['float_range'] = list(config.float_range)
+  return depends
 
 
 def _pack(config, data_dir, split, cache_dir):
@@ -80,6 +97,9 @@ def _pack(config, data_dir, split, cache_dir):
   def build(folder):
     count = len(depends['files'])
     logging.info('packing %s: %s files', split, f'{count:,}')
-    audioset_tfrecord.pack(data_dir, split, str(folder), config.on_bad)
+    audioset_tfrecord.pack(
+      data_dir, split, str(folder), config.on_bad,
+      float_range=config.float_range,
+    )  # fmt: skip
 
   return cache.stage(cache_dir, f'audioset-{split}', depends, build)

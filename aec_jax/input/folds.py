@@ -116,6 +116,27 @@ def fold_of(config, clips: Folded) -> np.ndarray:
   return out
 
 
+def scored_how(config, split: np.ndarray, fold: np.ndarray) -> str:
+  """A line on what is scored, and what that makes of the extractors.
+
+  Args:
+    config: of the experiment.
+    split, fold: of the clips, see `Folded`.
+  """
+  if scored_apart(split).any():
+    return 'scored on the test clips'
+  own = np.unique(fold[fold >= 0])
+  count = len(own) if len(own) > 1 else config.folds
+  which = "the data set's own" if len(own) > 1 else 'drawn'
+  if (split == 'validation').any():
+    return 'no test clips: scored on the validation clips'
+  return (
+    f'no test clips: scored out of fold, {count} folds ({which}), so that'
+    f' {len(config.extractors)} × {count} extractors are trained instead of'
+    f' {len(config.extractors)}'
+  )
+
+
 def _left_out(clips: Folded, folds: np.ndarray) -> list[int]:
   """The folds that take turns at being left out."""
   if (clips.split == 'validation').any():

@@ -107,11 +107,17 @@ def cut(offsets: np.ndarray, length: int, last: str = 'repeat') -> Pieces:
 
 
 def padded(counts: np.ndarray, size: int) -> Pieces:
-  """One piece a clip, whose segments lie padded to `size`, clip after clip."""
-  clips = np.arange(len(counts), dtype=np.int32)
-  segments = np.arange(len(counts) * size, dtype=np.int32).reshape(-1, size)
-  own = np.arange(size) < counts[:, None]
-  return Pieces(segments, counts.astype(np.int16), clips, own)
+  """Clips whose segments lie padded to a multiple of `size`, clip after clip.
+
+  In pieces of `size`, of which a clip's last may be short: `cut`'s 'mask'.
+  """
+  per_clip = -(-counts // size)
+  clips = np.repeat(np.arange(len(counts), dtype=np.int32), per_clip)
+  valid = np.full(len(clips), size)
+  valid[np.cumsum(per_clip) - 1] -= per_clip * size - counts
+  segments = np.arange(len(clips) * size, dtype=np.int32).reshape(-1, size)
+  own = np.arange(size) < valid[:, None]
+  return Pieces(segments, valid.astype(np.int16), clips, own)
 
 
 def expand(offsets: np.ndarray, clips: np.ndarray) -> np.ndarray:

@@ -14,11 +14,16 @@ any part of any step.
 """
 
 import dataclasses
-from collections.abc import Iterable
+import itertools
+import os
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 SAMPLINGS = ('balanced', 'unbalanced')
+
+# Steps that one core plans at once.
+_AT_ONCE = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,25 @@ class Plan:
   seed: int
   mixup_alpha: float = 0.0
 
+  def spans(
+    self,
+    spans: Iterable[tuple[int, int]],
+    host: int = 0,
+    hosts: int = 1,
+    size: int = 0,
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """What `dataset` has, as numpy arrays; all cores share a long span."""
+    spans = list(spans)
+    parts = [
+      [(at, min(at + _AT_ONCE, stop)) for at in range(start, stop, _AT_ONCE)]
+      for start, stop in spans
+    ]
+    every = itertools.chain.from_iterable(parts)
+    found = iter(self.dataset(every, host, hosts, size).as_numpy_iterator())
+    for some in parts:
+      plans = list(itertools.islice(found, len(some)))
+      yield {k: np.concatenate([p[k] for p in plans]) for k in plans[0]}
+
   def dataset(
     self,
     spans: Iterable[tuple[int, int]],
@@ -113,7 +137,7 @@ class Plan:
     spans = np.asarray(list(spans), np.int64).reshape(-1, 2)
     return (
       tf.data.Dataset.from_tensor_slices(spans)
-      .map(plan, num_parallel_calls=2, deterministic=True)
+      .map(plan, max(2, os.cpu_count() or 1), deterministic=True)
       .prefetch(2)
     )
 

@@ -6,7 +6,10 @@ from typing import Any
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import classifiers
 from aec_jax.models.classifiers import CLASSIFIERS
+from aec_jax.models.layers import activation_dtype
 
+# Fields of a module that are none of the config's.
+_OURS = ('classes', 'activations', 'axis_name', 'parent', 'name')
 # What a field of a model may be.
 _CHOICES = {
   'dtype': ('bfloat16', 'float32'),
@@ -25,7 +28,7 @@ def defaults(name: str) -> dict:
   return {
     field.name: field.default
     for field in dataclasses.fields(CLASSIFIERS[name])
-    if field.name not in ('classes', 'axis_name', 'parent', 'name')
+    if field.name not in _OURS
   }
 
 
@@ -50,7 +53,12 @@ def classifier(config, classes: int, axis_name: str | None = None):
     check_choice(f'config.model.{field}', fields[field], _CHOICES[field])
   _check_layers(name, fields)
   try:
-    return CLASSIFIERS[name](classes=classes, axis_name=axis_name, **fields)
+    return CLASSIFIERS[name](
+      classes=classes,
+      activations=activation_dtype(fields.get('dtype', 'float32')),
+      axis_name=axis_name,
+      **fields,
+    )
   except TypeError as error:
     raise UserError(f'config.model: {error}') from error
 

@@ -10,6 +10,9 @@ planes stay in the cache. It is in float32 whatever the operands are to be
 rounded to: bfloat16 gains nothing, since laying out the tiles takes the time,
 and would lose what F(4×4, 3×3) amplifies. The error is 3e-6 of the output's
 deviation (root mean square; 3e-7 without Winograd).
+
+Where the processor has a matrix unit for bfloat16, four times as fast as
+float32, those operands are multiplied as matrices of patches instead.
 """
 
 from collections.abc import Callable
@@ -19,6 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from aec_jax.models.layers import transposed
+from aec_jax.run import processor
 
 # Rows of one matrix product, enough to run at speed and few enough for their
 # 36 planes to stay in a cache of some MB.
@@ -35,8 +41,9 @@ _MIN_CHANNELS_OF_GRADIENT = 16
 _PATCH_VALUES = 2**19
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x: jax.Array, w: jax.Array, dtype: str = 'float32') -> jax.Array:
+def convolve(
+  x: jax.Array, w: jax.Array, dtype: str = 'float32', out: str = 'float32'
+) -> jax.Array:
   """Correlates x with w, zero-padded to the same size ("same").
 
   Args:
@@ -45,15 +52,26 @@ def convolve(x: jax.Array, w: jax.Array, dtype: str = 'float32') -> jax.Array:
     dtype: 'float32' or 'bfloat16', what operands are rounded to where that
       is faster. Sums are float32 (float64 for float64 operands and dtype
       'float32').
+    out: what the sums are rounded to; 'bfloat16' only where `dtype` is.
 
   Returns:
     (batch, height, width, feature).
   """
-  if w.shape[:3] == (3, 3, 1):
-    on_cpu = _shifted_sum
-  elif _winograd_pays(x.shape, w.shape, _MIN_CHANNELS):
-    on_cpu = winograd
-  else:
+  if out == 'bfloat16':
+    # JAX's own gradients: of bfloat16 alone, for which cuDNN has kernels. With
+    # float32 results XLA makes the operands float32 again.
+    x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+    dimensions = ('NHWC', 'HWIO', 'NHWC')
+    return lax.conv_general_dilated(
+      x, w, (1, 1), 'SAME', dimension_numbers=dimensions
+    )
+  return _convolve(x, w, dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve(x, w, dtype):
+  on_cpu = _kernel_on_cpu(x.shape, w.shape, dtype)
+  if on_cpu is None:
     return _direct(x, w, dtype)
   return lax.platform_dependent(
     x,
@@ -63,28 +81,62 @@ def convolve(x: jax.Array, w: jax.Array, dtype: str = 'float32') -> jax.Array:
   )
 
 
+def _kernel_on_cpu(
+  x_shape, w_shape, dtype, matrix_unit: bool | None = None
+) -> Callable | None:
+  """What convolves on a CPU; None: XLA's own.
+
+  Args:
+    x_shape, w_shape, dtype: as `convolve` takes them.
+    matrix_unit: for bfloat16; None: as this processor has.
+  """
+  if w_shape[:3] == (3, 3, 1):
+    return _shifted_sum
+  if not _winograd_pays(x_shape, w_shape, _MIN_CHANNELS):
+    return None
+  if dtype == 'bfloat16' and _matrix_unit(matrix_unit):
+    return patch_products
+  return winograd
+
+
+def _gradient_on_cpu(
+  x_shape, w_shape, dtype, matrix_unit: bool | None = None
+) -> Callable:
+  """As `_kernel_on_cpu`, of what gives the kernel's gradient."""
+  matrix_unit = dtype == 'bfloat16' and _matrix_unit(matrix_unit)
+  pays = _winograd_pays(x_shape, w_shape, _MIN_CHANNELS_OF_GRADIENT)
+  if pays and not matrix_unit:
+    return winograd_kernel_gradient
+  return partial(
+    _patch_kernel_gradient,
+    size=w_shape[0],
+    dtype=dtype,
+    turn=transposed if matrix_unit else jnp.transpose,
+  )
+
+
+def _matrix_unit(given: bool | None) -> bool:
+  return processor.has_bfloat16_matrix_unit() if given is None else given
+
+
 def _convolve_forward(x, w, dtype):
-  return convolve(x, w, dtype), (x, w)
+  return _convolve(x, w, dtype), (x, w)
 
 
 def _convolve_backward(dtype, residuals, grad):
   x, w = residuals
   turned = jnp.swapaxes(jnp.flip(w, (0, 1)), 2, 3)
-  grad_x = convolve(grad, turned, dtype)
-  size = w.shape[0]
-  on_cpu: Callable = partial(_patch_kernel_gradient, size=size, dtype=dtype)
-  if _winograd_pays(x.shape, w.shape, _MIN_CHANNELS_OF_GRADIENT):
-    on_cpu = winograd_kernel_gradient
+  grad_x = _convolve(grad, turned, dtype)
   grad_w = lax.platform_dependent(
     x,
     grad,
-    cpu=on_cpu,
-    default=partial(_direct_kernel_gradient, size=size, dtype=dtype),
+    cpu=_gradient_on_cpu(x.shape, w.shape, dtype),
+    default=partial(_direct_kernel_gradient, size=w.shape[0], dtype=dtype),
   )
   return grad_x, grad_w
 
 
-convolve.defvjp(_convolve_forward, _convolve_backward)
+_convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def _winograd_pays(x_shape, w_shape, min_channels) -> bool:
@@ -131,28 +183,51 @@ def _direct_kernel_gradient(x, grad, size, dtype):
   return _correlate(x, grad, padding, ('CHWN', 'IHWO', 'HWNC'), dtype)
 
 
-def _patch_kernel_gradient(x, grad, size, dtype):
+def _patches(x, size):
+  """x (n, h, w, c) -> (n · h · w, size · size · c), zero-padded."""
+  h, w, c = x.shape[1:]
+  half = size // 2
+  x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+  shifts = [x[:, i : i + h, j : j + w] for i, j in np.ndindex(size, size)]
+  return jnp.concatenate(shifts, -1).reshape(-1, size * size * c)
+
+
+def _patches_at_once(x, size) -> int:
+  """How many examples of x make a matrix of patches that a cache holds."""
+  return max(1, _PATCH_VALUES // (x[0].size * size * size))
+
+
+def patch_products(x: jax.Array, w: jax.Array) -> jax.Array:
+  """`convolve` of bfloat16, by a matrix product over all patches."""
+  size, features = w.shape[0], w.shape[3]
+  flat = w.astype(jnp.bfloat16).reshape(-1, features)
+
+  def chunk(x):
+    y = jnp.dot(_patches(x, size), flat, preferred_element_type=jnp.float32)
+    return y.reshape(*x.shape[:3], features)
+
+  x = x.astype(jnp.bfloat16)
+  return _map_chunks(chunk, x, _patches_at_once(x, size))
+
+
+def _patch_kernel_gradient(x, grad, size, dtype, turn=jnp.transpose):
   """As `_direct_kernel_gradient`, by a matrix product over all patches.
 
   XLA:CPU runs the correlation 100 times slower where it does not fold the
   unusual order of its dimensions into its operands, as in a whole step.
+  `turn` transposes the patches.
   """
-  h, w, c = x.shape[1:]
-  half = size // 2
 
   def chunk(x, grad):
-    x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
-    shifts = [x[:, i : i + h, j : j + w] for i, j in np.ndindex(size, size)]
-    patches = jnp.concatenate(shifts, -1).reshape(-1, size * size * c)
+    patches = _patches(x, size)
     grad = grad.reshape(-1, grad.shape[-1])
     if dtype == 'bfloat16':
       patches, grad = (a.astype(jnp.bfloat16) for a in (patches, grad))
     kind = jnp.promote_types(grad.dtype, jnp.float32)
-    return jnp.dot(patches.T, grad, preferred_element_type=kind)
+    return jnp.dot(turn(patches), grad, preferred_element_type=kind)
 
-  chunk_size = max(1, _PATCH_VALUES // (h * w * c * size * size))
-  total = _sum_chunks(chunk, (x, grad), chunk_size)
-  return total.reshape(size, size, c, -1)
+  total = _sum_chunks(chunk, (x, grad), _patches_at_once(x, size))
+  return total.reshape(size, size, x.shape[-1], -1)
 
 
 # Winograd's F(4×4, 3×3): a 4×4 tile of outputs from a 6×6 tile of inputs is

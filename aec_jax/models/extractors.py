@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from aec_jax.audio import FRONT_END, FrontEnd
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import convert, vggish
-from aec_jax.models.layers import Dense
+from aec_jax.models.layers import Dense, activation_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,21 @@ class Extractor:
 def _vggish(c, classes, axis_name):
   del classes
   return vggish.VGGish(
-    c.embedding_activation, c.width, c.dtype, c.batch_norm, axis_name=axis_name
+    c.embedding_activation,
+    c.width,
+    c.dtype,
+    c.batch_norm,
+    activations=activation_dtype(c.dtype),
+    axis_name=axis_name,
   )
 
 
 def _baseline(c, classes, axis_name):
   del axis_name
   # With He's weights: from the challenge's own it takes very long to start.
-  return vggish.BaselineCNN(classes, c.width, None, c.dtype)
+  return vggish.BaselineCNN(
+    classes, c.width, None, c.dtype, activation_dtype(c.dtype)
+  )
 
 
 EXTRACTORS = {
@@ -87,7 +94,8 @@ class ExampleClassifier(nn.Module):
     """Log-mel (example, frame, band) -> logits (example, class)."""
     x = self.extractor(x, mask, train)
     init = nn.initializers.he_uniform()
-    x = nn.relu(Dense(self.hidden, self.dtype, init, name='hidden')(x))
+    dense = Dense(self.hidden, self.dtype, kernel_init=init, name='hidden')
+    x = nn.relu(dense(x))
     return Dense(self.classes, self.dtype, name='output')(x)
 
 
@@ -103,7 +111,9 @@ def row(section) -> Extractor:
 
 def front_end(section) -> FrontEnd:
   """The front end of the extractor, with the section's frames if it has any."""
-  spec = row(section).front_end
+  # Older bundles lack the field.
+  tail = getattr(section, 'tail', 'drop')
+  spec = row(section).front_end._replace(tail=tail)
   if section.frames and section.frames != spec.frames:
     return spec._replace(frames=section.frames, step=section.frames)
   return spec
@@ -165,7 +175,7 @@ def pretrained(section) -> dict | None:
       f'config.extractor.init is {section.init}, but there are no weights for'
       f" a {section.model}: it must be 'random'"
     )
-  if front_end(section) != found.front_end:
+  if front_end(section).frames != found.front_end.frames:
     raise UserError(
       f'config.extractor.init is {section.init}, whose examples have'
       f' {found.front_end.frames} frames, and config.extractor.frames is'

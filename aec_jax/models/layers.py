@@ -7,6 +7,7 @@ position in the *global* batch.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -15,31 +16,44 @@ from jax import lax
 from jax.experimental import layout
 
 
-@jax.custom_vjp
-def _product_bfloat16(x, w):
-  return jnp.dot(
-    x.astype(jnp.bfloat16),
-    w.astype(jnp.bfloat16),
-    preferred_element_type=jnp.float32,
-  )
+def activation_dtype(dtype: str, backend: str | None = None) -> str:
+  """The type of what a layer hands on to the next; nowhere else is it decided.
+
+  On accelerators layers wait for memory, so that with bfloat16 products what
+  lies between them is bfloat16 too, rounded from float32 sums. On a CPU it is
+  float32. Sums of batch norm, softmax, losses and log-mel are float32 anywhere.
+
+  Args:
+    dtype: operand precision of the products, 'float32' or 'bfloat16'.
+    backend: as JAX names it; None: the one in use.
+  """
+  backend = backend or jax.default_backend()
+  return 'float32' if backend == 'cpu' else dtype
 
 
-def _product_forward(x, w):
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _product_bfloat16(x, w, x_dtype, out):
+  return _product_forward(x, w, x_dtype, out)[0]
+
+
+def _product_forward(x, w, x_dtype, out):
+  del x_dtype
   x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
-  return jnp.dot(x, w, preferred_element_type=jnp.float32), (x, w)
+  return jnp.dot(x, w, preferred_element_type=out), (x, w)
 
 
-def _product_backward(residuals, grad):
+def _product_backward(x_dtype, out, residuals, grad):
+  del out
   x, w = residuals
   grad = grad.astype(jnp.bfloat16)
-  grad_x = jnp.dot(grad, _transpose(w), preferred_element_type=jnp.float32)
-  grad_w = jnp.dot(_transpose(x), grad, preferred_element_type=jnp.float32)
+  grad_x = jnp.dot(grad, transposed(w), preferred_element_type=x_dtype)
+  grad_w = jnp.dot(transposed(x), grad, preferred_element_type=jnp.float32)
   return grad_x, grad_w
 
 
 @jax.jit
-def _transpose(x):
-  """x.T, laid out anew on CPUs.
+def transposed(x: jax.Array) -> jax.Array:
+  """x.T of a matrix, laid out anew on CPUs.
 
   XLA's fast bfloat16 CPU kernel takes row-major operands alone; a transposed
   view sends it to float32 on one thread, at a quarter of the speed.
@@ -54,30 +68,65 @@ def _transpose(x):
 _product_bfloat16.defvjp(_product_forward, _product_backward)
 
 
-def product(x: jax.Array, w: jax.Array, dtype: str) -> jax.Array:
+def product(
+  x: jax.Array, w: jax.Array, dtype: str, out: str = 'float32'
+) -> jax.Array:
   """x @ w with operands rounded to `dtype`, accumulated in float32.
 
   Args:
     x: (…, unit).
     w: (unit, feature).
     dtype: 'float32' or 'bfloat16'.
+    out: what the sums are rounded to; 'bfloat16' only where `dtype` is.
 
   Returns:
-    (…, feature), float32.
+    (…, feature), of type `out`.
   """
   flat = x.reshape(-1, x.shape[-1])  # (row, unit): one large product
   if dtype == 'bfloat16':
-    out = _product_bfloat16(flat, w)
+    y = _product_bfloat16(flat, w, x.dtype, out)
   else:
-    out = jnp.dot(flat, w, preferred_element_type=jnp.float32)
-  return out.reshape(*x.shape[:-1], w.shape[-1])
+    y = jnp.dot(flat, w, preferred_element_type=jnp.float32)
+  return y.reshape(*x.shape[:-1], w.shape[-1])
+
+
+def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+  """y (…, feature) + bias (feature,), of y's type.
+
+  The gradient of the bias is summed in float32: over the rows of a batch a
+  bfloat16 sum would lose most of them.
+  """
+  return _add_bfloat16(y, bias) if y.dtype == jnp.bfloat16 else y + bias
+
+
+@jax.custom_vjp
+def _add_bfloat16(y, bias):
+  return y + bias.astype(jnp.bfloat16)
+
+
+def _add_forward(y, bias):
+  return _add_bfloat16(y, bias), None
+
+
+def _add_backward(_, grad):
+  axes = tuple(range(grad.ndim - 1))
+  return grad, jnp.sum(grad.astype(jnp.float32), axes)
+
+
+_add_bfloat16.defvjp(_add_forward, _add_backward)
 
 
 class Dense(nn.Module):
-  """A dense layer, (…, unit) -> (…, feature), with float32 parameters."""
+  """A dense layer, (…, unit) -> (…, feature), with float32 parameters.
+
+  Attributes:
+    features: how many it gives.
+    dtype, out: see `product`.
+  """
 
   features: int
   dtype: str = 'float32'
+  out: str = 'float32'
   kernel_init: Callable = nn.initializers.glorot_uniform()
   bias_init: Callable = nn.initializers.zeros_init()
 
@@ -87,7 +136,13 @@ class Dense(nn.Module):
       'kernel', self.kernel_init, (x.shape[-1], self.features)
     )
     bias = self.param('bias', self.bias_init, (self.features,))
-    return product(x, kernel, self.dtype) + bias
+    # cuBLAS takes multiples of 8 alone: XLA would copy the gradient to fit.
+    room = -self.features % 8 if self.out == 'bfloat16' else 0
+    if room:
+      kernel = jnp.pad(kernel, ((0, 0), (0, room)))
+      bias = jnp.pad(bias, (0, room))
+    y = add_bias(product(x, kernel, self.dtype, self.out), bias)
+    return y[..., : self.features] if room else y
 
 
 class MaskedBatchNorm(nn.Module):
@@ -104,7 +159,13 @@ class MaskedBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x, mask, train: bool):
-    """Normalises the last axis of x (…, unit); mask (…) is True where valid."""
+    """Normalises the last axis of x (…, unit); mask (…) is True where valid.
+
+    Returns:
+      (…, unit), of x's type; worked out in float32 at least.
+    """
+    handed_on = x.dtype
+    x = x.astype(jnp.promote_types(handed_on, jnp.float32))
     features = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones_init(), (features,))
     bias = self.param('bias', nn.initializers.zeros_init(), (features,))
@@ -119,7 +180,7 @@ class MaskedBatchNorm(nn.Module):
     else:
       mean, var = running_mean.value, running_var.value
     gain = scale * lax.rsqrt(var + self.epsilon)
-    return x * gain + (bias - mean * gain)
+    return (x * gain + (bias - mean * gain)).astype(handed_on)
 
   def _moments(self, x, mask):
     weight = mask.astype(x.dtype)[..., None]
@@ -165,22 +226,56 @@ def random_bits(
   return _hash(index ^ seed).reshape(shape)
 
 
+def _scaled_up(x, rate):
+  """x / (1 - rate), of which bfloat16 would round the divisor by 0.2 %."""
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  return (wide / (1 - rate)).astype(x.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _kept_relu(x, keep, rate):
+  # Not x > 0: what is not a number is to show.
+  return jnp.where(keep & ~(x <= 0), _scaled_up(x, rate), 0.0)
+
+
+def _kept_relu_forward(x, keep, rate):
+  y = _kept_relu(x, keep, rate)
+  return y, y
+
+
+def _kept_relu_backward(rate, y, grad):
+  return jnp.where(y <= 0, 0.0, _scaled_up(grad, rate)), None
+
+
+# What is positive in the end is what was kept of what was positive: neither
+# mask needs to be remembered, and y is, by the product that follows.
+_kept_relu.defvjp(_kept_relu_forward, _kept_relu_backward)
+
+
 class Dropout(nn.Module):
   """Dropout (Srivastava et al. 2014) by global example index.
 
   Takes the RNG stream 'dropout', whose key must be equal on all devices.
+
+  Attributes:
+    rate: share of the units that are dropped.
+    axis_name: the device axis of `pmap`, None outside one.
+    relu: whether to take a ReLU first, in the same pass.
   """
 
   rate: float
   axis_name: str | None = None
+  relu: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     if not train or self.rate == 0.0 or self.is_initializing():
-      return x
+      return nn.relu(x) if self.relu else x
     first: jax.Array | int = 0
     if self.axis_name:
       first = lax.axis_index(self.axis_name) * x.shape[0]
     bits = random_bits(self.make_rng('dropout'), first, x.shape)
     keep = bits >= jnp.uint32(self.rate * 2**32)
-    return jnp.where(keep, x / (1 - self.rate), 0.0)
+    if self.relu:
+      return _kept_relu(x, keep, self.rate)
+    return jnp.where(keep, _scaled_up(x, self.rate), 0.0)

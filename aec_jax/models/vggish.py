@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from aec_jax.audio import FrontEnd
 from aec_jax.models.convolution import convolve, max_pool
-from aec_jax.models.layers import Dense, MaskedBatchNorm
+from aec_jax.models.layers import Dense, MaskedBatchNorm, add_bias
 
 EMBEDDING_SIZE = 128
 
@@ -34,11 +34,18 @@ def scaled(features: int, width: float) -> int:
 
 
 class Conv(nn.Module):
-  """A k×k "same" convolution (batch, height, width, channel), stride 1."""
+  """A k×k "same" convolution (batch, height, width, channel), stride 1.
+
+  Attributes:
+    features: channels that it gives.
+    size: k, odd.
+    dtype, out: see `convolve`.
+  """
 
   features: int
   size: int = 3
   dtype: str = 'float32'
+  out: str = 'float32'
   kernel_init: Callable = nn.initializers.he_uniform()
 
   @nn.compact
@@ -46,7 +53,7 @@ class Conv(nn.Module):
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape)
     bias = self.param('bias', nn.initializers.zeros_init(), (self.features,))
-    return convolve(x, kernel, self.dtype) + bias
+    return add_bias(convolve(x, kernel, self.dtype, self.out), bias)
 
 
 class VGGish(nn.Module):
@@ -59,6 +66,7 @@ class VGGish(nn.Module):
     dtype: operand precision, 'float32' or 'bfloat16'; sums are float32.
     batch_norm: whether to normalise before each ReLU. The release does not.
     bn_momentum: share of the running statistics kept at each step.
+    activations: of `layers.activation_dtype`, what layers hand on.
     axis_name: the device axis of `pmap`, None outside one.
   """
 
@@ -67,6 +75,7 @@ class VGGish(nn.Module):
   dtype: str = 'float32'
   batch_norm: bool = False
   bn_momentum: float = 0.9
+  activations: str = 'float32'
   axis_name: str | None = None
 
   @nn.compact
@@ -87,7 +96,8 @@ class VGGish(nn.Module):
     x = x[..., None]  # (batch, 96, 64, 1)
     for block in CONVOLUTIONS:
       for name, features in block:
-        x = Conv(scaled(features, self.width), dtype=self.dtype, name=name)(x)
+        features = scaled(features, self.width)
+        x = Conv(features, 3, self.dtype, self.activations, name=name)(x)
         if self.batch_norm:
           x = self._norm(name, x, mask, train)
         if name != block[-1][0]:
@@ -96,16 +106,17 @@ class VGGish(nn.Module):
       x = nn.relu(max_pool(x))
     x = x.reshape(x.shape[0], -1)  # (batch, 6 × 4 × 512), in that order
     for name, features in HIDDEN:
-      x = self._dense(name, scaled(features, self.width))(x)
+      features = scaled(features, self.width)
+      x = self._dense(name, features, self.activations)(x)
       if self.batch_norm:
         x = self._norm(name, x, mask, train)
       x = nn.relu(x)
     x = self._dense('fc2', EMBEDDING_SIZE)(x)
     return ACTIVATIONS[self.embedding_activation](x)
 
-  def _dense(self, name, features):
+  def _dense(self, name, features, out='float32'):
     init = nn.initializers.he_uniform()
-    return Dense(features, self.dtype, init, name=name)
+    return Dense(features, self.dtype, out, init, name=name)
 
   def _norm(self, name, x, mask, train):
     mask = mask.reshape(-1, *[1] * (x.ndim - 2))
@@ -143,12 +154,14 @@ class BaselineCNN(nn.Module):
     init_stddev: deviation of the truncated normal weights at the start, None
       for He's uniform ones, which start faster at this depth.
     dtype: operand precision, 'float32' or 'bfloat16'; sums are float32.
+    activations: of `layers.activation_dtype`, what layers hand on.
   """
 
   classes: int
   width: float = 1.0
   init_stddev: float | None = 1e-3
   dtype: str = 'float32'
+  activations: str = 'float32'
 
   @nn.compact
   def __call__(self, x, mask=None, train: bool = False):
@@ -162,7 +175,9 @@ class BaselineCNN(nn.Module):
     for i, (features, size) in enumerate(zip(filters, (7, 5, 3), strict=True)):
       if i:
         x = nn.max_pool(x, (3, 3), (2, 2), 'SAME')
-      x = Conv(features, size, self.dtype, init, name=f'conv{i + 1}')(x)
-      x = nn.relu(x)
+      conv = Conv(
+        features, size, self.dtype, self.activations, init, name=f'conv{i + 1}'
+      )
+      x = nn.relu(conv(x))
     x = jnp.max(x, (1, 2))  # (batch, filter)
-    return Dense(self.classes, self.dtype, init, name='output')(x)
+    return Dense(self.classes, self.dtype, kernel_init=init, name='output')(x)

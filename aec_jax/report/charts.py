@@ -8,14 +8,16 @@ import base64
 import html
 import io
 import math
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
+
+from aec_jax.run import templates
 
 _WIDTH, _HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 8, 40
+_LINE = 15  # of text
 _LANE = 7  # between the spots of a group
 COLOURS = 8  # .s0 to .s7 of page.css
 # More points than a chart has pixels across show nothing.
@@ -44,7 +46,11 @@ _SHAPES = (
 
 
 def lines(
-  series: Mapping[str, tuple], x_label: str, y_label: str, unit: bool = False
+  series: Mapping[str, tuple],
+  x_label: str,
+  y_label: str,
+  unit: bool = False,
+  second: tuple[str, float] | None = None,
 ) -> str:
   """A chart of lines.
 
@@ -52,6 +58,8 @@ def lines(
     series: (x, y) arrays by name, at most `COLOURS`.
     x_label, y_label: of the axes.
     unit: whether both axes go from 0 to 1, rather than over the data.
+    second: another scale below the first: its label, and how much of x makes
+      one of it.
   """
   xs, ys = (
     ([0, 1], [0, 1])
@@ -63,12 +71,16 @@ def lines(
   x_at = _scale(x_ticks, _LEFT, _WIDTH - _RIGHT)
   y_at = _scale(y_ticks, _HEIGHT - _BOTTOM, _TOP)
   parts = [_axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label)]
+  height = _HEIGHT
+  if second:
+    parts.append(_second_scale(x_ticks, x_at, second))
+    height += 2 * _LINE
   for i, (x, y) in enumerate(series.values()):
     points = _polyline(x_at(np.asarray(x)), y_at(np.asarray(y)))
     parts.append(f'<g class="s{i}">{points}</g>')
   legend = _legend(series, '<path class="curve" d="M0 6H28"/>')
   alt = f'{y_label} against {x_label}: {", ".join(series)}'
-  return _svg(_HEIGHT, alt, ''.join(parts)) + legend
+  return _svg(height, alt, ''.join(parts)) + legend
 
 
 def dots(
@@ -105,6 +117,36 @@ def dots(
   parts.append(f'<text {middle}>{html.escape(x_label)}</text>')
   alt = f'{x_label} of {", ".join(rows)} for {", ".join(series)}'
   return _svg(bottom + _BOTTOM, alt, ''.join(parts)) + _legend(series, None)
+
+
+def ranges(
+  rows: Mapping[str, tuple[float, Sequence[float]]], x_label: str
+) -> str:
+  """A spot for each name, on a line from the low to the high end of it.
+
+  Args:
+    rows: (value, (low, high)) by name.
+    x_label: what the values are.
+  """
+  step = 26 + 2 * _LANE
+  values = [x for value, ends in rows.values() for x in (value, *ends)]
+  ticks = _ticks(min(values), max(values))
+  x_at = _scale(ticks, 16, _WIDTH - 16)
+  return templates.render(
+    'aec_jax.report',
+    'ranges.svg.jinja',
+    width=_WIDTH,
+    height=step * len(rows) + _BOTTOM,
+    bottom=step * len(rows),
+    alt=f'{x_label} of {", ".join(rows)}',
+    label=x_label,
+    ticks=[{'x': x_at(t), 'text': _number(t)} for t in ticks],
+    rows=[
+      {'name': name, 'y': step * i, 'colour': i % COLOURS, 'x': x_at(value),
+       'low': x_at(low), 'high': x_at(high)}
+      for i, (name, (value, (low, high))) in enumerate(rows.items())
+    ],
+  )  # fmt: skip
 
 
 def _svg(height, alt, inner):
@@ -159,6 +201,23 @@ def _axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label):
   return ''.join(parts)
 
 
+def _second_scale(ticks, x_at, second) -> str:
+  """Numbers below those of the first scale, and their label."""
+  label, unit = second
+  y = _HEIGHT + _LINE - 4
+  texts = [
+    f'<text class="second" x="{min(x_at(t), _WIDTH - 12):.1f}" y="{y}"'
+    f' text-anchor="middle">{_number(float(f"{t / unit:.2g}"))}</text>'
+    for t in ticks
+  ]
+  middle = (_LEFT + _WIDTH - _RIGHT) / 2
+  texts.append(
+    f'<text class="second" x="{middle}" y="{y + _LINE}" text-anchor="middle">'
+    f'{html.escape(label)}</text>'
+  )
+  return ''.join(texts)
+
+
 def _ticks(low, high):
   """About five round numbers that reach over a range."""
   span = (high - low) or abs(high) or 1.0
@@ -201,29 +260,16 @@ def png(values: np.ndarray) -> str:
     )
     widths = np.diff(starts, append=values.shape[1])
     values = np.add.reduceat(values, starts, 1) / widths
-  height, width = values.shape
   level = (values - values.min()) / (np.ptp(values) or 1.0)
-  # Each row begins with its filter, 0: none.
-  rows = np.zeros((height, 1 + width), np.uint8)
-  rows[:, 1:] = np.round(255 * level)
+  picture = Image.fromarray(np.round(255 * level).astype(np.uint8))
   grid = np.linspace(0, 255, len(_VIRIDIS))
   colours = [np.interp(np.arange(256), grid, colour) for colour in _VIRIDIS.T]
-  palette = np.round(np.stack(colours, 1)).astype(np.uint8)
-  data = b'\x89PNG\r\n\x1a\n' + b''.join(
-    [
-      # 8 bits a pixel, of a palette; no interlace.
-      _chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 3, 0, 0, 0)),
-      _chunk(b'PLTE', palette.tobytes()),
-      _chunk(b'IDAT', zlib.compress(rows.tobytes(), 9)),
-      _chunk(b'IEND', b''),
-    ]
-  )
-  return f'data:image/png;base64,{base64.b64encode(data).decode()}'
-
-
-def _chunk(name, body):
-  crc = struct.pack('>I', zlib.crc32(name + body))
-  return struct.pack('>I', len(body)) + name + body + crc
+  # A palette takes half the room of matplotlib's four bytes a pixel.
+  picture.putpalette(np.round(np.stack(colours, 1)).astype(np.uint8).tobytes())
+  file = io.BytesIO()
+  picture.save(file, 'PNG', compress_level=9)
+  data = base64.b64encode(file.getvalue()).decode()
+  return f'data:image/png;base64,{data}'
 
 
 def mp3(samples: np.ndarray, rate: int) -> str:

@@ -1,9 +1,9 @@
-"""The sections on single classes: their scores, curves and confusions.
+"""The sections on single classes: their scores and curves.
 
 `results` is as in results.json.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,16 +12,13 @@ from aec_jax.report import charts
 from aec_jax.report.page import Block, Cell, Figure, Section, Table, Text
 from aec_jax.report.scored import Scored
 
-# A clip is taken for another class when more than so many of its class are
-# (Table 16).
-_CONFUSED = 0.05
 # More classes than this are listed by their best and worst; so many of each.
-_MANY, _ENDS = 60, 15
+MANY, _ENDS = 60, 15
 
 
 def classes(results: Mapping, scored: Scored) -> Section:
   """The score of each class; of many, of the best and the worst first."""
-  name, ap = _ap(results)
+  name, ap = class_scores(results)
   title = f'{name} of each class'
   order = np.argsort(-np.nan_to_num(ap, nan=-1), kind='stable')
   header, rows = _class_rows(results, scored)
@@ -29,21 +26,21 @@ def classes(results: Mapping, scored: Scored) -> Section:
   def table(caption, which, folded=False):
     return Table(caption, header, [rows[k] for k in which], folded)
 
-  if len(order) <= _MANY:
+  if len(order) <= MANY:
     figure = ' (Figure 38)' if results['expected'] else ''
-    caption = f'{name} of each class, best first{figure}.'
+    caption = f'{name} of each class, best first{figure}.{_decided_by(results)}'
     return Section(title, [table(caption, order)])
   defined = order[~np.isnan(ap[order])]
   best, worst = defined[:_ENDS], defined[: -_ENDS - 1 : -1]
   blocks = [
-    table(f'The {_ENDS} best classes.', best),
+    table(f'The {_ENDS} best classes.{_decided_by(results)}', best),
     table(f'The {_ENDS} worst classes, worst first.', worst),
     table(f'All {len(order)} classes, best first', order, folded=True),
   ]
   return Section(title, blocks)
 
 
-def _ap(results) -> tuple[str, np.ndarray]:
+def class_scores(results: Mapping) -> tuple[str, np.ndarray]:
   """The name of the per-class score, and its values, NaN where undefined."""
   entries = results['per_class'].values()
   name = next(iter(next(iter(entries))))
@@ -53,7 +50,7 @@ def _ap(results) -> tuple[str, np.ndarray]:
 
 def _class_rows(results, scored) -> tuple[list[str], list[list]]:
   """The header, and a row for each class, in the classes' order."""
-  name, ap = _ap(results)
+  name, ap = class_scores(results)
   counts = scored.targets.sum(0)
   entries = results['per_class']
   others = [key for key in next(iter(entries.values())) if key != name]
@@ -63,21 +60,61 @@ def _class_rows(results, scored) -> tuple[list[str], list[list]]:
     if list(clips.values()) != counts.tolist()
   }
 
+  decided = _decided(results, scored)
+
   def row(k, label):
     value = Cell('—') if np.isnan(ap[k]) else Cell(f'{ap[k]:.3f}', bar=ap[k])
     found = [entries[label][other] for other in others]
     rest = ['—' if score is None else f'{score:.3f}' for score in found]
     sizes = [f'{split[label]:,}' for split in splits.values()]
+    rest += [_share(column[k]) for column in decided.values()]
     return [label, value, *rest, f'{counts[k]:,}', *sizes]
 
-  header = ['class', name, *others, 'scored clips', *splits]
+  header = ['class', name, *others, *decided, 'scored clips', *splits]
   return header, [row(k, label) for k, label in enumerate(scored.classes)]
+
+
+def _share(value) -> str:
+  return '—' if value is None or np.isnan(value) else f'{value:.3f}'
+
+
+def _points(results) -> Mapping | None:
+  """What the bundle's thresholds gave, by class, where it has some."""
+  found = results.get('decisions') or {}
+  return found.get('points', {}).get('best F1')
+
+
+def _decided_by(results) -> str:
+  if _points(results):
+    return (
+      ' Precision, recall and F1 are those of the bundle’s thresholds, which'
+      ' were chosen on the same clips.'
+    )
+  if 'AP@3' in next(iter(results['per_class'].values())):
+    return ' Precision, recall and F1 are those of the first guess.'
+  return ' Precision, recall and F1 are those of probabilities of 0.5 and more.'
+
+
+def _decided(results, scored) -> dict[str, Sequence | np.ndarray]:
+  """Precision, recall and F1, each (class,), None or NaN where undefined."""
+  measures = ('precision', 'recall', 'F1')
+  if points := _points(results):
+    return {name: points[name] for name in measures if name in points}
+  if scored.probabilities is None:
+    return {}
+  if 'AP@3' in next(iter(results['per_class'].values())):
+    guess = scored.probabilities.argmax(1)
+    yes = guess[:, None] == np.arange(len(scored.classes))
+  else:
+    yes = scored.probabilities >= 0.5
+  found = metrics.precision_recall_f1(scored.targets, yes)
+  return dict(zip(measures, found, strict=True))
 
 
 def curves(results: Mapping, scored: Scored) -> Section:
   """ROC and precision-recall of a few classes that are not in all clips."""
   title = 'ROC and precision-recall'
-  name, ap = _ap(results)
+  name, ap = class_scores(results)
   chosen = [k for k in _chosen(ap) if not scored.targets[:, k].all()]
   if not chosen:
     return Section(title, [])
@@ -144,74 +181,3 @@ def _operating_points(targets, scores):
   positives = np.sort(scores[targets])
   hits = len(positives) - np.searchsorted(positives, levels)
   return hits, above - hits
-
-
-def confusions(results: Mapping, scored: Scored) -> Section:
-  """What the clips of each class are taken for, for single labels."""
-  size = len(scored.classes)
-  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
-  counts = np.bincount(true * size + guess, minlength=size**2)
-  counts = counts.reshape(size, size)
-  matrix = (
-    Text(f'A matrix of {size} classes is left out.')
-    if size > _MANY
-    else _matrix(scored.classes, counts)
-  )
-  return Section('Confusions', [_taken_for(results, scored, counts), matrix])
-
-
-def confused(counts: np.ndarray) -> list[list[int]]:
-  """Which classes each is often taken for (thesis Table 16).
-
-  Args:
-    counts: (true class, guessed class), clips.
-
-  Returns:
-    For each class those, most frequent first, that more than 5 % of its clips
-    are taken for.
-  """
-  clips = counts.sum(1, keepdims=True)
-  often = counts > _CONFUSED * clips
-  np.fill_diagonal(often, False)
-  order = np.argsort(-counts, axis=1, kind='stable')
-  return [
-    [int(k) for k in row if often[true, k]] for true, row in enumerate(order)
-  ]
-
-
-def _taken_for(results, scored, counts) -> Table | Text:
-  """Table 16."""
-  name, ap = _ap(results)
-  names, clips = scored.classes, counts.sum(1)
-
-  def row(k, others):
-    shares = [f'{names[j]} ({counts[k, j] / clips[k]:.0%})' for j in others]
-    return [names[k], f'{ap[k]:.3f}', ', '.join(shares)]
-
-  rows = [row(k, others) for k, others in enumerate(confused(counts)) if others]
-  if not rows:
-    return Text('No class is taken for another in more than 5 % of its clips.')
-  order = np.argsort([float(row[1]) for row in rows], kind='stable')
-  return Table(
-    'Classes that more than 5 % of a class’s clips are taken for, worst'
-    ' class first (Table 16).',
-    ['class', name, 'taken for'],
-    [rows[i] for i in order],
-  )
-
-
-def _matrix(names, counts) -> Table:
-  """Clips by their class and by their first guess."""
-
-  def row(k):
-    clips = counts[k].sum()
-    cells = [Cell(str(n), shade=n / clips) if n else '' for n in counts[k]]
-    return [f'{k + 1} {names[k]}', *cells]
-
-  return Table(
-    'Confusion matrix: clips of the class of a row whose first guess is the'
-    ' class of a column. Columns have the rows’ numbers.',
-    ['class', *map(str, range(1, len(names) + 1))],
-    [row(k) for k in range(len(names))],
-    dense=True,
-  )

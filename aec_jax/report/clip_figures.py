@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from aec_jax.audio import FrontEnd, waveform
+from aec_jax.audio import FrontEnd
 from aec_jax.datasets.clips import Clips
+from aec_jax.features import clip_sounds
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input.folds import scored_apart
 from aec_jax.report import charts
@@ -46,9 +47,7 @@ def show_clip(
   """A clip's log-mel examples side by side, and its first seconds."""
   i = int(np.flatnonzero(prepared.ids == clip_id)[0])
   examples = prepared.examples[prepared.offsets[i] : prepared.offsets[i + 1]]
-  samples, rate = clips.read(prepared.source[i])
-  samples = waveform.prepare(samples, rate, spec=spec)
-  samples = samples[: _HEARD * spec.sample_rate]
+  samples = clip_sounds.first_seconds(clips, prepared.source[i], spec, _HEARD)
   return Shown(
     np.concatenate(examples).T,
     'log-mel spectrogram',

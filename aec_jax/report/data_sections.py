@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from aec_jax.report.page import Cell, Section, Table, Text
+from aec_jax.report.summary_section import data_name
 
 _FREQUENT = 20  # as in Figures 30 to 32
 _LISTED = 100  # skipped files that are named
@@ -110,17 +111,26 @@ def settings(results: Mapping) -> Section:
   seconds = {
     f'seconds: {k}': f'{v:,.1f}' for k, v in results['seconds'].items()
   }
+  sizes = {
+    f'parameters: {k}': f'{v:,}'
+    for k, v in results.get('parameters', {}).items()
+    if v
+  }
   about = {
-    'seed': results['config']['seed'],
-    **seconds,
+    'data': data_name(results),
     'data fingerprint': results['dataset_fingerprint'],
+    'finished': results.get('finished', '—'),
+    'command': results.get('command', '—'),
+    'seed': results['config']['seed'],
+    **sizes,
+    **seconds,
     **results['versions'],
   }
   return Section(
     'How it was made',
     [
       Table(
-        'Seed, time and versions.',
+        'Data, date, command, size, time and versions.',
         ['what', 'value'],
         [[name, str(value)] for name, value in about.items()],
       ),

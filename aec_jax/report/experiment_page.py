@@ -13,9 +13,13 @@ from aec_jax import predictions
 from aec_jax.report import (
   class_sections,
   clip_section,
+  confusion_section,
   data_sections,
+  decision_section,
+  learning_section,
   page,
   score_sections,
+  summary_section,
 )
 from aec_jax.report.clip_section import Shown
 from aec_jax.report.scored import scored_clips
@@ -41,11 +45,13 @@ def write(
   scored = scored_clips(found, list(results['per_class']))
   single = 'AP@3' in next(iter(results['per_class'].values()))
   sections = [
+    summary_section.summary(results, scored),
     score_sections.scores(results, results.get('intervals', {})),
-    score_sections.learning(results),
+    learning_section.learning(results),
     class_sections.classes(results, scored),
     class_sections.curves(results, scored),
-    *([class_sections.confusions(results, scored)] if single else []),
+    *([confusion_section.confusions(results, scored, show)] * single),
+    decision_section.decisions(results),
     data_sections.data(results),
     clip_section.clips(scored, single, show),
     data_sections.skipped(results),

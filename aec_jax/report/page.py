@@ -6,12 +6,14 @@ the captions. There is no script, and nothing is fetched. All text is escaped.
 """
 
 import dataclasses
-import html
+import itertools
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from aec_jax.run import files
+from aec_jax.run import files, templates
+
+_PACKAGE = 'aec_jax.report'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Cell:
       box plot below the text.
     shade: 0..1, how dark the cell is.
     mark: grey, and bold in Markdown.
+    link: '#anchor' of a block of the page, '' for none.
   """
 
   text: str
@@ -32,10 +35,20 @@ class Cell:
   box: Sequence[float] | None = None
   shade: float | None = None
   mark: bool = False
+  link: str = ''
+
+
+class _Block:
+  """Something that stands on a page."""
+
+  @property
+  def kind(self) -> str:
+    """What the template knows it by."""
+    return type(self).__name__
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Table(_Block):
   """Rows of strings and `Cell`s; the first of each row is its heading.
 
   Attributes:
@@ -52,23 +65,41 @@ class Table:
   folded: bool = False
   dense: bool = False
 
+  @property
+  def cells(self) -> list[list[Cell]]:
+    """The rows, with a `Cell` for each string."""
+    return [[_cell(cell) for cell in row] for row in self.rows]
+
+  @property
+  def numbers(self) -> list[bool]:
+    """(column,) whether it aligns to the right: numbers, without a bar."""
+    columns = list(zip(*self.cells, strict=True)) or [()] * len(self.header)
+    return [i > 0 and _is_numbers(column) for i, column in enumerate(columns)]
+
 
 @dataclasses.dataclass(frozen=True)
-class Text:
+class Text(_Block):
   """A paragraph."""
 
   text: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Code:
+class Points(_Block):
+  """A list of sentences."""
+
+  points: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Code(_Block):
   """Lines to copy."""
 
   text: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class Figure(_Block):
   """A chart as `charts` draws it: HTML that is already escaped."""
 
   caption: str
@@ -82,26 +113,27 @@ class Clip:
   Attributes:
     name: of the clip.
     facts: (what, value) pairs, the same whats for all clips of a group.
-    picture: a data URI, with its description.
+    picture: a data URI, with its description; '' for none.
     sound: a data URI, '' for none.
   """
 
   name: str
   facts: Sequence[tuple[str, str]]
-  picture: str
-  alt: str
+  picture: str = ''
+  alt: str = ''
   sound: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips:
-  """Cards side by side."""
+class Clips(_Block):
+  """Cards side by side, which a `Cell.link` may lead to by their anchor."""
 
   caption: str
   clips: Sequence[Clip]
+  anchor: str = ''
 
 
-Block = Table | Text | Code | Figure | Clips
+Block = Table | Text | Points | Code | Figure | Clips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +142,12 @@ class Section:
 
   title: str
   blocks: Sequence[Block]
+
+  @property
+  def groups(self) -> list[tuple[str, list[Block]]]:
+    """The blocks by their kind, those together that follow one another."""
+    grouped = itertools.groupby(self.blocks, lambda block: block.kind)
+    return [(kind, list(blocks)) for kind, blocks in grouped]
 
 
 def write(path: Path, title: str, sections: Sequence[Section]) -> None:
@@ -131,35 +169,10 @@ def write(path: Path, title: str, sections: Sequence[Section]) -> None:
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
   """The page, whole."""
-  style = resources.files(__package__).joinpath('page.css').read_text('utf-8')
-  links = ''.join(
-    f'<li><a href="#s{i}">{_escape(section.title)}</a></li>'
-    for i, section in enumerate(sections)
+  style = resources.files(_PACKAGE).joinpath('page.css').read_text('utf-8')
+  return templates.render(
+    _PACKAGE, 'page.html.jinja', title=title, sections=sections, style=style
   )
-  body = ''.join(
-    f'<section id="s{i}"><h2>{_escape(section.title)}</h2>\n'
-    f'{"".join(map(_block_html, section.blocks))}</section>\n'
-    for i, section in enumerate(sections)
-  )
-  return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{_escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<h1>{_escape(title)}</h1>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-{body}</main>
-</body>
-</html>
-"""
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -171,107 +184,13 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
   return '\n\n'.join(parts) + '\n'
 
 
-def _escape(text):
-  return html.escape(str(text))
+def _cell(cell: str | Cell) -> Cell:
+  return Cell(cell) if isinstance(cell, str) else cell
 
 
-def _block_html(block: Block) -> str:
-  match block:
-    case Text(text):
-      return f'<p>{_escape(text)}</p>\n'
-    case Code(text):
-      return f'<pre tabindex="0"><code>{_escape(text)}</code></pre>\n'
-    case Figure(caption, chart):
-      caption = f'<figcaption>{_escape(caption)}</figcaption>'
-      return f'<figure>{chart}{caption}</figure>\n'
-    case Clips(caption, clips):
-      cards = ''.join(map(_clip_html, clips))
-      return f'<h3>{_escape(caption)}</h3>\n<div class="clips">{cards}</div>\n'
-    case Table():
-      return _table_html(block)
-
-
-def _clip_html(clip):
-  facts = ''.join(
-    f'<dt>{_escape(what)}</dt><dd>{_escape(value)}</dd>'
-    for what, value in clip.facts
-  )
-  sound = (
-    f'<audio controls preload="metadata" src="{clip.sound}"'
-    f' aria-label="{_escape(clip.name)}"></audio>'
-    if clip.sound
-    else ''
-  )
-  return (
-    f'<article><h4>{_escape(clip.name)}</h4><img src="{clip.picture}"'
-    f' alt="{_escape(clip.alt)}">{sound}<dl>{facts}</dl></article>\n'
-  )
-
-
-def _table_html(table):
-  caption = _escape(table.caption)
-  columns = list(zip(*table.rows, strict=True))
-  numbers = [i > 0 and _is_numbers(column) for i, column in enumerate(columns)]
-  header = ''.join(
-    f'<th scope="col"{_classes(["number"] * number)}>{_escape(name)}</th>'
-    for name, number in zip(table.header, numbers, strict=True)
-  )
-  rows = ''.join(
-    f'<tr>{"".join(map(_cell_html, row, range(len(row)), numbers))}</tr>\n'
-    for row in table.rows
-  )
-  # A region that scrolls must be within reach of the keyboard.
-  inner = (
-    f'<div class="wide" tabindex="0" role="region" aria-label="{caption}">'
-    f'<table{_classes(["dense"] * table.dense)}>'
-    f'<caption><span>{caption}</span></caption>'
-    f'<thead><tr>{header}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
-  )
-  if table.folded:
-    return f'<details><summary>{caption}</summary>{inner}</details>\n'
-  return inner
-
-
-def _is_numbers(column):
-  """Whether a column aligns to the right: numbers, without a bar beside."""
-  if any(isinstance(cell, Cell) and cell.bar is not None for cell in column):
-    return False
-  texts = [cell if isinstance(cell, str) else cell.text for cell in column]
-  return all(text[:1] in '-0123456789—' for text in texts)
-
-
-def _classes(names):
-  return f' class="{" ".join(names)}"' if names else ''
-
-
-def _cell_html(cell, column, number):
-  tag, scope = ('td', '') if column else ('th', ' scope="row"')
-  cell = Cell(cell) if isinstance(cell, str) else cell
-  kinds, style, after = ['number'] * number, '', ''
-  if cell.bar is not None:
-    kinds, style = [*kinds, 'bar'], f' style="--v:{cell.bar:.3f}"'
-  if cell.shade is not None:
-    kinds, style = [*kinds, 'shade'], f' style="--v:{cell.shade:.2f}"'
-  if cell.box is not None:
-    after = _box(cell.box)
-  if cell.mark:
-    kinds.append('mark')
-  text = f'{_lines(cell.text)}{after}'
-  return f'<{tag}{scope}{_classes(kinds)}{style}>{text}</{tag}>'
-
-
-def _lines(text):
-  return _escape(text).replace('\n', '<br>')
-
-
-def _box(numbers):
-  """A box plot of an em's height; its numbers stand in the text above."""
-  low, q1, middle, q3, high = (round(100 * n, 1) for n in numbers)
-  return (
-    '<svg class="box" viewBox="0 0 100 10" preserveAspectRatio="none"'
-    f' aria-hidden="true"><path d="M{low} 5H{high}"/>'
-    f'<rect x="{q1}" y="1" width="{q3 - q1:.1f}" height="8"/>'
-    f'<path class="middle" d="M{middle} 0V10"/></svg>'
+def _is_numbers(column: Sequence[Cell]) -> bool:
+  return all(
+    cell.bar is None and cell.text[:1] in '-+0123456789—' for cell in column
   )
 
 
@@ -279,6 +198,8 @@ def _block_markdown(block: Block) -> str:
   match block:
     case Text(text):
       return _plain(text)
+    case Points(points):
+      return '\n'.join(f'- {_plain(point)}' for point in points)
     case Code(text):
       return f'```\n{text}\n```'
     case Figure(caption):
@@ -298,8 +219,7 @@ def _table_markdown(table):
 
 
 def _cell_markdown(cell):
-  if isinstance(cell, str):
-    return _plain(cell).replace('\n', '<br>')
+  cell = _cell(cell)
   text = _plain(cell.text).replace('\n', '<br>')
   return f'**{text}**' if cell.mark else text
 

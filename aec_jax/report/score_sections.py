@@ -1,4 +1,4 @@
-"""The sections on scores: at the end, beside the thesis's, and while learning.
+"""The section on scores: of all, beside the thesis's, and fold by fold.
 
 `results` is as in results.json.
 """
@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from aec_jax.report import charts
-from aec_jax.report.page import Block, Figure, Section, Table, Text
+from aec_jax.report.page import Block, Section, Table, Text
 from aec_jax.run.console import caveats
 
 # What a score is called in words.
@@ -25,7 +24,11 @@ NAMES = {
 
 def interval_text(interval: Sequence[float] | None) -> str:
   """A 95 % interval as the tables show it."""
-  return f'{interval[0]:.3f}–{interval[1]:.3f}' if interval else ''
+  if not interval:
+    return ''
+  low, high = interval
+  between = '–' if low >= 0 else ' to '
+  return f'{low:.3f}{between}{high:.3f}'
 
 
 def scores(
@@ -41,6 +44,7 @@ def scores(
     Text(_about(results)),
     *(Text(f'{what[0].upper()}{what[1:]}.') for what in caveats(results)),
     _score_table(results, intervals),
+    *_fold_table(results),
   ]
   missing = [
     name
@@ -64,11 +68,44 @@ def _score_table(results, intervals) -> Table:
       rows.append(row)
   what = 'Scores beside the thesis’s' if expected else 'Scores'
   return Table(
-    f'{what}. The intervals are 95 % bootstrap intervals over the scored'
-    ' clips.',
+    f'{what}. The intervals are 95 % intervals over the scored clips: another'
+    ' draw of clips, the same models.',
     ['score', 'here', '95 % interval', *(['thesis'] if expected else [])],
     rows,
   )
+
+
+def _fold_table(results) -> list[Table]:
+  """The scores of each fold, with their mean and spread."""
+  folds = results.get('folds', {})
+  if len(folds) < 2:
+    return []
+  names = [name for name in results['metrics'] if name in _first(folds)]
+  rows = [
+    [fold, f'{found["n"]:,}', *(f'{found[name]:.4f}' for name in names)]
+    for fold, found in folds.items()
+  ]
+  every = np.array([[f[name] for name in names] for f in folds.values()])
+  for what, of in (
+    ('mean', np.mean(every, 0)),
+    ('deviation', _deviation(every)),
+  ):
+    rows.append([what, '', *(f'{x:.4f}' for x in of)])
+  return [
+    Table(
+      'Scores of the models of each fold.',
+      ['fold', 'clips', *(NAMES.get(name, name) for name in names)],
+      rows,
+    )
+  ]
+
+
+def _first(mapping):
+  return next(iter(mapping.values()))
+
+
+def _deviation(every) -> np.ndarray:
+  return np.std(every, 0, ddof=1)
 
 
 def _about(results) -> str:
@@ -81,64 +118,18 @@ def _about(results) -> str:
     ' it',
   }
   trained = results['n_train_examples']
+  seen = [
+    member['training_clips']
+    for ensemble in results.get('ensembles', {}).values()
+    for member in ensemble.get('members', [])
+    if 'training_clips' in member
+  ]
   copies = results.get('n_training_clips', 0) - trained
   line = f'{lines[what]}; trained on {trained:,}'
-  line += f' and {copies:,} shifted copies.' if copies > 0 else '.'
+  line += f' and {copies:,} shifted copies' if copies > 0 else ''
+  if seen and min(seen) < trained:
+    line += f', of which each classifier saw {min(seen):,} to {max(seen):,}'
+  line += '.'
   if 'best_step' in results:
     line += f' Best at step {results["best_step"]:,}.'
   return line
-
-
-def learning(results: Mapping) -> Section:
-  """Charts of what was measured at each evaluation."""
-  metric = results['config']['metric']
-  blocks: list[Block] = []
-  if 'evaluations' in results:
-    blocks += _learning_curves(results['evaluations'], metric, '')
-  for length, report in results.get('ensembles', {}).items():
-    pieces = f' · pieces of {length} segments' if int(length) else ''
-    blocks += _learning_curves(report['evaluations'], metric, pieces)
-  if not blocks:
-    blocks = [Text('Its models were fine-tuned, with no classifier to train.')]
-  return Section('Learning curves', blocks)
-
-
-def _learning_curves(evaluations, metric, what) -> list[Figure | Table]:
-  steps = [entry['step'] for entry in evaluations]
-  losses = [entry['loss'] for entry in evaluations]
-  where = 'validation clips' if 'members' in evaluations[0] else 'scored clips'
-  rows = [
-    [f'{entry["step"]:,}', f'{entry["loss"]:.4f}', f'{entry[metric]:.4f}']
-    for entry in evaluations
-  ]
-  return [
-    Figure(
-      f'{metric} on the {where} at each evaluation{what}.',
-      charts.lines(_score_curves(evaluations, metric), 'step', metric),
-    ),
-    Figure(
-      f'Mean training loss since the evaluation before{what}.',
-      charts.lines({'training loss': (steps, losses)}, 'step', 'loss'),
-    ),
-    Table(
-      f'All evaluations{what}',
-      ['step', 'training loss', metric],
-      rows,
-      folded=True,
-    ),
-  ]
-
-
-def _score_curves(evaluations, metric) -> dict[str, tuple]:
-  """The lines of a score: one, or of members their mean, best and worst."""
-  steps = [entry['step'] for entry in evaluations]
-  scores = [entry[metric] for entry in evaluations]
-  if 'members' not in evaluations[0]:
-    return {metric: (steps, scores)}
-  # None, and then NaN, where a member has diverged.
-  every = np.array([entry['members'][metric] for entry in evaluations], float)
-  return {
-    f'mean of {every.shape[1]} members': (steps, scores),
-    'best member': (steps, np.nanmax(every, 1)),
-    'worst member': (steps, np.nanmin(every, 1)),
-  }

@@ -1,12 +1,10 @@
 """Stages whose outputs several experiments share."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,11 @@ from typing import Any
 from absl import logging
 
 from aec_jax.errors import UserError
-from aec_jax.run import files, hosts
+from aec_jax.run import checksums, files, hosts, lock
+
+_LOCK = '.lock'  # of a work folder
+# What `only_user` says of one that another holds.
+IN_USE = 'is in use by'
 
 
 def digest(value: Any) -> str:
@@ -47,10 +49,16 @@ def stage(
     name: of the stage.
     depends: everything that the output is a function of, JSON-able.
     build: fills the empty folder that it is given.
+
+  Raises:
+    UserError: what is there has been damaged since it was built.
   """
   folder = folder_of(cache_dir, name, depends)
+  was_there = folder.exists()
   hosts.lead(lambda: _build(folder, depends, build))
   _build(folder, depends, build)
+  if was_there:
+    checksums.check(folder)
   return folder
 
 
@@ -59,7 +67,8 @@ def _build(folder, depends, build) -> None:
   if folder.exists():
     return
   folder.parent.mkdir(parents=True, exist_ok=True)
-  with _only_builder(folder.with_name(f'.{folder.name}.lock')):
+  wait = lambda: logging.info('waiting for who builds %s', folder.name)
+  with lock.held(folder.with_name(f'.{folder.name}.lock'), wait):
     if not folder.exists():
       _build_anew(folder, depends, build)
 
@@ -71,6 +80,7 @@ def _build_anew(folder, depends, build):
   try:
     build(unfinished)
     files.write_json(unfinished / 'depends.json', depends)
+    checksums.write(unfinished)
     files.settle_folder(unfinished)
     try:
       os.rename(unfinished, folder)
@@ -83,29 +93,6 @@ def _build_anew(folder, depends, build):
 
 
 @contextlib.contextmanager
-def _only_builder(path: Path) -> Iterator[None]:
-  """Waits for a lock file, holds it, and removes it."""
-  while True:
-    with open(path, 'a') as file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        logging.info('waiting for the run that builds %s', path.stem[1:])
-        fcntl.flock(file, fcntl.LOCK_EX)
-      try:
-        there = os.stat(path)
-      except FileNotFoundError:
-        continue  # whoever held it has removed it
-      if not os.path.samestat(os.fstat(file.fileno()), there):
-        continue  # and another has made a new one
-      try:
-        yield
-      finally:
-        path.unlink()
-      return
-
-
-@contextlib.contextmanager
 def only_user(workdir: str | Path) -> Iterator[None]:
   """Holds a work folder, which two runs would spoil for each other.
 
@@ -114,22 +101,20 @@ def only_user(workdir: str | Path) -> Iterator[None]:
   Raises:
     UserError: another process holds it, or the folder cannot be written.
   """
-  path = Path(workdir) / '.lock'
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115
-  except OSError as error:
-    raise UserError(f'cannot write to {workdir}: {error.strerror}') from error
-  with file:
+  workdir = Path(workdir)
+  with contextlib.ExitStack() as stack:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      file.seek(0)
+      workdir.mkdir(parents=True, exist_ok=True)
+      stack.enter_context(lock.held(workdir / _LOCK))
+    except lock.Busy as busy:
       raise UserError(
-        f'{workdir} is in use by {file.read().strip()}: wait for it, or use'
-        ' another --workdir'
-      ) from error
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}')
-    file.flush()
+        f'{workdir} {IN_USE} {busy}: wait for it, or use another --workdir'
+      ) from busy
+    except OSError as error:
+      raise UserError(f'cannot write to {workdir}: {error.strerror}') from error
     yield
+
+
+def user_of(workdir: Path) -> str:
+  """Who holds a work folder, as 'process 12 on HOST'; '' where nobody does."""
+  return lock.holder(workdir / _LOCK)

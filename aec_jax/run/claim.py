@@ -3,16 +3,21 @@
 `experiment.json` appears when an experiment starts, `results.json` at its end.
 """
 
+import datetime
 import importlib.metadata
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import jax
 from absl import logging
 
+from aec_jax import __version__
 from aec_jax.errors import UserError
 from aec_jax.run import fields, files
+from aec_jax.run import results as results_lib
 
 _NEEDED = ('config', 'dataset_fingerprint')
 
@@ -82,11 +87,13 @@ def finished_results(config, workdir: Path, model: dict) -> dict | None:
   """The results of this config, if they are there.
 
   Where things lie and how they are done may differ.
+
+  Raises:
+    UserError: they are damaged.
   """
-  path = workdir / 'results.json'
-  if not path.exists():
+  if not (workdir / results_lib.FILE).exists():
     return None
-  results = files.read_json(path, 'config')
+  results = results_lib.read(workdir, 'experiment', 'config', 'metrics')
   after = config.to_dict()
   if _changes(results['config'], after, model, ('what', 'free')):
     return None
@@ -100,12 +107,33 @@ def versions() -> dict[str, str]:
   found['python'] = platform.python_version()
   device = jax.devices()[0]
   found['device'] = f'{jax.device_count()} × {device.device_kind}'
-  revision = subprocess.run(
+  found['aec_jax'] = __version__
+  if revision := _revision(Path(__file__).parents[2]):
+    found['revision'] = revision
+  return found
+
+
+def _revision(folder: Path) -> str:
+  """Of a checkout; '' where the package is installed.
+
+  An environment may lie in a repository of something else.
+  """
+  if not (folder / '.git').exists():
+    return ''
+  found = subprocess.run(
     ['git', 'describe', '--always', '--dirty'],
-    cwd=Path(__file__).parent,
+    cwd=folder,
     capture_output=True,
     text=True,
     check=False,
   )
-  found['revision'] = revision.stdout.strip() or 'unknown'
-  return found
+  return found.stdout.strip()
+
+
+def made() -> dict[str, str]:
+  """When and by what command this process finished an experiment."""
+  now = datetime.datetime.now(datetime.UTC)
+  return {
+    'finished': now.isoformat(sep=' ', timespec='seconds'),
+    'command': shlex.join(sys.orig_argv),
+  }

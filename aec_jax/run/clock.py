@@ -1,21 +1,56 @@
-"""What each stage of a run takes."""
+"""What each stage of a run takes, and which of them is under way."""
 
+import contextlib
 import resource
 import time
+from collections.abc import Iterator, Sequence
+
+from absl import logging
+
+from aec_jax.run import progress
+
+# What the stages are called in words.
+WORDS = {
+  'prepare': 'preparing',
+  'fine_tune': 'fine-tuning',
+  'embed': 'embedding',
+  'train': 'training',
+  'score': 'scoring',
+  'report': 'report',
+}
 
 
 class Clock:
   """Seconds of each stage, in this run, and the memory up to its end.
+
+  Args:
+    stages: that `stage` counts and announces, in their order.
 
   Attributes:
     seconds: {stage: seconds}.
     peak_gb: {stage: the largest resident size so far, GB}.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, stages: Sequence[str] = ()) -> None:
     self.seconds: dict[str, float] = {}
     self.peak_gb: dict[str, float] = {}
+    self._stages = list(stages)
     self._last = time.monotonic()
+
+  @contextlib.contextmanager
+  def stage(self, name: str) -> Iterator[None]:
+    """Announces a stage, and ends it.
+
+    One that is not among those to be counted is timed in silence.
+    """
+    with contextlib.ExitStack() as stack:
+      if name in self._stages:
+        number = self._stages.index(name) + 1
+        which = f'stage {number} of {len(self._stages)}'
+        stack.enter_context(progress.within(which, WORDS[name]))
+        logging.info('%s', progress.place())
+      yield
+    self.lap(name)
 
   def lap(self, stage: str) -> None:
     """Ends a stage."""

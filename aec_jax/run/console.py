@@ -1,9 +1,13 @@
 """What goes to the screen: log lines and tables."""
 
 import argparse
+import ast
+import contextlib
 import difflib
+import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +18,9 @@ import numpy as np
 from absl import app, flags
 from absl import logging as absl_logging
 
-from aec_jax.errors import UserError
-from aec_jax.run import fields
+from aec_jax.errors import UserError, refusal
+from aec_jax.run import clock, fields, progress
+from aec_jax.run.text import printable as printable  # for the commands
 
 # Up to which level other packages are not heard. What orbax logs as an error it
 # raises as well.
@@ -41,6 +46,7 @@ def configure_logging() -> None:
       if part in record.pathname
     )
   )
+  handler.addFilter(progress.make_way)
   absl_logging.use_absl_handler()
   # A program that cannot be kept, or read again, is compiled again.
   warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent comp')
@@ -56,6 +62,7 @@ def _but_for_closed_loops(unraisable):
 
 def table(rows: Sequence[Sequence[str]]) -> str:
   """Rows of cells as aligned text, the first row being the header."""
+  rows = [[printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = [
     '  '.join(
@@ -80,7 +87,7 @@ def caveats(results: Mapping) -> list[str]:
 
 def score_table(results: Mapping) -> str:
   """The scores of a finished experiment beside the thesis's."""
-  expected = results['expected']
+  expected = results.get('expected', {})
   lines = [f'{results["experiment"]}: {what}' for what in caveats(results)]
   rows = [(results['experiment'], 'here', 'thesis' if expected else '')]
   for name, value in results['metrics'].items():
@@ -90,16 +97,28 @@ def score_table(results: Mapping) -> str:
   return '\n'.join([*lines, table(rows)])
 
 
+def took(results: Mapping) -> str:
+  """What a finished experiment took, in all and by stage."""
+  seconds = results['seconds']
+  parts = [
+    f'{clock.WORDS.get(stage, stage)} {progress.duration(value)}'
+    for stage, value in seconds.items()
+    if value >= 1
+  ]
+  whole = progress.duration(sum(seconds.values()))
+  return f'took:    {whole} ({", ".join(parts) or "all at once"})'
+
+
 def next_steps(config: Mapping, workdir: Path, cache_dir: Path) -> str:
   """Where a finished experiment's results lie, and a command to go on with."""
   sounds = 'SOUND…'
-  if not config['data_dir']:
+  if not config.get('data_dir'):
     with np.load(workdir / 'predictions.npz', allow_pickle=False) as file:
       name = str(file['ids'][0])
     made = cache_dir.glob(f'synthetic-fsd-*/fsd/audio_test/{name}')
     sounds = str(min(made, default=sounds))
   options = ''
-  if config['extractor']['model'] == 'released':
+  if config.get('extractor', {}).get('model') == 'released':
     sounds = 'SOUND…'
     options = (
       ' --vggish=vggish.npz --pca=vggish_pca_params.npz'
@@ -109,6 +128,8 @@ def next_steps(config: Mapping, workdir: Path, cache_dir: Path) -> str:
     [
       f'results: {workdir}/results.json',
       f'report:  {workdir}/report/index.html',
+      f'bundle:  {workdir}/bundle',
+      f'curves:  tensorboard --logdir={workdir}',
       f'next:    python -m aec_jax.predict --bundle={workdir}/bundle'
       f' {sounds}{options}',
     ]
@@ -122,8 +143,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     UserError: a flag or a field of the config is unknown, with the nearest
       name, or of another type; or the config's file cannot be used.
   """
-  if {'--help', '-h'} & {*argv[1:]}:  # of which absl ends with status 1
-    app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
+  if {'--help', '-h'} & {*argv[1:]}:
+    _print_help(argv)
+    sys.exit(0)  # absl would end with status 1
   # The config file is to be known before its fields are set, and ml_collections
   # looks for it in sys.argv.
   renamed = [fields.renamed_option(_with_config(arg)) for arg in argv[1:]]
@@ -138,6 +160,35 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   except Exception as error:  # a config's file may raise anything
     raise UserError(_flag_error(error)) from error
   return rest
+
+
+def _print_help(argv) -> None:
+  """The flags, the configs that are shipped, and the fields of the one given.
+
+  Raises:
+    UserError: the config's file cannot be used.
+  """
+  app.usage(shorthelp=True, writeto_stdout=True)
+  given = [_with_config(a) for a in argv[1:] if a.startswith('--config=')]
+  if not given:
+    print('\n--config, one of those shipped, or a file:\n')
+    for path in sorted(configs_folder().glob('[!_]*.py')):
+      what = ast.get_docstring(ast.parse(path.read_text('utf-8'))) or ''
+      print(f'  {path.stem:36}{what.partition(chr(10))[0]}')
+    print('\n--help --config=NAME lists the fields of one.')
+    return
+  sys.argv = [argv[0], *given]
+  try:
+    flags.FLAGS(sys.argv)
+    config = flags.FLAGS['config'].value
+  except Exception as error:  # a config's file may raise anything
+    raise UserError(_flag_error(error)) from error
+  print(f'\nThe fields of {given[0].removeprefix("--config=")}:\n')
+  settings = config.to_dict() if config is not None else {}
+  for name, value in fields.flattened(settings):
+    field = fields.FIELDS.get(name)
+    allowed = f'  # {fields.allowed(field)}' if field else ''
+    print(f'  --config.{name}={value}{allowed.rstrip(" #")}')
 
 
 def configs_folder() -> Path:
@@ -176,7 +227,7 @@ def _flag_error(error):
   if isinstance(error, flags.Error | UserError):
     return text
   if text.startswith("'"):  # ml_collections adds the nearest name
-    return f'the config has no field {text}'
+    return f'the config has no field {text} (--help --config=… lists them)'
   return f'--config: {type(error).__name__}: {text}'
 
 
@@ -210,20 +261,57 @@ class BundleParser(Parser):
     )
 
 
-def printable(text: str) -> str:
-  """Text on one line: what a terminal would act on or can't show, escaped."""
-  return ''.join(
-    c if c.isprintable() else c.encode('unicode_escape').decode() for c in text
-  )
-
-
 def run_command(main: Callable[[], int]) -> int:
-  """Runs `main`; what the user can mend is one line and exit status 2."""
+  """Runs `main`; what the user can mend is one line and exit status 2.
+
+  So is what the system refuses to write, the output itself among it. Ctrl-C
+  is one line and 130, as of any program that a signal ends.
+  """
+  _open_streams()
+  # Matplotlib says on its first use that it looks for fonts.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
   try:
-    return main()
+    try:
+      return main()
+    finally:
+      sys.stdout.flush()
   except UserError as error:
+    progress.wipe()
     print(f'error: {printable(str(error))}', file=sys.stderr)
     return 2
+  except KeyboardInterrupt:
+    print('stopped by Ctrl-C', file=sys.stderr)
+    return 128 + signal.SIGINT
   except BrokenPipeError:  # the reader, such as head, has enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _say_no_more()
     return 0
+  except Exception as error:  # TensorFlow's are no OSErrors
+    reason = refusal(error)
+    if reason is None:
+      raise
+    _say_no_more()
+    where = getattr(error, 'filename', None) or 'what is made or said'
+    print(f'error: cannot write {where}: {reason}', file=sys.stderr)
+    return 2
+
+
+def _open_streams() -> None:
+  """Has something for what is said where standard streams are closed.
+
+  Else the next file that is opened would get what is meant for them.
+  """
+  for number in (0, 1, 2):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # it takes the lowest number
+  for name in ('stdout', 'stderr'):
+    if getattr(sys, name) is None:
+      nothing = open(os.devnull, 'w', encoding='utf-8')  # noqa: SIM115
+      setattr(sys, name, nothing)
+
+
+def _say_no_more() -> None:
+  """Lets Python's last words to the output get lost."""
+  with contextlib.suppress(io.UnsupportedOperation):  # it is no file
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

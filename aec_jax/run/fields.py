@@ -45,7 +45,9 @@ def _training(role: str = 'what') -> dict[str, Field]:
     'eval_every': Field(None, 1, _ANY),
     'patience': Field(None, 1, _ANY, role=role),
     'checkpoint_every': Field(500, 1, _ANY, role='how'),
-    'steps_per_dispatch': Field(10, 1, 10_000, role='how'),
+    # 0: few on a CPU, and all to the next evaluation or checkpoint on an
+    # accelerator.
+    'steps_per_dispatch': Field(0, 0, 10_000, role='how'),
     # Where the training examples rest.
     'examples_on': Field('device', choices=('device', 'host'), role='how'),
     # Decay of a running mean of the parameters that is scored in their place;
@@ -64,6 +66,9 @@ FIELDS: dict[str, Field] = {
   # Of AudioSet, which of its splits.
   'train_splits': Field(()),
   'eval_splits': Field(()),
+  # The floats that 0 and 255 of AudioSet's embeddings stand for, where records
+  # hold floats: (-2, 2) before the release's quantisation; empty: refused.
+  'float_range': Field(()),
   # What a clip's labels are: see `aec_jax.objective`.
   'objective': Field('single_label'),
   # Between the labels of a cell of a list; empty: found out.
@@ -77,6 +82,8 @@ FIELDS: dict[str, Field] = {
   # out and names it.
   'on_diverged': Field('error', choices=('skip', 'error'), role='free'),
   'seed': Field(0, 0, _ANY),
+  # Whether GPUs take only kernels that give the same bits every time.
+  'deterministic': Field(False, role='how'),
   'synthetic.clips_per_class': Field(12, 2, 10_000),
   'synthetic.test_per_class': Field(4, 0, 10_000),
   # Which extractors; 'original' is not fine-tuned.
@@ -90,14 +97,15 @@ FIELDS: dict[str, Field] = {
   'extractor.width': Field(None, 0.001, 16),
   # Frames of an example; 0: as many as the extractor has by itself.
   'extractor.frames': Field(0, 0, 10_000),
+  # What becomes of less than an example at a clip's end: 'drop' it as the
+  # thesis, or 'repeat' the clip's beginning after it.
+  'extractor.tail': Field('drop', choices=('drop', 'repeat')),
   'extractor.hidden': Field(100, 1, 100_000),
   'extractor.embedding_activation': Field('linear'),
   'extractor.batch_norm': Field(None),
   'extractor.dtype': Field('float32'),
   **{f'extractor.{k}': v for k, v in _training().items()},
   'extractor.batch_size': Field(41, 1, 2**24),
-  # More of them run in a loop, in which XLA:CPU's convolutions are slow.
-  'extractor.steps_per_dispatch': Field(1, 1, 10_000, role='how'),
   'extractor.checkpoint_every': Field(200, 1, _ANY, role='how'),
   # Segments of a piece, L; several train an ensemble each. 0 leaves clips
   # whole, of different lengths.
@@ -114,6 +122,8 @@ FIELDS: dict[str, Field] = {
   # What early stopping goes by: any score of the objective.
   'metric': Field('MAP@3'),
   **_training('free'),
+  # Steps of which a profile is taken, 'FIRST-LAST'; empty: of none.
+  'profile_steps': Field('', role='how'),
   # The scores of the thesis's row.
   'expected': Field({}, role='how'),
 }
@@ -122,7 +132,7 @@ FIELDS: dict[str, Field] = {
 _MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
 
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
-_OF_EMBEDDINGS = ('train_splits', 'eval_splits')
+_OF_EMBEDDINGS = ('train_splits', 'eval_splits', 'float_range')
 _OF_RECORDINGS = (
   'extractor', 'extractors', 'pitch_to', 'folds', 'synthetic', 'classes',
   'label_separator',
@@ -176,6 +186,13 @@ def flattened(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
       yield from flattened(value, f'{path}.')
     else:
       yield path, value
+
+
+def allowed(field: Field) -> str:
+  """What a field may be, in words; '' where that is not known here."""
+  if field.choices:
+    return f'one of {", ".join(field.choices)}'
+  return '' if field.low is None else f'{field.low:,} to {field.high:,}'
 
 
 def role(path: str) -> str:

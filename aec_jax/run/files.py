@@ -7,13 +7,41 @@ import json
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError, may_pass
+
+# What is no file, by the type in its mode.
+_KINDS = {
+  stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket',
+  stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device',
+}  # fmt: skip
+
+
+def why_no_file(path: str | os.PathLike) -> str:
+  """Why a path can't be read as a file, in words; '' where it can.
+
+  Raises:
+    PassingError: the system can't tell now.
+  """
+  try:
+    mode = os.stat(path).st_mode
+  except (FileNotFoundError, NotADirectoryError):
+    return 'a dangling link' if os.path.islink(path) else 'no such file'
+  except OSError as error:
+    if may_pass(error):
+      raise PassingError.of(path, error.strerror) from error
+    return (error.strerror or str(error)).lower()
+  except ValueError:  # a null byte in the name
+    return 'no such file'
+  if not stat.S_ISREG(mode):
+    return f'{_KINDS.get(stat.S_IFMT(mode), "something else")}, not a file'
+  return '' if os.access(path, os.R_OK) else 'permission denied'
 
 
 @contextlib.contextmanager
@@ -79,14 +107,15 @@ def remove_left(path: Path) -> None:
   host = glob.escape(f'.{socket.gethostname()}-')
   for left in path.parent.glob(f'{host}*.{glob.escape(path.name)}'):
     process = left.name.removeprefix(f'.{socket.gethostname()}-').partition('.')
-    if process[0].isdigit() and not _another_runs(int(process[0])):
+    if process[0].isdigit() and not another_runs(int(process[0])):
       if left.is_dir():
         shutil.rmtree(left, ignore_errors=True)
       else:
         left.unlink(missing_ok=True)
 
 
-def _another_runs(process: int) -> bool:
+def another_runs(process: int) -> bool:
+  """Whether a process of this host has that number, and is not this one."""
   if process == os.getpid():
     return False
   try:
@@ -132,11 +161,13 @@ def read_json(path: str | Path, *needed: str) -> dict:
   """
   try:
     value = json.loads(Path(path).read_text(encoding='utf-8'))
+    if not isinstance(value, dict):
+      raise TypeError('no object')
     for key in needed:
       value[key]
   except OSError as error:
     raise UserError(f'{path}: {error.strerror}') from error
-  except (ValueError, KeyError, TypeError) as error:
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
     raise UserError(
       f'{path} is damaged: it is no JSON object with'
       f' {", ".join(needed) or "anything"}'

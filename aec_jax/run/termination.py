@@ -1,26 +1,79 @@
 """SIGTERM and Ctrl-C: training saves before it exits, other stages take back.
 
 A stopped command ends with 128 and the signal's number: 143 after SIGTERM.
+Python hears signals when its main thread is back from whatever it waits for.
+So what may take long in there is done by another thread while the main one
+listens, and a third ends the process if all the same nothing has come of it.
 """
 
 import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from concurrent import futures
+from typing import NoReturn, TypeVar
 
 import jax
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN = 2.0  # seconds, enough to undo what is unfinished
+_AT_MOST = 8.0  # seconds from the first signal to the end of the process
+_LOOK = 0.1  # seconds between two looks for a signal
+
+_Result = TypeVar('_Result')
 
 
 class Stopped(SystemExit):
   """A signal has come; what is unfinished is undone on its way up."""
 
   code: int
+
+
+class Interrupted(Exception):
+  """A signal has come while `Held.wait` waited."""
+
+
+class Held(list[int]):
+  """The signals that have come, to be looked at between two steps.
+
+  Attributes:
+    handled: whether they are held at all.
+  """
+
+  handled: bool = True
+
+  def wait(self, call: Callable[[], _Result]) -> _Result:
+    """What a call returns that has no effects, waited for with open ears.
+
+    Raises:
+      Interrupted: a signal comes first; the call goes on, to nobody's use.
+    """
+    if not self.handled:
+      return call()
+    done = begin(call)
+    while not self:
+      if futures.wait([done], _LOOK).done:
+        return done.result()
+    raise Interrupted
+
+
+def begin(call: Callable[[], _Result]) -> 'futures.Future[_Result]':
+  """Makes a call in a thread; what it returns is the future's result."""
+  done: futures.Future = futures.Future()
+  # Not of a pool, for whose threads Python waits at its end.
+  threading.Thread(target=_call, args=(call, done), daemon=True).start()
+  return done
+
+
+def _call(call, done) -> None:
+  try:
+    done.set_result(call())
+  except BaseException as error:  # to be raised where it is waited for
+    done.set_exception(error)
 
 
 def handle() -> None:
@@ -32,6 +85,7 @@ def handle() -> None:
 def run(command: Callable[[], int]) -> NoReturn:
   """Ends the process with a command's exit status, and in order by a signal."""
   handle()
+  _watch()
   try:
     sys.exit(command())
   except Stopped as stopped:
@@ -49,7 +103,7 @@ def run(command: Callable[[], int]) -> NoReturn:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[list[int]]:
+def held() -> Iterator[Held]:
   """Holds the signals back, if they are handled; raises `Stopped` at the end.
 
   Of several hosts they end each at once: it could not go on in step with the
@@ -58,9 +112,10 @@ def held() -> Iterator[list[int]]:
   Yields:
     The signals that have come, to be looked at between two steps.
   """
-  came: list[int] = []
+  came = Held()
   handled = signal.getsignal(signal.SIGTERM) is _stop
   if not handled or jax.process_count() > 1:
+    came.handled = False
     yield came
     return
   for number in _SIGNALS:
@@ -71,6 +126,32 @@ def held() -> Iterator[list[int]]:
     handle()
   if came:
     _stop(came[0], None)
+
+
+def _watch() -> None:
+  """Has the process end in time after a signal that its main thread may miss.
+
+  What it has saved until then is whole, as after a SIGKILL.
+  """
+  reader, writer = os.pipe()
+  os.set_blocking(writer, False)
+  # Written to at once, whatever the main thread is doing.
+  signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+  threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
+
+
+def _end_in_time(reader) -> None:
+  number = 0
+  while number not in _SIGNALS:
+    number = os.read(reader, 1)[0]
+  time.sleep(_AT_MOST)
+  if signal.getsignal(number) is signal.SIG_IGN:  # it ends by itself
+    return
+  name = signal.Signals(number).name
+  os.write(
+    2, f'ended after {name}, which could not be obeyed in time\n'.encode()
+  )
+  os._exit(128 + number)
 
 
 def _stop(number, _frame):

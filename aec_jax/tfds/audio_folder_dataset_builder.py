@@ -18,7 +18,7 @@ from absl import logging
 
 from aec_jax.audio import waveform
 from aec_jax.datasets.folders import from_folder
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError
 
 
 class AudioFolder(tfds.core.DatasetBuilder):
@@ -185,6 +185,8 @@ def _read(
   """
   try:
     samples, rate = waveform.read(path.decode())
+  except PassingError:
+    raise
   except UserError as error:
     logging.warning('skipped: %s', error)
     return np.zeros(0, np.float32), np.int32(0)

@@ -12,10 +12,10 @@ tfds.download.DownloadConfig(manual_dir=FOLDER)}`.
 import hashlib
 
 import numpy as np
-import soundfile
 import tensorflow_datasets as tfds
 from absl import logging
 
+from aec_jax.audio import waveform
 from aec_jax.datasets.fsdkaggle2018 import (
   from_fsdkaggle2018,
   holds_fsdkaggle2018,
@@ -35,7 +35,7 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
   """41 sound classes, a label a clip, splits 'train' and 'test' (in part).
 
   The label of a test clip that is only padding is -1. What was left out is in
-  `info.metadata['skipped']`.
+  `info.metadata['skipped']`, what is odd in 'notes'.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -64,7 +64,7 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
       ),
       supervised_keys=('audio', 'label'),
       disable_shuffling=True,  # so that train[:8000] is train.csv's
-      metadata=tfds.core.MetadataDict(skipped=[]),
+      metadata=tfds.core.MetadataDict(skipped=[], notes=[]),
     )
 
   def _as_dataset(
@@ -86,13 +86,19 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, clips):
     for i, fname in enumerate(clips.ids.tolist()):
+      path = str(clips.paths[i])
+      notes: list[str] = []
       try:
-        audio = _samples(clips.paths[i])
-      except (soundfile.SoundFileError, ValueError) as error:
-        logging.warning('%s skipped: %s', clips.paths[i], error)
-        skip = {'file': fname, 'reason': str(error)}
-        self.info.metadata['skipped'].append(skip)
+        audio = _samples(path, notes)
+      except UserError as error:
+        logging.warning('%s skipped', error)
+        reason = str(error).removeprefix(f'{path}: ')
+        self.info.metadata['skipped'].append({'file': fname, 'reason': reason})
         continue
+      self.info.metadata['notes'] += [
+        {'file': fname, 'reason': note.removeprefix(f'{path}: ')}
+        for note in notes
+      ]
       yield (
         fname,
         {
@@ -138,9 +144,12 @@ def _check_md5(name, path) -> None:
     )
 
 
-def _samples(path) -> np.ndarray:
-  """The int16 samples (sample,) of a mono file at 44.1 kHz."""
-  samples, rate = soundfile.read(path, dtype='int16')
-  if rate != RATE or samples.ndim > 1:
-    raise ValueError(f'{rate} Hz, {samples.shape}: expected mono at {RATE} Hz')
-  return samples
+def _samples(path, notes) -> np.ndarray:
+  """A file as int16 (sample,) at 44.1 kHz; of the set's own wavs, to the bit.
+
+  Raises:
+    UserError: as `waveform.read` does.
+  """
+  samples, rate = waveform.read(path, notes)
+  samples = waveform.resample(samples, rate, RATE)
+  return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)

@@ -33,8 +33,17 @@ class Checkpoints:
     self._latest = _manager(folder / 'latest', keep=2) if first else None
     self._best = _manager(folder / 'best', keep=1) if first else None
 
-  def save(self, step: int, state, history: dict) -> None:
-    """Saves what training goes on from."""
+  def save(self, step: int, state, history: dict, anew: bool = False) -> None:
+    """Saves what training goes on from.
+
+    Args:
+      step: that it has reached.
+      state: at it.
+      history: up to it.
+      anew: whether in place of what may be saved of that step already.
+    """
+    if self._latest and anew and step in self._latest.all_steps():
+      self._latest.delete(step)
     _save(self._latest, step, state, history)
 
   def save_best(self, step: int, state, history: dict) -> None:

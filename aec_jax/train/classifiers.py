@@ -20,10 +20,11 @@ from aec_jax import models
 from aec_jax.input import batches
 from aec_jax.input.batches import Features
 from aec_jax.input.folds import Member
+from aec_jax.input.lasting import Lasting
 from aec_jax.input.plan import Plan
 from aec_jax.objective import Objective
-from aec_jax.train.loop import left
-from aec_jax.train.progress import History
+from aec_jax.train.loop import left, most_steps
+from aec_jax.train.progress import History, Standing, standing
 from aec_jax.train.step import (
   AXIS,
   TrainState,
@@ -33,6 +34,9 @@ from aec_jax.train.step import (
   replicate,
   update,
 )
+
+# Of a dispatch on a CPU.
+_FEW_STEPS = 10
 
 
 @flax.struct.dataclass
@@ -50,42 +54,6 @@ class MembersState:
   @property
   def step(self) -> jax.Array:
     return self.members.step[0]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Standing:
-  """How far each member's early stop is, all (member,).
-
-  Attributes:
-    best: its best validation score, -inf before the first.
-    at: the step of it.
-    stopped: whether its patience has ended.
-  """
-
-  best: np.ndarray
-  at: np.ndarray
-  stopped: np.ndarray
-
-
-def standing(evaluations: Sequence[dict], settings, members: int) -> Standing:
-  """Replays the members' early stops, each by its own scores.
-
-  Args:
-    evaluations: of a `History`; their 'members' holds {metric: (member,)},
-      None for a member that has diverged.
-    settings: `metric` and `patience`.
-    members: how many.
-  """
-  best = np.full(members, -np.inf)
-  at, waited = np.zeros(members, int), np.zeros(members, int)
-  stopped = np.zeros(members, bool)
-  for entry in evaluations:
-    scores = np.array(entry['members'][settings.metric], float)
-    better = (scores > best) & ~stopped
-    best[better], at[better] = scores[better], entry['step']
-    waited = np.where(better, 0, waited + 1)
-    stopped |= waited >= settings.patience
-  return Standing(best, at, stopped)
 
 
 class Classifiers:
@@ -127,6 +95,7 @@ class Classifiers:
       nothing = features.embeddings[:, :0]
       features = dataclasses.replace(features, embeddings=nothing)
     self.features = features
+    self.most_steps = most_steps(config, _FEW_STEPS, self._plan_bytes(table))
     # Kept, since it is compiled anew for each function. Not vmapped: see the
     # orthogonal matrices of `classifiers.LSTM`.
     self._create = jax.jit(functools.partial(lax.map, self._fresh))
@@ -136,6 +105,31 @@ class Classifiers:
       self._plan(member, int(seed))
       for member, seed in zip(members, self.seeds, strict=True)
     ]
+    self._lasting = self._lengths_drawn()
+
+  def _lengths_drawn(self) -> Lasting | None:
+    """What steps are cut by that a model does not pad.
+
+    None where it pads all, and on several hosts, whose programs must be one.
+    """
+    starts = self.model.starts(self.features.example_shape[0])
+    if not starts or jax.process_count() > 1:
+      return None
+    return Lasting.of_draws(
+      starts,
+      self.features.pieces.n_segments,
+      [plan.groups for plan in self._plans],
+      self.settings.mixup_alpha > 0,
+    )
+
+  def _plan_bytes(self, table) -> int:
+    """Of a step's plan on the device."""
+    row = 4  # an index
+    if not self.resident:
+      some = batches.gather(table, 0, np.zeros(1, np.int32))
+      row = sum(x.nbytes for x in some.values())
+    rows = 2 if self.settings.mixup_alpha else 1
+    return len(self.members) * self.size * (rows * row + 5)
 
   def _plan(self, member, seed) -> Plan:
     config, pieces = self.settings, self.features.pieces
@@ -158,18 +152,27 @@ class Classifiers:
     variables = self.model.init(jax.random.key(seed), x, mask, train=True)
     return TrainState.start(variables, self.tx, self.settings.average)
 
-  def steps(self, state: MembersState, plan) -> tuple[MembersState, jax.Array]:
+  def steps(
+    self, state: MembersState, plan
+  ) -> tuple[MembersState, dict[str, jax.Array]]:
     """See `loop.System`."""
-    return self._steps(state, self.resident, plan)
+    return self._steps(state, self.resident, plan, self.rows(plan))
+
+  def rows(self, plan) -> tuple[int, ...]:
+    """What a model that does not pad all is told of a plan; else empty."""
+    if self._lasting is None:
+      return ()
+    both = [plan[name] for name in ('first', 'second') if name in plan]
+    lengths = [
+      self.features.pieces.n_segments[x] if self.resident else x['n_segments']
+      for x in both
+    ]
+    return self._lasting.rows(functools.reduce(np.maximum, lengths))
 
   def plans(self, spans) -> Iterator[dict]:
     """The plan of each span; leaves are (device, step, member, example, …)."""
     found = [
-      iter(
-        plan.dataset(
-          spans, jax.process_index(), jax.process_count(), self.size
-        ).as_numpy_iterator()
-      )
+      plan.spans(spans, jax.process_index(), jax.process_count(), self.size)
       for plan in self._plans
     ]
     for _ in spans:
@@ -281,6 +284,17 @@ class Classifiers:
     return [found[: len(r)] for found, r in zip(whole, rows, strict=True)]
 
 
+def step_costs(config, members: int, segments: int) -> list:
+  """What the time of a step of so many members depends on.
+
+  Args:
+    config: of the experiment.
+    members: trained together.
+    segments: of a piece; 0: of whole clips.
+  """
+  return [config.model.to_dict(), config.batch_size, members, segments]
+
+
 def _over_devices(x: np.ndarray) -> np.ndarray:
   """(step, member, example, …) -> (device, step, member, example, …)."""
   x = x.reshape(*x.shape[:2], jax.local_device_count(), -1, *x.shape[3:])
@@ -306,14 +320,14 @@ def make_steps(system: Classifiers) -> Callable:
   """Several steps of all members in one dispatch, pmapped.
 
   Returns:
-    (state, table, plan) -> (state, losses (step, member)). The state is
-    donated. The plan's leaves are (device, step, member, example, …); they hold
-    indices into the table, or, when the table is empty, the gathered rows
-    themselves.
+    (state, table, plan, rows) -> (state, {'loss', 'gradient_norm'} (step,
+    member)). The state is donated. The plan's leaves are (device, step, member,
+    example, …); they hold indices into the table, or, when the table is empty,
+    the gathered rows themselves. `rows` is what `Classifiers.rows` returns.
   """
   model, settings = system.model, system.settings
 
-  def member_step(state, table, start, seed, plan):
+  def member_step(rows, state, table, start, seed, plan):
     step = batches.gather_step(table, start, plan) if table else plan
     batch = batches.assemble(step, model.classes)
     key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
@@ -326,6 +340,7 @@ def make_steps(system: Classifiers) -> Callable:
         train=True,
         rngs={'dropout': key},
         mutable=['batch_stats'],
+        **({'rows': rows} if rows else {}),
       )
       losses = system.objective.loss(logits, batch['targets'])
       loss = mean_loss(losses, batch.get('valid'))
@@ -334,21 +349,24 @@ def make_steps(system: Classifiers) -> Callable:
     return update(system.tx, settings, state, loss_of)
 
   axes = (0, None, 0, 0, 0)
-  every = over_members(member_step, axes, len(system.members))
 
-  def steps(state, table, plan):
+  def steps(state, table, plan, rows):
+    one = functools.partial(member_step, rows)
+    every = over_members(one, axes, len(system.members))
+
     def body(members, now):
       return every(members, table, system.starts, system.seeds, now)
 
-    members, losses = lax.scan(body, state.members, plan)
-    return state.replace(members=members), losses
+    members, measured = lax.scan(body, state.members, plan)
+    return state.replace(members=members), measured
 
   return jax.pmap(
     steps,
     axis_name=AXIS,
-    in_axes=(None, None, 0),
+    in_axes=(None, None, 0, None),
     out_axes=(None, None),
     donate_argnums=(0,),
+    static_broadcasted_argnums=(3,),
   )
 
 

@@ -21,16 +21,17 @@ from absl import logging
 from jax import lax
 
 from aec_jax.errors import UserError
-from aec_jax.features.embeddings import save_variables
+from aec_jax.features.embeddings import save_variables, step_costs
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.folds import Job
 from aec_jax.input.plan import Plan
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
-from aec_jax.run import cache, fields, files, hosts
+from aec_jax.run import cache, fields, files, hosts, progress, rates
 from aec_jax.train.checkpoint import Checkpoints
-from aec_jax.train.loop import fit
+from aec_jax.train.curves import Writer
+from aec_jax.train.loop import fit, most_steps, on_cpu
 from aec_jax.train.progress import History
 from aec_jax.train.step import (
   AXIS,
@@ -47,17 +48,31 @@ _VERSION = 3
 # How much more room a batch has than its mean number of examples, and by how
 # much it grows where that is too little.
 _ROOM = 1.25
+# Of a dispatch on a CPU: more of them run in a loop, in which XLA:CPU's
+# convolutions are slow.
+_FEW_STEPS = 1
 # Examples of a batch of validation.
 _BLOCK = 128
 
 
 def trained(
-  config, clips: ClipExamples, job: Job, cache_dir: str | Path
+  config,
+  clips: ClipExamples,
+  job: Job,
+  cache_dir: str | Path,
+  curves: Path | None = None,
 ) -> Path:
   """The folder of a trained extractor, from the cache or trained now.
 
   It has `variables.npz` and `history.json`. A run that was cut off goes on from
   its latest checkpoint.
+
+  Args:
+    config: of the experiment.
+    clips: all of them.
+    job: which extractor.
+    cache_dir: of the stages.
+    curves: where TensorBoard's event files go; None: nowhere.
 
   Raises:
     UserError: a field makes no sense, the initial weights cannot be read, or
@@ -71,9 +86,13 @@ def trained(
   def build(unfinished):
     with contextlib.ExitStack() as stack:
       hosts.lead(lambda: stack.enter_context(cache.only_user(work)))
-      variables, history = _train(config, clips, job, work)
+      writer = stack.enter_context(Writer(curves, config))
+      variables, history = _train(config, clips, job, work, writer)
     save_variables(unfinished / 'variables.npz', variables)
     files.write_json(unfinished / 'history.json', history)
+    if evaluations := history['evaluations']:
+      about, steps = step_costs(config.extractor), evaluations[-1]['step']
+      rates.leave(cache_dir, 'fine-tune', about, history['seconds'], steps)
 
   cache.stage(cache_dir, name, depends, build)
   # Not before: killed in between, the run would have to train again.
@@ -123,37 +142,33 @@ def weights_digest(path: str) -> str:
     ) from error
 
 
-def _train(config, clips, job, work) -> tuple[dict, dict]:
+def _train(config, clips, job, work, writer) -> tuple[dict, dict]:
   """The best variables of an extractor, and how they came about."""
   tuner = FineTuner(config, clips, job)
   if job.sampling == 'none':
     start = jax.tree.map(np.asarray, tuner.create_state().variables())
     return start, {'evaluations': []}
   logging.info(
-    'fine-tuning %s: %s clips, validated on %s; batches of %s clips in'
-    ' %s examples',
-    job.title, f'{len(job.training):,}', f'{len(job.validation):,}',
-    tuner.settings.batch_size, tuner.budget,
+    '%s: %s clips, validated on %s; batches of %s clips in %s examples',
+    progress.place(job.title), f'{len(job.training):,}',
+    f'{len(job.validation):,}', tuner.settings.batch_size, tuner.budget,
   )  # fmt: skip
   checkpoints = Checkpoints(work / 'checkpoints')
   with contextlib.closing(checkpoints):
-    history = fit(tuner, checkpoints, _Quiet(), tuner.chance())
+    history = fit(tuner, checkpoints, writer, tuner.chance())
     state, _ = checkpoints.restore_best(tuner.create_state())
   best = history.best('log_likelihood')
   assert best is not None  # there is a best checkpoint
   logging.info(
-    '%s: validation loss %.4f an example, after %s steps',
-    job.title, -best['log_likelihood'], best['step'],
+    '%s: best validation loss %.4f an example, at step %s',
+    progress.place(job.title), -best['log_likelihood'], f'{best["step"]:,}',
   )  # fmt: skip
   variables = jax.tree.map(np.asarray, state.variables())
-  return variables, dataclasses.asdict(history)
-
-
-class _Quiet:
-  """A metric writer for stages, which have no work folder to write to."""
-
-  def write_scalars(self, step, scalars):
-    pass
+  about = {
+    'training_clips': len(job.training),
+    'steps_a_pass': len(job.training) / tuner.settings.batch_size,
+  }
+  return variables, dataclasses.asdict(history) | about
 
 
 class FineTuner:
@@ -166,6 +181,7 @@ class FineTuner:
     with settings.unlocked():
       settings.seed, settings.metric = config.seed, 'log_likelihood'
       settings.on_diverged = 'error'
+      settings.profile_steps = config.profile_steps
     self.settings, self.clips, self.job = settings, clips, job
     self.names = [job.title]
     self.objective: Objective = OBJECTIVES[config.objective]
@@ -184,6 +200,7 @@ class FineTuner:
     on_device = settings.examples_on == 'device'
     self.resident = replicate(table) if on_device else {}
     self.table = {} if on_device else table
+    self.most_steps = most_steps(settings, _FEW_STEPS, self._plan_bytes())
     # Kept, since it is compiled anew for each function.
     self._init = jax.jit(functools.partial(self.model.init, train=True))
     self._steps = make_steps(self)
@@ -193,6 +210,12 @@ class FineTuner:
     """Examples of a batch: one number for all extractors, compiled once."""
     counts = np.diff(self.clips.offsets)[self.clips.split != 'test']
     return self._unit(_ROOM * counts.mean() * self.settings.batch_size)
+
+  def _plan_bytes(self) -> int:
+    """Of a step's plan on the device, about."""
+    rows = len(augment.ROWS) if augment.is_on(self.settings.augment) else 1
+    row = 4 if self.resident else self.clips.examples[0].nbytes
+    return self.budget * (rows * row + 64)
 
   def _unit(self, examples: float) -> int:
     """At least so many, and so many that the devices share them equally."""
@@ -240,29 +263,39 @@ class FineTuner:
     variables = replicate(state.variables())
     rows = pieces.expand(self.clips.offsets, self.job.validation)
     size = -(-_BLOCK // jax.device_count()) * jax.device_count()
-    totals = np.zeros(2)
+    found = []
     for at, real in batches.padded_blocks(len(rows), size):
       step = {
         'first': rows[at].astype(np.int32),
         'mask': np.arange(size) < real,
       }
       step = self._gathered(_padding_out(step))
-      totals += np.asarray(self._sums(variables, self.resident, step))
-    means = totals / len(rows)
+      sums = self._sums(variables, self.resident, step)
+      # Gathered examples are not to pile up, nor a CPU's collectives.
+      wait = on_cpu() or not self.resident
+      found.append(np.asarray(sums) if wait else sums)
+    return self._means(found, len(rows))
+
+  def _means(self, found, count) -> dict[str, float]:
+    """Of `count` examples, by the sums (2,) of their blocks."""
+    totals = np.zeros(2)
+    for sums in found:
+      totals += np.asarray(sums)
+    means = totals / count
     scores = {'log_likelihood': float(means[0])}
     if self.objective.single:
       scores['accuracy'] = float(means[1])
     return scores
 
-  def steps(self, state: TrainState, plan) -> tuple[TrainState, jax.Array]:
+  def steps(
+    self, state: TrainState, plan
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
     """See `loop.System`."""
     return self._steps(state, self.resident, plan)
 
   def plans(self, spans) -> Iterator[dict]:
     """See `loop.System`; leaves are (device, step, example, …)."""
-    spans_left = iter(spans)
-    for plan in self.plan.dataset(spans).as_numpy_iterator():
-      start, stop = next(spans_left)
+    for (start, stop), plan in zip(spans, self.plan.spans(spans), strict=True):
       rows = [
         pieces.expand(self.clips.offsets, clips).astype(np.int32)
         for clips in plan['first']
@@ -356,8 +389,8 @@ def make_steps(tuner: FineTuner) -> Callable:
       loss = mean_loss(losses, batch['mask'])
       return loss, updates.get('batch_stats', {})
 
-    state, loss = update(tuner.tx, settings, state, loss_of)
-    return state, loss[None]
+    state, measured = update(tuner.tx, settings, state, loss_of)
+    return state, {k: x[None] for k, x in measured.items()}
 
   def steps(state, table, plan):
     def body(state, now):

@@ -150,7 +150,7 @@ def penalty(params, l1: float, l2: float) -> jax.Array:
 
 def update(
   tx, settings, state: TrainState, loss_of: Callable
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, dict[str, jax.Array]]:
   """One update from one device's share of a batch; runs inside `pmap`.
 
   Args:
@@ -161,7 +161,8 @@ def update(
       such that its mean over devices is the batch's.
 
   Returns:
-    The new state, equal on all devices, and the global batch's mean loss.
+    The new state, equal on all devices, and of the global batch {'loss', the
+    mean, 'gradient_norm', before it is clipped}.
   """
 
   def penalised(params):
@@ -178,7 +179,7 @@ def update(
     now = {'params': params, 'batch_stats': batch_stats}
     average = update_average(average, now, state.step, settings.average)
   state = TrainState(state.step + 1, params, batch_stats, opt_state, average)
-  return state, loss
+  return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads)}
 
 
 def update_average(average: dict, now: dict, step, decay: float) -> dict:

@@ -1,20 +1,29 @@
-"""Training steps of 3-level attention and the LSTM beside Keras and PyTorch.
+"""Training steps of attention and the LSTM beside Keras and PyTorch.
 
-  python -m launch.benchmarks.classifiers [--tables=attention,lstm,ensemble]
+  python -m launch.benchmarks.classifiers [--device=gpu] \
+      [--tables=level3,attention,lstm,ensemble]
 
-Needs `pip install torch keras`, PyTorch without Triton, which crashes beside
-TensorFlow; about six minutes on two cores. Steps of 500 examples (10, 128), 527
-classes, hidden layers of 600, Adam. Ours takes its batches from the balanced
-plan over 22,160 packed examples, planning, gathering and decoding included. The
-peers are given one batch of floats that is there already, and no masks. The
-limit: the operations of a step's matrix products over the rate of large
-products of the same precision, measured in the same run.
+Needs `pip install torch keras`, PyTorch without Triton on a processor, where it
+crashes beside TensorFlow; about six minutes on two cores. Steps of 500 examples
+(10, 128), 527 classes, hidden layers of 600, Adam. Ours takes its batches from
+the balanced plan over 22,160 packed examples, planning, gathering and decoding
+included; "step alone" goes round one plan that is there already. The peers are
+given one batch of floats that is there already, and no masks. The limit: the
+operations of a step's matrix products over the rate of large products of the
+same precision, measured in the same run.
+
+On a GPU, PyTorch is there eager and compiled, and also with the batches that
+the public baselines' generator makes on the host. What needs TensorFlow, our
+plans and Keras, is left out where it is not installed. PyTorch for GPUs brings
+Triton, which crashes beside TensorFlow: run `--who=ours` and `--who=peers`
+apart there.
 
 Then the 20 members of `dcase_l6`, trained as one program, beside 20 runs one
 after another: one member's steps, twenty times.
 """
 
 import argparse
+import itertools
 import os
 from functools import partial
 
@@ -24,8 +33,6 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 import flax
 import jax
 import numpy as np
-import torch
-from torch import nn
 
 from aec_jax import presets
 from aec_jax.datasets.labels import Labels
@@ -36,18 +43,27 @@ from aec_jax.objective import OBJECTIVES
 from aec_jax.run.console import table
 from aec_jax.train.classifiers import Classifiers
 from aec_jax.train.step import replicate
-from configs import audioset_level123, audioset_lstm, dcase_l6
+from configs import (
+  audioset_level3,
+  audioset_level123,
+  audioset_lstm,
+  dcase_l6,
+)
 from launch.benchmarks import timing
 
 CONFIGS = {
+  'level3': presets.resolve(audioset_level3.get_config()),
   'attention': presets.resolve(audioset_level123.get_config()),
   'lstm': presets.resolve(audioset_lstm.get_config()),
 }
 BATCH, SEGMENTS, CLASSES = 500, 10, 527
 UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
 MEMBERS = 20  # 4 extractors × 5 folds
-# Steps of one turn. Ours are those of one dispatch.
-OURS, THEIRS = CONFIGS['lstm'].steps_per_dispatch, 2
+
+
+def turns() -> tuple[int, int]:
+  """Steps of one turn of ours, those of one dispatch, and of the peers'."""
+  return (200, 50) if timing.on_gpu() else (10, 2)
 
 
 def synthetic_features(count: int = 22_160, seed: int = 0) -> Features:
@@ -63,24 +79,48 @@ def synthetic_features(count: int = 22_160, seed: int = 0) -> Features:
   )
 
 
-def ours(config, features: Features):
-  """(a turn's steps, the parameters' shapes) of an experiment."""
+def released(config, features: Features | None = None) -> Classifiers:
+  """What trains one classifier on all of the features."""
+  features = features or synthetic_features()
   everything = np.arange(len(features.ids))
-  system = Classifiers(
+  return Classifiers(
     config,
     OBJECTIVES[config.objective],
     features,
     [Member('one', 0, everything, everything, everything)],
   )
+
+
+def still_plan(system: Classifiers, steps: int) -> dict:
+  """Random examples for some steps, as `Classifiers.plans` has them."""
+  rng = np.random.default_rng(0)
+  shape = 1, steps, len(system.members), system.size  # one device
+  count = len(system.features.pieces)
+  return {'first': rng.integers(0, count, shape, np.int32)}
+
+
+def ours(config, features: Features, planned: bool):
+  """(a turn's steps, the parameters' shapes) of an experiment.
+
+  Args:
+    config: resolved.
+    features: of all clips.
+    planned: by the sampler; else one plan is gone round.
+  """
+  system = released(config, features)
   state = replicate(system.create_state())
   shapes = jax.tree.map(lambda x: x.shape[1:], state.members.params)
+  steps, _ = turns()
+  if planned:
+    spans = ((at, at + steps) for at in itertools.count(0, steps))
+    plans = system.plans(list(itertools.islice(spans, 200)))
+  else:
+    plans = itertools.repeat(jax.device_put(still_plan(system, steps)))
 
   def turn():
     nonlocal state
-    start = int(state.step)
-    for plan in system.plans([(start, start + OURS)]):
-      state, losses = system.steps(state, plan)
-      losses.block_until_ready()
+    state, measured = system.steps(state, next(plans))
+    measured['loss'].block_until_ready()
 
   return turn, shapes
 
@@ -99,82 +139,25 @@ def gflop(shapes: dict) -> float:
   return total * 1e-9
 
 
-def torch_peer(name: str, precision: str, compiled: bool):
-  """PyTorch's layers, statement for statement what `name` is here."""
-
-  class Hidden(nn.Module):
-    def __init__(self, size):
-      super().__init__()
-      self.dense, self.norm = nn.Linear(size, UNITS), nn.BatchNorm1d(UNITS)
-      self.dropout = nn.Dropout(DROPOUT)
-
-    def forward(self, x):  # (row, unit)
-      return self.dropout(torch.relu(self.norm(self.dense(x))))
-
-  class Attention(nn.Module):
-    def __init__(self):
-      super().__init__()
-      sizes = (128, UNITS, UNITS)
-      self.hidden = nn.ModuleList(Hidden(size) for size in sizes)
-      self.fv = nn.ModuleList(nn.Linear(UNITS, 2 * CLASSES) for _ in sizes)
-      self.output = nn.Linear(len(sizes) * CLASSES, CLASSES)
-
-    def forward(self, x):  # (example, segment, feature)
-      pooled, shape = [], x.shape[:2]
-      x = x.flatten(0, 1)
-      for hidden, dense in zip(self.hidden, self.fv, strict=True):
-        x = hidden(x)
-        f, v = dense(x).unflatten(0, shape).chunk(2, -1)
-        pooled.append((v.softmax(1) * f.relu()).sum(1))
-      return self.output(torch.cat(pooled, -1))
-
-  class LSTM(nn.Module):
-    def __init__(self):
-      super().__init__()
-      self.lstm = nn.LSTM(128, UNITS, batch_first=True)
-      self.norm, self.dropout = nn.BatchNorm1d(UNITS), nn.Dropout(DROPOUT)
-      self.output = nn.Linear(UNITS, CLASSES)
-
-    def forward(self, x):
-      x = self.lstm(x)[0][:, -1]
-      return self.output(self.dropout(self.norm(x)))
-
-  module = {'attention': Attention, 'lstm': LSTM}[name]()
-  apply = torch.compile(module) if compiled else module
-  optimizer = torch.optim.Adam(module.parameters(), RATE)
-  x, targets = map(torch.from_numpy, batch())
-
-  def turn():
-    for _ in range(THEIRS):
-      optimizer.zero_grad()
-      with torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16'):
-        logits = apply(x)
-      loss = nn.functional.binary_cross_entropy_with_logits(
-        logits.float(), targets
-      )
-      loss.backward()
-      optimizer.step()
-
-  return turn
-
-
 def keras_peer(name: str):
   """Keras's layers, run as a TensorFlow graph."""
   import keras
   from keras import layers, ops
 
+  levels = CONFIGS[name].model.get('levels')
   x = start = keras.Input((SEGMENTS, 128))
   if name == 'lstm':
     x = layers.LSTM(UNITS, unroll=True)(x)
     x = layers.Dropout(DROPOUT)(layers.BatchNormalization()(x))
   else:
     pooled = []
-    for _ in range(3):
+    for level in (1, 2, 3):
       x = layers.BatchNormalization()(layers.Dense(UNITS)(x))
       x = layers.Dropout(DROPOUT)(layers.ReLU()(x))
-      f, v = ops.split(layers.Dense(2 * CLASSES)(x), 2, -1)
-      pooled.append(ops.sum(ops.softmax(v, 1) * ops.relu(f), 1))
-    x = layers.Concatenate()(pooled)
+      if level in levels:
+        f, v = ops.split(layers.Dense(2 * CLASSES)(x), 2, -1)
+        pooled.append(ops.sum(ops.softmax(v, 1) * ops.relu(f), 1))
+    x = ops.concatenate(pooled, -1)
   model = keras.Model(start, layers.Dense(CLASSES)(x))
   model.compile(
     keras.optimizers.Adam(RATE),
@@ -184,7 +167,7 @@ def keras_peer(name: str):
   x, targets = map(keras.ops.convert_to_tensor, batch())
 
   def turn():
-    for _ in range(THEIRS):
+    for _ in range(turns()[1]):
       model.train_on_batch(x, targets)
 
   return turn
@@ -212,19 +195,19 @@ def ensemble(config, members: int):
     ],
   )
   state = replicate(system.create_state())
-  shape = 1, THEIRS, members, config.batch_size  # one device
-  plan = {'first': rng.integers(0, len(cut), shape, np.int32)}
+  plan = still_plan(system, turns()[1])
 
   def turn():
     nonlocal state
-    state, losses = system.steps(state, plan)
-    losses.block_until_ready()
+    state, measured = system.steps(state, plan)
+    measured['loss'].block_until_ready()
 
   return turn
 
 
-def time_ensembles(runs: int) -> str:
+def time_ensembles(runs: int, who: str) -> str:
   """Both sizes of `dcase_l6`: FSDKaggle2018's, and of the synthetic set."""
+  del who  # there are no peers
   rows = [(f'{MEMBERS} members, s a step', 'one program', 'in turn', 'ratio')]
   for data_dir in ('FSDKaggle2018', ''):
     config = dcase_l6.get_config()
@@ -233,12 +216,13 @@ def time_ensembles(runs: int) -> str:
     taken = timing.interleaved(
       {count: ensemble(config, count) for count in (MEMBERS, 1)}, runs
     )
-    together, one = (taken[count].wall / THEIRS for count in (MEMBERS, 1))
+    steps = turns()[1]
+    together, one = (taken[count].wall / steps for count in (MEMBERS, 1))
     rows.append(
       (
         f'hidden {config.model.hidden}, batch {config.batch_size}',
-        f'{together:.3f}',
-        f'{MEMBERS * one:.3f}',
+        f'{together:.4f}',
+        f'{MEMBERS * one:.4f}',
         f'{MEMBERS * one / together:.2f}',
       )
     )
@@ -252,40 +236,72 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
   return x, (rng.random((BATCH, CLASSES)) < 0.004).astype(np.float32)
 
 
-def peers(name: str) -> dict:
-  """{row: a turn's steps} of the peers at their best.
+def peers(name: str, features: Features) -> dict:
+  """{row: a turn's steps} of the peers that are installed, at their best.
 
-  Keras compiled by XLA is a tenth to a fifth slower than its TensorFlow graph,
-  and PyTorch's compiled bfloat16 no faster than the eager one.
+  On a processor Keras compiled by XLA is a tenth to a fifth slower than its
+  TensorFlow graph, and PyTorch's compiled bfloat16 no faster than the eager
+  one.
   """
-  return {
-    'Keras float32': keras_peer(name),
-    'PyTorch float32': torch_peer(name, 'float32', compiled=False),
-    'PyTorch float32, compiled': torch_peer(name, 'float32', compiled=True),
-    'PyTorch bfloat16': torch_peer(name, 'bfloat16', compiled=False),
-  }
+  table = {}
+  if timing.has('keras', 'tensorflow') and not timing.on_gpu():
+    table['Keras float32'] = keras_peer(name)
+  if not timing.has('torch'):
+    return table
+  import torch
+
+  from launch.benchmarks import torch_classifiers
+
+  device = 'cuda' if timing.on_gpu() else 'cpu'
+  there = itertools.repeat([torch.as_tensor(a, device=device) for a in batch()])
+  make = partial(
+    torch_classifiers.trainer, name, steps=turns()[1], device=device
+  )
+  for precision in ('float32', 'bfloat16'):
+    table[f'PyTorch {precision}'] = make(there, precision=precision)
+    if precision == 'float32' or timing.on_gpu():
+      table[f'PyTorch {precision}, compiled'] = make(
+        there, precision=precision, compiled=True
+      )
+  if timing.on_gpu():
+    embeddings = features.embeddings.reshape(-1, SEGMENTS, 128)
+    usual = torch_classifiers.usual_batches(
+      embeddings, features.labels.multi_hot(), BATCH
+    )
+    row = 'PyTorch bfloat16, usual generator'
+    table[row] = make(usual, precision='bfloat16')
+  return table
 
 
-def time_steps(name: str, runs: int) -> str:
+def time_steps(name: str, runs: int, who: str) -> str:
   """The table of a model of `CONFIGS`."""
-  config, features, turns = CONFIGS[name], synthetic_features(), {}
+  config, features, rows = CONFIGS[name], synthetic_features(), {}
   for precision in ('bfloat16', 'float32'):
     config.model.dtype = precision
-    turns[f'aec_jax {precision}'], shapes = ours(config, features)
-  taken = timing.interleaved(turns | peers(name), runs)
+    row = f'aec_jax {precision}'
+    if timing.has('tensorflow') and who != 'peers':
+      rows[row], _ = ours(config, features, planned=True)
+    rows[f'{row}, step alone'], shapes = ours(config, features, planned=False)
+  if who != 'ours':
+    rows |= peers(name, features)
+  taken = timing.interleaved(rows, runs)
   rates = timing.matrix_rates(runs)
   print('\nGFLOP/s of large products:', rates)
-  rows = [(name, 'examples/s', 'limit', 'of it')]
+  out = [(name, 'examples/s', 'steps/s', 'limit', 'of it')]
   for row, seconds in taken.items():
-    steps = OURS if row.startswith('aec_jax') else THEIRS
-    speed = steps * BATCH / seconds.wall
+    steps = turns()[0 if row.startswith('aec_jax') else 1] / seconds.wall
     limit = rates['bfloat16' if 'bfloat16' in row else 'float32']
     limit /= gflop(shapes)
-    rows.append((row, f'{speed:,.0f}', f'{limit:,.0f}', f'{speed / limit:.0%}'))
-  return table(rows)
+    speed = steps * BATCH
+    out.append(
+      (row, f'{speed:,.0f}', f'{steps:,.1f}', f'{limit:,.0f}',
+       f'{speed / limit:.0%}')
+    )  # fmt: skip
+  return table(out)
 
 
 TABLES = {
+  'level3': partial(time_steps, 'level3'),
   'attention': partial(time_steps, 'attention'),
   'lstm': partial(time_steps, 'lstm'),
   'ensemble': time_ensembles,
@@ -294,12 +310,15 @@ TABLES = {
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--tables', default=','.join(TABLES))
+  parser.add_argument('--tables', default='attention,lstm,ensemble')
   parser.add_argument('--runs', type=int, default=5)
+  parser.add_argument('--who', choices=('all', 'ours', 'peers'), default='all')
+  timing.add_device(parser)
   args = parser.parse_args()
+  timing.check_device(args.device)
   print(f'Medians of {args.runs} interleaved runs on {timing.hardware()}.')
   for name in args.tables.split(','):
-    print(TABLES[name](args.runs), flush=True)
+    print(TABLES[name](args.runs, args.who), flush=True)
 
 
 if __name__ == '__main__':

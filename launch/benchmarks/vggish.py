@@ -1,15 +1,18 @@
 """VGGish forward and training step beside its peers.
 
-  python -m launch.benchmarks.vggish [--batches=1,32,256] [--step_batches=32]
+  python -m launch.benchmarks.vggish [--device=gpu] [--batches=1,32,256] \
+      [--step_batches=32]
 
 Prints patches/s of the full-width network (1.73 GFLOP a patch forward, three
 times that a step) by: `aec_jax` in both precisions, the same layers as plain
 Flax `nn.Conv`, PyTorch (channels last, which is faster than torchvggish as it
-is) and TensorFlow where they are installed. All share one process and take
-turns, with memory kept as the commands keep it, which speeds the peers up too.
-A step is forward, backward, and plain gradient descent on the cross-entropy of
-41 classes. "processor" is patches per second of processor time times the
-number of cores: what a busy machine would do idle.
+is; float32, and bfloat16 by autocast) and TensorFlow where they are installed.
+On a GPU also PyTorch compiled, and no TensorFlow; float32 is TF32 there, and
+batches rest on it. All share one process and take turns, with memory kept as
+the commands keep it, which speeds the peers up too. A step is forward,
+backward, and plain gradient descent on the cross-entropy of 41 classes.
+"processor" is patches per second of processor time times the number of cores:
+what a busy machine would do idle.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import numpy as np
 import optax
 
 from aec_jax.models.extractors import ExampleClassifier
+from aec_jax.models.layers import activation_dtype
 from aec_jax.models.vggish import CONVOLUTIONS, HIDDEN, VGGish
 from aec_jax.run import memory
 from aec_jax.run.console import table
@@ -52,7 +56,10 @@ class PlainVGGish(nn.Module):
 
 
 def jax_peer(module, params):
-  """(forward, step) of a Flax module over a fixed set of parameters."""
+  """(forward, step, put) of a Flax module over a fixed set of parameters.
+
+  As of the other peers, `put` brings a batch to where it is computed.
+  """
 
   def loss(params, x, labels):
     logits = module.apply({'params': params}, x)
@@ -76,11 +83,11 @@ def jax_peer(module, params):
     state[0], value = step(state[0], x, labels)
     value.block_until_ready()
 
-  return run_forward, run_step
+  return run_forward, run_step, lambda *batch: jax.device_put(batch)
 
 
 def tensorflow_peer(params):
-  """(forward, step) of the release's layers as a TensorFlow graph."""
+  """(forward, step, put) of the release's layers as a TensorFlow graph."""
   import tensorflow as tf
 
   flat = {
@@ -118,59 +125,86 @@ def tensorflow_peer(params):
     return loss
 
   return (
-    lambda x, labels: forward(tf.constant(x)).numpy(),
-    lambda x, labels: step(tf.constant(x), tf.constant(labels)).numpy(),
+    lambda x, labels: forward(x).numpy(),
+    lambda x, labels: step(x, labels).numpy(),
+    lambda *batch: tuple(map(tf.constant, batch)),
   )
 
 
-def torch_peer(params):
-  """(forward, step) of the same layers in PyTorch."""
+def torch_peer(params, precision='float32', compiled=False):
+  """(forward, step, put) of the same layers in PyTorch."""
   import torch
   from torch import nn
 
   from launch.benchmarks import torch_vggish
 
+  device = 'cuda' if timing.on_gpu() else 'cpu'
+  torch.backends.cuda.matmul.allow_tf32 = True
+  torch.backends.cudnn.allow_tf32 = True
+  torch.backends.cudnn.benchmark = True
   flat = {
     f'{layer}/{kind}': value
     for layer, kinds in params.items()
     for kind, value in kinds.items()
   }
   head = (nn.Linear(128, 100), nn.ReLU(), nn.Linear(100, CLASSES))
-  net = nn.Sequential(torch_vggish.network(flat), *head)
+  net = nn.Sequential(torch_vggish.network(flat), *head).to(device)
   optimizer = torch.optim.SGD(net.parameters(), RATE)
+  apply = torch.compile(net) if compiled else net
 
   def logits(x):
-    x = torch.from_numpy(x)[:, None]
-    return net(x.contiguous(memory_format=torch.channels_last))
+    with torch.autocast(device, torch.bfloat16, precision == 'bfloat16'):
+      return apply(x).float()
 
   def forward(x, labels):
     del labels
     with torch.inference_mode():
       logits(x)
+    wait()
 
   def step(x, labels):
     optimizer.zero_grad()
-    targets = torch.from_numpy(labels).long()
-    nn.functional.cross_entropy(logits(x), targets).backward()
+    nn.functional.cross_entropy(logits(x), labels).backward()
     optimizer.step()
+    wait()
 
-  return forward, step
+  def wait():
+    if device == 'cuda':
+      torch.cuda.synchronize()
+
+  def put(x, labels):
+    x = torch.from_numpy(x)[:, None].to(device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return x, torch.from_numpy(labels).long().to(device)
+
+  return forward, step, put
 
 
 def peers():
-  """{name: (forward, step)}, all from the same parameters."""
+  """{name: (forward, step, put)}, all from the same parameters."""
   module = ExampleClassifier(VGGish(), CLASSES)
   example = jnp.zeros((1, 96, 64))
   params = jax.jit(module.init)(jax.random.key(0), example)['params']
   layers = {**params['extractor'], 'hidden': params['hidden']}
   layers['output'] = params['output']
-  half = ExampleClassifier(VGGish(dtype='bfloat16'), CLASSES, dtype='bfloat16')
+  bfloat16 = {'dtype': 'bfloat16'}
+  half = VGGish(activations=activation_dtype('bfloat16'), **bfloat16)
   table = {
     'aec_jax float32': jax_peer(module, params),
-    'aec_jax bfloat16': jax_peer(half, params),
+    'aec_jax bfloat16': jax_peer(
+      ExampleClassifier(half, CLASSES, **bfloat16), params
+    ),
     'Flax nn.Conv': jax_peer(PlainVGGish(), layers),
   }
-  others = {'PyTorch': torch_peer, 'TensorFlow': tensorflow_peer}
+  others = {
+    'PyTorch': torch_peer,
+    'PyTorch bfloat16': partial(torch_peer, precision='bfloat16'),
+  }
+  if timing.on_gpu():
+    for row, peer in list(others.items()):
+      others[f'{row}, compiled'] = partial(peer, compiled=True)
+  else:
+    others['TensorFlow'] = tensorflow_peer
   for name, peer in others.items():
     try:
       table[name] = peer(jax.device_get(layers))
@@ -203,7 +237,9 @@ def main():
   parser.add_argument('--batches', default='1,32,256', help='forward')
   parser.add_argument('--step_batches', default='32', help='training step')
   parser.add_argument('--runs', type=int, default=5)
+  timing.add_device(parser)
   args = parser.parse_args()
+  timing.check_device(args.device)
   memory.keep_freed()
   print(timing.hardware())
   rates = timing.matrix_rates(args.runs)
@@ -215,7 +251,8 @@ def main():
       x = rng.standard_normal((batch, 96, 64), np.float32)
       labels = rng.integers(0, CLASSES, batch, np.int32)
       bound = {
-        name: partial(pair[kind], x, labels) for name, pair in functions.items()
+        name: partial(peer[kind], *peer[2](x, labels))
+        for name, peer in functions.items()
       }
       title = ('forward', 'step')[kind] + f', batch {batch}'
       flop = GFLOP_PER_PATCH * (1, 3)[kind]

@@ -7,6 +7,7 @@ import pytest
 
 import aec_jax.audio
 from aec_jax.audio import decode, kinds, stream, waveform
+from aec_jax.audio import ffmpeg as ffmpeg_lib
 from aec_jax.errors import UserError
 from tests.decoding import writing
 from tests.decoding.writing import cut, damaged, ffmpeg, libsndfile, mp3, sound
@@ -85,6 +86,17 @@ def test_variable_rate_without_a_count_is_heard_whole(tmp_path):
   data = mp3(x, RATE, 0, False, q='0', compression_level='7')
   samples, rate, notes = heard(tmp_path, 'a.mp3', data)
   assert len(samples) / rate == pytest.approx(12, abs=0.1) and not notes
+
+
+@pytest.mark.parametrize('together', [1, 1152, 2000])
+def test_how_many_frames_are_taken_together_changes_nothing(
+  tmp_path, monkeypatch, together
+):
+  path = tmp_path / 'a.mp3'
+  path.write_bytes(mp3(X, RATE) + mp3(STEREO, RATE) + mp3(X, RATE))
+  expected, _ = waveform.read(path)
+  monkeypatch.setattr(ffmpeg_lib, '_TOGETHER', together)
+  np.testing.assert_array_equal(waveform.read(path)[0], expected)
 
 
 def spans(samples, rate, count):
@@ -234,9 +246,9 @@ def test_a_film_without_sound_is_called_that(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['WAV', 'FLAC'])
-def test_any_name_is_opened_and_none_is_an_address(tmp_path, kind):
+def test_any_name_is_opened_and_none_is_an_address(tmp_path, monkeypatch, kind):
   data = libsndfile(X, RATE, kind)
-  os.chdir(tmp_path)
+  monkeypatch.chdir(tmp_path)
   for name in (b'\xff\n.wav', b'http:x', b'pipe:0', b'concat:a|b', b'-i'):
     (tmp_path / os.fsdecode(name)).write_bytes(data)
     assert len(waveform.read(os.fsdecode(name))[0]) == len(X)

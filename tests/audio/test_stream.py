@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from aec_jax.audio import stream, waveform
+from aec_jax.audio import FRONT_END, stream, waveform
 from aec_jax.errors import UserError
 
 
@@ -13,14 +13,14 @@ def small_blocks(monkeypatch):
   monkeypatch.setattr(stream, '_BLOCK', 4096)
 
 
-def whole(path):
+def whole(path, spec=FRONT_END):
   samples, rate = waveform.read(path)
-  return waveform.split_examples(waveform.prepare(samples, rate))
+  return waveform.split_examples(waveform.prepare(samples, rate), spec)
 
 
-def in_blocks(recording):
+def in_blocks(recording, spec=FRONT_END):
   found = stream.survey(recording, 60.0, True)
-  return np.concatenate(list(stream.examples(recording, found)))
+  return np.concatenate(list(stream.examples(recording, found, spec)))
 
 
 def sound(seconds, rate, channels=1, silence=0.0):
@@ -54,6 +54,15 @@ def test_blocks_give_the_examples_of_the_whole(
   expected = whole(path)
   found = in_blocks(stream.Recording.of_file(path))
   np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('samples', [15_599, 15_601, 30_960, 30_961, 46_000])
+def test_tails_are_kept_in_blocks_as_of_the_whole(tmp_path, samples):
+  path = tmp_path / 'a.wav'
+  soundfile.write(path, sound(samples / 16_000, 16_000), 16_000)
+  spec = FRONT_END._replace(tail='repeat')
+  found = in_blocks(stream.Recording.of_file(path), spec)
+  np.testing.assert_array_equal(found, whole(path, spec))
 
 
 def test_what_is_trimmed_is_known(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aec_jax.audio import FRONT_END, vocoder, waveform
+from aec_jax.audio import FRONT_END, FrontEnd, vocoder, waveform
 from aec_jax.errors import UserError
 
 WAVEFORMS = hnp.arrays(
@@ -129,7 +129,7 @@ def write_broken(path, kind):
   ('kind', 'reason'),
   [
     ('missing', 'no such file'),
-    ('folder', 'no such file'),
+    ('folder', 'a folder, not a file'),
     ('empty', 'is an empty file'),
     ('text', 'is not readable as audio'),
     ('header cut', 'is not readable as audio'),
@@ -231,6 +231,27 @@ def test_split_examples_are_consecutive(samples):
   if samples:
     i = np.arange(15_600) + np.arange(len(rows))[:, None] * 15_360
     np.testing.assert_array_equal(rows, i % max(samples, 15_600) % samples)
+
+
+@given(st.integers(1, 80_000))
+@settings(max_examples=30, deadline=None)
+def test_tails_are_kept_by_repeating_what_comes_before(samples):
+  x = np.arange(samples, dtype=np.float32)
+  spec = FRONT_END._replace(tail='repeat')
+  rows = waveform.split_examples(x, spec)
+  dropped = waveform.split_examples(x)
+  np.testing.assert_array_equal(rows[: len(dropped)], dropped)
+  missing = max(0, samples - (len(dropped) * 15_360 + 240))
+  assert len(rows) - len(dropped) == (missing > 0)
+  i = np.arange(15_600) + np.arange(len(rows))[:, None] * 15_360
+  np.testing.assert_array_equal(rows, i % max(samples, 1))
+
+
+def test_a_record_that_lacks_the_tail_drops_it():
+  assert 'tail' not in FRONT_END.record()
+  assert FrontEnd.of_record(FRONT_END.record() | {'trim_db': 60}) == FRONT_END
+  kept = FRONT_END._replace(tail='repeat')
+  assert FrontEnd.of_record(kept.record()) == kept
 
 
 def test_split_examples_may_overlap():

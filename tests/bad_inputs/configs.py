@@ -27,7 +27,7 @@ _VALUES = {
     'on_bad': ('', 'ignore'), 'examples_on': ('disk', 'gpu'),
     'batch_size': (0, -1, 2**40), 'max_steps': (0, 2**31),
     'eval_every': (0, -5), 'patience': (0,), 'checkpoint_every': (0,),
-    'steps_per_dispatch': (0, 10**6), 'seed': (-1, 2**31),
+    'steps_per_dispatch': (-1, 10**6), 'seed': (-1, 2**31),
     'mixup_alpha': (-0.1, np.nan, np.inf), 'average': (-1.0, 1.0, np.nan),
     'optimizer.name': ('', 'Adam', 'lion'),
     'optimizer.learning_rate': (0.0, -1e-3, np.nan, np.inf),

@@ -28,17 +28,12 @@ def noise(seconds, seed=0):
 
 @pytest.fixture(scope='module')
 def tagger(dcase_run):
-  return aec_jax.load(dcase_run[2] / 'bundle')
+  return aec_jax.load(dcase_run[2])  # a work folder: its bundle
 
 
-# Each trains a tiny experiment of its own; 'align' is what recordings have.
-RULES = [
-  pytest.param(rule, marks=[pytest.mark.slow] * (rule != 'align'))
-  for rule in pieces.LAST_PIECES
-]
-
-
-@pytest.mark.parametrize('rule', RULES)
+# Each trains a tiny experiment of its own.
+@pytest.mark.slow
+@pytest.mark.parametrize('rule', pieces.LAST_PIECES)
 def test_scores_bundle_and_export_agree_on_last_pieces(
   dcase_run, tmp_path, rule
 ):
@@ -159,6 +154,22 @@ def test_timelines_are_written_and_said_so(dcase_run, tmp_path, capfd):
   assert left == {sound.name, 'out.png', 'out.html'}
 
 
+def test_many_sounds_are_on_one_page_and_on_no_picture(tagger, tmp_path):
+  for name in ('a.wav', '<b>.wav'):
+    soundfile.write(tmp_path / name, noise(1.5), RATE)
+  drawing = timeline.Drawing(str(tmp_path / 'all.html'), tagger)
+  for name in ('a.wav', '<b>.wav'):
+    sound = str(tmp_path / name)
+    drawing.add(sound, tagger.predict(sound))
+  drawing.write()
+  text = (tmp_path / 'all.html').read_text()
+  assert text.count('<audio') == 2 and text.count('<picture>') == 2
+  assert '<title>2 sounds</title>' in text and '<b>.wav' not in text
+  timeline.check_count('all.html', 2)
+  with pytest.raises(UserError, match='draws one sound, not 2'):
+    timeline.check_count('all.png', 2)
+
+
 def test_a_page_whose_sound_is_too_large_has_no_player(
   tagger, tmp_path, monkeypatch
 ):
@@ -166,7 +177,9 @@ def test_a_page_whose_sound_is_too_large_has_no_player(
   soundfile.write(sound, noise(1.5), RATE)
   mel = timeline.log_mel_of(tagger, stream.Recording.of_file(sound))
   monkeypatch.setattr(timeline, '_PLAYER_BYTES', 10)
-  page = timeline.page('a', tagger.predict(sound), mel, str(sound))
+  page = timeline.page(
+    [timeline.entry('a', tagger.predict(sound), mel, str(sound))]
+  )
   assert '<audio' not in page and 'too large' in page
 
 

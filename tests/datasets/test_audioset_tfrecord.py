@@ -254,11 +254,8 @@ def with_empty_id(example):
 
 DAMAGES = [
   ('not a SequenceExample', rewritten(lambda _: b'\x0a\xff no proto')),
-  ('no video_id', rewritten(without('video_id'))),
-  ('no video_id', rewritten(with_empty_id)),
   ('no audio_embedding', rewritten(without_list)),
   ('0 frames', rewritten(with_frames([]))),
-  ('11 frames', rewritten(with_frames([128] * 11))),
   ('frame 2 has 127 bytes', rewritten(with_frames([128, 128, 127]))),
   ('frame 0 has 129 bytes', rewritten(with_frames([129, 127]))),
   ('frame 4 has 0 bytes', rewritten(without_bytes_in_a_frame)),
@@ -291,6 +288,49 @@ def release(tmp_path):
 
 def middle_file(release):
   return str(release / 'features/bal_train/b.tfrecord')
+
+
+@pytest.mark.parametrize('damage', [without('video_id'), with_empty_id])
+def test_a_record_without_an_id_is_called_by_its_number(release, damage):
+  whole = read(release)
+  rewritten(damage)(middle_file(release))
+  examples = read(release)
+  assert examples.ids[2] == b'b.tfrecord:1'
+  np.testing.assert_array_equal(examples.embeddings, whole.embeddings)
+
+
+@pytest.mark.parametrize('careful', [False, True])
+def test_long_clips_take_several_rows(tmp_path, careful):
+  clips = [clip(0, 3), clip(1, 23), clip(2, 10), clip(3, 300)]
+  folder = make_release(tmp_path, {'a.tfrecord': clips})
+  if careful:
+    rewritten(with_empty_id)(str(folder / 'features/bal_train/a.tfrecord'))
+  examples = read(folder)
+  assert examples.embeddings.shape == (1 + 3 + 1 + 30, 10, 128)
+  assert examples.n_segments.tolist() == [3, 23, 10, 300]
+  assert len(examples) == len(examples.labels) == 4
+  bounds = examples.row_offsets
+  for i, one in enumerate(clips):
+    rows = examples.embeddings[bounds[i] : bounds[i + 1]].reshape(-1, 128)
+    n = len(one['audio_embedding'])
+    np.testing.assert_array_equal(rows[:n], one['audio_embedding'])
+    assert not rows[n:].any()
+
+
+def test_floats_are_read_where_their_range_is_said(release):
+  whole = read(release)
+
+  def to_floats(example):
+    for feature in example.feature_lists.feature_list[
+      'audio_embedding'
+    ].feature:
+      numbers = np.frombuffer(feature.bytes_list.value[0], np.uint8)
+      feature.float_list.value[:] = numbers * np.float32(4 / 255) - 2
+
+  rewritten(to_floats)(middle_file(release))
+  assert 'float_range' in user_error(read, release)
+  assert read(release, float_range=(-2, 2)).fingerprint() == whole.fingerprint()
+  assert 'outside float_range' in user_error(read, release, float_range=(0, 1))
 
 
 @pytest.mark.parametrize(('reason', 'damage'), DAMAGES + LOSES_THE_REST)

@@ -151,8 +151,8 @@ def test_fsd_bad_files(tmp_path):
     'audio_train/b.wav': 'unreadable header',
     'audio_train/unknown.WAV': 'not listed in train.csv',
     'audio_test/p.wav': 'empty',
-    'audio_test/q.wav': 'dangling link',
-    'audio_test/r.wav': 'not a file',
+    'audio_test/q.wav': 'a dangling link',
+    'audio_test/r.wav': 'a folder, not a file',
   }
   assert '6 files skipped' in clips.describe()
   with pytest.raises(UserError, match=r'6 unusable .*audio_train/b.wav.: unr'):
@@ -310,7 +310,7 @@ def test_links(tmp_path):
   (root / 'Cat' / 'loop').symlink_to(root)
   clips = from_folder(root)
   assert clips.ids.tolist() == ['2.wav', 'linked.wav', '1.wav']
-  assert reasons(clips) == {'Cat/lost.wav': 'dangling link'}
+  assert reasons(clips) == {'Cat/lost.wav': 'a dangling link'}
 
 
 def test_names_that_are_not_utf8(tmp_path):

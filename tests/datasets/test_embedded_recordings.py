@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,12 +10,16 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from aec_jax import scoring
+from aec_jax import sources as sources_lib
 from aec_jax.audio import log_mel, waveform
 from aec_jax.datasets import audioset_tfrecord, tfrecord
 from aec_jax.errors import UserError
 from aec_jax.features import embedded_recordings as recordings
 from aec_jax.models import convert, embedding_postprocess, vggish
+from aec_jax.run import console
 from aec_jax.tfds import audioset_embeddings_dataset_builder
+from configs import audioset_level3
 from launch import prepare
 
 WIDTH = 0.02
@@ -136,6 +141,57 @@ def test_what_is_written_stays_and_the_rest_equals_it(
     run(sources, tmp_path, '--files=3')
 
 
+def test_a_full_disk_leaves_what_is_whole(
+  sources, written, tmp_path, monkeypatch, capsys
+):
+  write, calls = audioset_tfrecord.write, []
+
+  def full(records, path):
+    calls.append(path)
+    write(records[:1] if len(calls) == 2 else records, path)
+    if len(calls) == 2:  # as TensorFlow puts it
+      raise tf.errors.ResourceExhaustedError(
+        None, None, f'{path}; No space left on device'
+      )
+
+  monkeypatch.setattr(recordings.audioset_tfrecord, 'write', full)
+  command = lambda: run(sources, tmp_path) and 0
+  assert console.run_command(command) == 2
+  err = capsys.readouterr().err.splitlines()
+  assert err[-1].startswith('error: cannot write ')
+  assert err[-1].endswith(': No space left on device')
+  folder = tmp_path / 'features' / 'bal_train'
+  names = {path.name for path in folder.iterdir()}
+  assert names == {'made_of.json', '0000.tfrecord', '0000.skipped.json'}
+  # As a version has left it that did not write it whole.
+  text = (folder / 'made_of.json').read_text()
+  (folder / 'made_of.json').write_text(text[:30])
+  assert console.run_command(command) == 0
+  assert (folder / 'made_of.json').read_text() == text
+  assert hashes(tmp_path) == hashes(written)
+
+
+@pytest.mark.parametrize(
+  ('classes', 'segments', 'message'),
+  [
+    ('', 'a,0,1,/m/0\n', 'no columns mid and display_name'),
+    ('mid,display_name\n/m/0\n', 'a,0,1,/m/0\n', 'not as its heading'),
+    ('mid,display_name\n"/m/0', 'a,0,1,/m/0\n', 'is no CSV'),
+    ('mid,display_name\n/m/0,a\n/m/0,b', 'a,0,1,/m/0\n', 'twice'),
+    ('mid,display_name\n/m/0,a\n', 'a,0,inf,/m/0\n', 'not YTID, start'),
+    ('mid,display_name\n/m/0,a\n', 'a,0,1,"/m/0\n', 'is no CSV'),
+    ('mid,display_name\n/m/0,a\n', 'a,0,1,\udcff\n', 'no text in UTF-8'),
+  ],
+)
+def test_wrong_lists(tmp_path, classes, segments, message):
+  for name, text in (('c.csv', classes), ('s.csv', segments)):
+    (tmp_path / name).write_bytes(text.encode(errors='surrogateescape'))
+  with pytest.raises(UserError, match=message):
+    recordings.of_segments(
+      str(tmp_path / 's.csv'), '{id}', str(tmp_path / 'c.csv')
+    )
+
+
 def test_beam_is_given_the_shards_and_writes_the_same(
   sources, written, tmp_path, monkeypatch
 ):
@@ -186,14 +242,55 @@ def test_a_tfds_builder_embeds_and_reads(
 
 
 def test_remote_files_are_read_too(sources, monkeypatch):
-  here = recordings._read(f'{sources}/aaa_1000.wav')
+  read = lambda path: np.concatenate(list(recordings._examples(path, [])))
+  here = read(f'{sources}/aaa_1000.wav')
   path = recordings.epath.Path
   monkeypatch.setattr(
     recordings.epath, 'Path', lambda p: path(p.replace('gs:/', str(sources)))
   )
-  np.testing.assert_array_equal(here, recordings._read('gs://aaa_1000.wav'))
+  np.testing.assert_array_equal(here, read('gs://aaa_1000.wav'))
   with pytest.raises(UserError, match='gs://gone.wav: no such file'):
-    recordings._read('gs://gone.wav')
+    read('gs://gone.wav')
+
+
+def test_what_is_odd_reaches_the_experiment(sources, tmp_path):
+  loud = np.sin(np.arange(16000)) * 9000
+  sounds = {
+    'loud': loud.astype(np.float32), 'silent': np.zeros(16000),
+    'opposed': np.stack([loud, -loud], 1) / 32768,
+    'bad': np.full(16000, np.nan),
+  }  # fmt: skip
+  for name, samples in sounds.items():
+    (tmp_path / 'in' / name).mkdir(parents=True)
+    path = tmp_path / 'in' / name / f'{name}.wav'
+    soundfile.write(path, samples, 16000, 'FLOAT')
+  said = prepare.prepare(
+    [
+      f'--audio={tmp_path}/in', f'--out={tmp_path}/out', '--split=eval',
+      f'--weights={sources}/vggish.npz', f'--pca={sources}/pca.npz',
+      f'--width={WIDTH}', '--files=1',
+    ]
+  )  # fmt: skip
+  assert '1 left out and 3 notes in all' in said
+  config = audioset_level3.get_config()
+  config.data_dir = str(tmp_path / 'out')
+  source = sources_lib.Released(config, tmp_path / 'cache', scoring=True)
+  assert len(source.ids) == 3
+  (left_out,) = source.skipped
+  assert left_out['file'].endswith('bad.wav')
+  notes = {
+    os.path.basename(n['file']): n['reason']
+    for n in scoring.about_data(source)['notes']
+  }
+  assert notes == {
+    'loud.wav': 'floats of int16 scale, divided by 32768',
+    'silent.wav': 'silent',
+    'opposed.wav': '2 channels cancel each other: channel 1 alone is heard',
+  }
+  (listed,) = (tmp_path / 'out/features/eval').glob('*.notes.json')
+  listed.write_text('[1]')
+  with pytest.raises(UserError, match='not a list of files and reasons'):
+    sources_lib.Released(config, tmp_path / 'cache', scoring=True)
 
 
 def test_folders_of_classes(tmp_path):
@@ -211,7 +308,12 @@ def test_folders_of_classes(tmp_path):
   ('option', 'message'),
   [
     ('--segments=gone.csv', 'gone.csv'),
-    ('--audio=x/{name}.wav', 'is none of id, start and end'),
+    ('--audio=x/{name}.wav', "it has {'name'}; it takes {id}"),
+    ('--audio=x/{id.x}.wav', "it has {'id.x'}; it takes {id}"),
+    ('--audio=x/{id:999999999}.wav', 'too long a format'),
+    ('--audio=x.wav', 'it has none; it takes {id}'),
+    ('--out=', '--out is empty'),
+    ('--width=nan', '--width is nan'),
     ('--split=test', "split 'test'"),
     ('--weights=gone.npz', 'gone.npz'),
     ('--width=0.5', 'VGGish has'),

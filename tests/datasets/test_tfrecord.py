@@ -5,7 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from aec_jax.datasets import audioset_tfrecord, tfrecord
+from aec_jax.datasets import audioset_tfrecord, clip_record, tfrecord
+from aec_jax.errors import UserError
 
 
 def records(tmp_path):
@@ -119,7 +120,7 @@ def test_foreign_records_of_the_same_numbers_are_read(name, make):
     ),
     (
       lambda: sequence([data(FRAMES[0].astype('<f4').tobytes())]),
-      'frame 0 has 512 bytes instead of 128: are they float32',
+      'frame 0 has 512 bytes instead of 128: if they are float32',
     ),
     (lambda: sequence([floats([1.0] * 5)]), 'frame 0 has 5 numbers'),
     (lambda: sequence([], 'rgb'), 'no audio_embedding; it has rgb'),
@@ -133,6 +134,39 @@ def test_other_numbers_are_refused_alike_in_training(tmp_path, make, reason):
     tfrecord.embeddings_of(payload)
   with pytest.raises(audioset_tfrecord._Damage, match=reason):
     audioset_tfrecord._parse(payload, 527)
+
+
+@pytest.mark.parametrize(
+  'make',
+  [
+    lambda x: sequence([floats(f) for f in x]),
+    lambda x: sequence([data(f.astype('<f4').tobytes()) for f in x]),
+    lambda x: example(audio_embedding=floats(x.ravel())),
+  ],
+)
+@pytest.mark.parametrize(('low', 'high'), [(-2, 2), (0, 1), (-1, 127 / 128)])
+def test_floats_whose_range_is_said(make, low, high):
+  x = FRAMES / 255 * (high - low) + low
+  _, frames = tfrecord.embeddings_of(make(x), (low, high))
+  assert b''.join(frames) == FRAMES.tobytes()
+
+
+def test_of_floats_what_is_outside_is_clipped_and_another_scale_refused():
+  x = np.random.default_rng(0).standard_normal(128)
+  x[:2] = -9, 9
+  _, (frame,) = tfrecord.embeddings_of(sequence([floats(x)]), (-2, 2))
+  assert frame[0] == 0 and frame[1] == 255
+  for wrong in (x + 2, 100 * x, np.append(x[1:], np.nan)):
+    with pytest.raises(ValueError, match='outside float_range'):
+      tfrecord.embeddings_of(sequence([floats(wrong)]), (-2, 2))
+
+
+@pytest.mark.parametrize('values', [(1,), (1, 1), (2, 1), (0, 'x'), (0, 1, 2)])
+def test_a_range_is_two_ascending_numbers(values):
+  with pytest.raises(UserError, match='--x is .* such as -2,2 or 0,1'):
+    clip_record.check_range('--x', values)
+  clip_record.check_range('--x', ())
+  clip_record.check_range('--x', (-2, 2.0))
 
 
 def test_compressed_files_and_impostors(tmp_path):

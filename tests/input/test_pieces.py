@@ -179,3 +179,16 @@ def test_shifts_fill_every_class_up_to_the_target(labels, target, seed):
   pairs = list(zip(clips.tolist(), semitones.tolist(), strict=True))
   if np.bincount(clips, minlength=1).max() <= 24:
     assert len(set(pairs)) == len(pairs)
+
+
+def test_padded_clips_are_cut_as_those_that_lie_end_to_end():
+  counts = np.array([3, 23, 10, 1, 40])
+  offsets = np.cumsum([0, *counts])
+  found, expected = pieces.padded(counts, 10), pieces.cut(offsets, 10, 'mask')
+  for name in ('n_segments', 'clips', 'own'):
+    np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+  # Where the segments lie in the padded rows.
+  place = np.flatnonzero(found.own.ravel())
+  np.testing.assert_array_equal(
+    found.segments[found.own], place[expected.segments[expected.own]]
+  )

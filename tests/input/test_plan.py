@@ -93,6 +93,17 @@ def test_starting_at_a_step_equals_having_run_to_it(start, alpha):
     np.testing.assert_array_equal(late[name], expected[start:])
 
 
+def test_a_long_span_is_planned_in_parts():
+  plan = Plan(groups_of([3, 4]), 4, 0, mixup_alpha=0.5)
+  (whole,) = plan.dataset([(2, 50)]).as_numpy_iterator()
+  first, second = plan.spans([(2, 50), (50, 53)])
+  assert first.keys() == whole.keys()
+  for name, values in whole.items():
+    np.testing.assert_array_equal(first[name], values)
+  (last,) = plan.dataset([(50, 53)]).as_numpy_iterator()
+  np.testing.assert_array_equal(second['first'], last['first'])
+
+
 def test_seeds_give_different_streams():
   a, b = (run(Plan(groups_of([99] * 9), 90, s), 0, 1)['first'] for s in (0, 1))
   assert np.mean(a == b) < 0.1

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ import time
 import pytest
 import slurm_stand_in
 
-from launch import executors, sweep
-from launch.executors import ROOT, Run
+from aec_jax.run import cache
+from launch import executors, sweep, watch
+from launch.jobs import ROOT, Run
 
 # Behaves as main does: fails as the file `behaviour` in its folder's parent
 # says, or writes results.
@@ -38,12 +40,15 @@ if behaviour == 'crash':
   sys.exit(1)
 if behaviour == 'refuse':
   sys.exit(2)
+if behaviour == 'in use':
+  print('error: the folder is in use by another')
+  sys.exit(2)
 if behaviour == 'mend':
   print('step 1')
   print('error: no such folder')
   sys.exit(2)
 (workdir / 'results.json').write_text(json.dumps({
-  'config': json.loads(config),
+  'experiment': 'one', 'config': json.loads(config),
   'metrics': {'mAP': 0.25 + 0.125 * int(seed), 'classes': 3},
   'best_step': 7,
 }))
@@ -60,7 +65,7 @@ def table(tmp_path, monkeypatch):
   pages = []
 
   def command(run, *more):
-    config = sweep.config_of(run)
+    config = watch.config_of(run)
     text = json.dumps(config.to_dict())
     argv = [sys.executable, str(script), str(run.workdir), text]
     return [*argv, str(config.seed), *more]
@@ -151,7 +156,79 @@ def test_after_some_crashes_it_gives_up(table, capsys):
   assert f'exit status 1; see {log}' in capsys.readouterr().err
 
 
-def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch):
+def test_an_error_of_an_earlier_start_is_not_this_ones(table, capsys):
+  (table.folder / 'behaviour').write_text('mend')
+  assert table() == 1
+  assert 'error: no such folder' in capsys.readouterr().err
+  (table.folder / 'behaviour').write_text('killed')
+  (table.folder / 'audioset_dnn1' / 'starts0').unlink()
+  (table.folder / 'audioset_lstm' / 'starts0').unlink()
+  assert table() == 0  # killed once, and started again
+  (table.folder / 'audioset_lstm' / 'results.json').unlink()
+  (table.folder / 'behaviour').write_text('crash')
+  assert table('--retries=0') == 1
+  assert 'audioset_lstm: exit status 1; see' in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_since_another_sweep_is_waited_for(
+  table, monkeypatch, capsys
+):
+  folder = table.folder / 'audioset_dnn1'
+  other = cache.only_user(folder)  # as a sweep that was killed has left it
+  other.__enter__()
+  seen = []
+
+  def show(self, watches):
+    seen.append([(w.state, w.starts) for w in watches])
+    # The second one's own folder is taken before it has begun.
+    if len(seen) == 3:
+      (folder / 'log.txt').write_text('error: it is in use by another\n')
+      other.__exit__(None, None, None)
+
+  monkeypatch.setattr(sweep.Screen, 'show', show)
+  assert table('--parallel=2') == 0
+  assert seen[0] == [('running', 0), ('running', 1)]
+  assert seen[-1] == [('done', 1), ('done', 1)]  # it had been cut off
+  assert starts(folder) == 1
+  assert 'audioset_dnn1 goes on as process ' in capsys.readouterr().err
+
+
+def test_who_comes_second_waits(table, monkeypatch):
+  """A run that another sweep's is quicker than is no failure."""
+  (table.folder / 'behaviour').write_text('in use')
+  folder, other = table.folder / 'audioset_dnn1', []
+
+  def show(self, watches):
+    if watches[0].starts == 1 and not other:
+      other.append(cache.only_user(folder))
+      other[0].__enter__()
+    elif len(other) == 1 and watches[0].state == 'running':
+      if not isinstance(watches[0].job, executors.Adopted):
+        return
+      (table.folder / 'behaviour').unlink()
+      other[0].__exit__(None, None, None)
+      other.append(None)
+
+  monkeypatch.setattr(sweep.Screen, 'show', show)
+  assert table() == 0
+  assert starts(folder) == 2
+
+
+def test_an_adopted_run_keeps_its_place(monkeypatch, tmp_path):
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,1')
+  monkeypatch.setattr(executors, 'Processes', lambda commands: list(commands))
+  one, other = (Run(x, x, tmp_path / x, ()) for x in 'ab')
+  executors.Local(1, 1, 1).start([one])  # whose sweep is killed
+  local = executors.Local(1, 1, 1)
+  with cache.only_user(one.workdir):
+    assert local.adopt(one).poll() is None
+    ((_, env, _),) = local.start([other])[0]
+  assert env == {'CUDA_VISIBLE_DEVICES': '1'}
+  assert local.adopt(other).poll() == 1  # nobody has it
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
+def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch, number):
   (table.folder / 'behaviour').write_text('slow')
   jobs = []
 
@@ -160,12 +237,14 @@ def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch):
       (table.folder / w.run.name / 'starts0').exists() for w in watches[:1]
     ):
       jobs.extend(w.job for w in watches if w.job)
-      raise KeyboardInterrupt
-    return []
+      signal.raise_signal(number)
 
   monkeypatch.setattr(sweep.Screen, 'show', lambda self, w: interrupt(w))
-  with pytest.raises(KeyboardInterrupt):
-    table()
+  try:
+    status = table()
+  except SystemExit as ended:
+    status = ended.code
+  assert status == 128 + number
   assert len(jobs) == 1 and jobs[0].processes[0].returncode < 0
 
 
@@ -198,6 +277,15 @@ def test_a_dry_run_starts_nothing(table, capsys):
   assert list(table.folder.iterdir()) == []
 
 
+def test_a_dry_run_of_slurm_needs_no_slurm(table, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, 'submitit', None)
+  assert table('--dry_run', '--executor=slurm', '--devices=2') == 0
+  out, _ = capsys.readouterr()
+  assert 'an array of 2 jobs with' in out and 'gpus_per_node=2' in out
+  assert table('--executor=slurm') == 2
+  assert 'needs submitit' in capsys.readouterr().err
+
+
 def test_gpus_are_dealt_out(monkeypatch, tmp_path):
   monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,1,2,3,4')
   local = executors.Local(hosts=1, devices=2, parallel=1)
@@ -210,6 +298,17 @@ def test_gpus_are_dealt_out(monkeypatch, tmp_path):
     executors.Local(hosts=3, devices=2, parallel=1)
 
 
+def test_runs_share_a_gpu_and_its_memory(tmp_path, monkeypatch):
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,7')
+  local = executors.Local(hosts=1, devices=1, parallel=3)
+  assert local.capacity == 6
+  runs = [executors.Run(str(i), '', tmp_path, ()) for i in range(3)]
+  lines = local.describe(runs)
+  shared = ' XLA_PYTHON_CLIENT_MEM_FRACTION=0.300 '
+  for line, gpu in zip(lines, '474', strict=True):
+    assert line.startswith(f'CUDA_VISIBLE_DEVICES={gpu}{shared}')
+
+
 @pytest.mark.parametrize(
   ('option', 'message'),
   [
@@ -220,6 +319,16 @@ def test_gpus_are_dealt_out(monkeypatch, tmp_path):
     ('--grid=config.seed=1,1', 'two runs would be in'),
     ('--verbose', 'unknown option --verbose'),
     ('--seeds=-1', '--seeds is -1'),
+    ('--parallel=1000000000000', '--parallel is 1000000000000'),
+    ('--grid=config.seed=((', '--grid=config.seed=(('),
+    ('--grid=config.=1', '--grid=config.=1'),
+    (
+      '--grid=config.extractor.x=1',
+      'no experiment of the sweep has config.extractor.x',
+    ),
+    ('--workdir=', "--workdir is ''"),
+    ('--cache_dir=/dev/null', '/dev/null is no folder'),
+    ('--data=audioset=', '--data=audioset='),
     ('--hosts=0', '--hosts is 0'),
     ('--executor=cloud', "invalid choice: 'cloud'"),
     ('--executor=tpu', '--tpu=NAME,… and --zone=ZONE'),
@@ -411,8 +520,7 @@ def test_the_end_of_the_sweep_cancels_its_slurm_jobs(table, slurm, monkeypatch):
       raise KeyboardInterrupt
 
   monkeypatch.setattr(sweep.Screen, 'show', interrupt)
-  with pytest.raises(KeyboardInterrupt):
-    table('--executor=slurm', '--parallel=1')
+  assert table('--executor=slurm', '--parallel=1') == 130
   squeue = ['squeue', '--noheader', '--array', '--format=%i %T']
   deadline = time.monotonic() + 60
   while subprocess.run(squeue, capture_output=True, check=True).stdout:

@@ -161,6 +161,49 @@ def test_lstm_is_the_textbook_cell_at_the_last_valid_segment(activation):
     np.testing.assert_allclose(logits, output(params, h), rtol=1e-4)
 
 
+def test_an_lstm_of_long_clips_leaves_out_those_that_are_over():
+  """The same with and without `rows`, gradients too, as where none is long."""
+  model = MODELS['lstm'](classes=CLASSES)
+  x, mask = inputs(8)
+  longer = [
+    np.pad(a, [(0, 0), (0, 7), *rest])
+    for a, rest in ((x, [(0, 0)]), (mask, []))
+  ]
+  variables = init(model)
+  starts = model.starts(SEGMENTS + 7)
+  assert not model.starts(SEGMENTS) and list(starts) == [0, 4, 8, 12]
+  last = [int((mask.sum(1) > start).sum()) for start in starts]
+
+  def loss(variables, x, mask, **rows):
+    logits, _ = model.apply(
+      variables, x, mask, train=True, mutable=['batch_stats'],
+      rngs={'dropout': jax.random.key(1)}, **rows,
+    )  # fmt: skip
+    return jnp.sum(logits**2), logits
+
+  def gradients(batch, **rows):
+    function = jax.grad(functools.partial(loss, **rows), has_aux=True)
+    return jax.jit(function)(variables, *batch)
+
+  expected = gradients((x, mask))
+  for found in (gradients(longer), gradients(longer, rows=tuple(last))):
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+      found, expected,
+    )  # fmt: skip
+
+
+def test_an_lstm_begins_the_same_whatever_the_length():
+  model = MODELS['lstm'](classes=CLASSES)
+  short, long = (
+    jax.jit(model.init)(
+      jax.random.key(3), np.zeros((1, n, FEATURES)), np.ones((1, n), bool)
+    )
+    for n in (SEGMENTS, 31)
+  )
+  jax.tree.map(np.testing.assert_array_equal, short, long)
+
+
 def test_sizes_are_those_of_tables_5_to_7():
   def count(model):
     x, mask = jnp.zeros((1, 10, 128)), jnp.ones((1, 10), bool)
@@ -266,6 +309,106 @@ def test_bfloat16_products_and_gradients_stay_near_float64(seed, scale):
   close(grad_w, expected, atol=bound * scale)
 
 
+def test_attention_and_its_gradients_are_those_of_the_plain_formula():
+  rng = np.random.default_rng(0)
+  f, v = rng.normal(size=(2, 4, 6, 5)).astype(np.float32)
+  v[0, 3:] = classifiers._MASKED
+  v[1] = classifiers._MASKED  # an example that only fills up a batch
+
+  def plain(f, v):
+    return jnp.sum(jax.nn.softmax(v, 1) * f, 1)
+
+  grad = rng.normal(size=(4, 5)).astype(np.float32)
+  for function in (plain, classifiers.attend):
+    y, vjp = jax.vjp(function, f, v)
+    found = y, *vjp(grad)
+    if function is plain:
+      expected = found
+  for a, b in zip(found, expected, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_relu_and_dropout_in_one_pass_are_one_after_the_other():
+  x = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+  x[0] = 0
+  rngs = {'dropout': jax.random.key(3)}
+
+  def two(x):
+    return layers.Dropout(0.4).apply({}, jax.nn.relu(x), True, rngs=rngs)
+
+  def one(x):
+    return layers.Dropout(0.4, relu=True).apply({}, x, True, rngs=rngs)
+
+  for function in (lambda f: f(x), lambda f: jax.grad(lambda x: f(x).sum())(x)):
+    # XLA may multiply by the reciprocal of what it divides by.
+    np.testing.assert_allclose(function(one), function(two), rtol=1e-6)
+  x[1] = np.nan
+  assert np.isnan(one(x)[1]).any() and not np.isnan(one(x)[2:]).any()
+  x[1] = 0
+  alone = layers.Dropout(0.4, relu=True).apply({}, x, False)
+  np.testing.assert_array_equal(alone, jax.nn.relu(x))
+
+
+def test_layers_hand_on_bfloat16_on_accelerators_alone():
+  assert layers.activation_dtype('bfloat16', 'cpu') == 'float32'
+  assert layers.activation_dtype('bfloat16', 'gpu') == 'bfloat16'
+  assert layers.activation_dtype('float32', 'gpu') == 'float32'
+  config = {'name': 'dnn', 'hidden': (3,), 'dtype': 'bfloat16'}
+  assert models.classifier(config, 5).activations == 'float32'
+  assert 'activations' not in models.defaults('dnn')
+
+
+def test_a_bias_s_gradient_is_summed_in_float32():
+  y = jnp.zeros((30, 100, 4), jnp.bfloat16)
+  bias = jnp.zeros(4)
+  grad = jnp.full(y.shape, 1.0, jnp.bfloat16)
+  _, vjp = jax.vjp(layers.add_bias, y, bias)
+  of_y, of_bias = vjp(grad)
+  assert (of_y.dtype, of_bias.dtype) == (jnp.bfloat16, jnp.float32)
+  np.testing.assert_array_equal(of_bias, np.full(4, 3000.0))
+  reductions = str(jax.make_jaxpr(lambda g: vjp(g)[1])(grad))
+  assert 'f32[4] = reduce_sum' in reductions and 'bf16[4]' not in reductions
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_bfloat16_between_layers_stays_near_float32(name):
+  x, mask = inputs()
+  plain = MODELS[name](classes=CLASSES)
+  rounded = MODELS[name](
+    classes=CLASSES, dtype='bfloat16', activations='bfloat16'
+  )
+  variables = init(plain)
+
+  def logits_of(model):
+    @jax.jit
+    def value(params):
+      logits, found = model.apply(
+        variables | {'params': params}, x, mask, train=True,
+        rngs={'dropout': jax.random.key(1)},
+        mutable=['batch_stats', 'intermediates'], capture_intermediates=True,
+      )  # fmt: skip
+      return jnp.sum(logits**2), (logits, found)
+
+    (_, out), grads = jax.value_and_grad(value, has_aux=True)(
+      variables['params']
+    )
+    return *out, grads
+
+  exact, stats, exact_grads = logits_of(plain)
+  logits, found, grads = logits_of(rounded)
+  layer = 'input' if name == 'lstm' else 'hidden1'
+  handed_on = found['intermediates'][layer]['__call__'][0]
+  assert handed_on.dtype == jnp.bfloat16
+  for tree in (logits, grads, found['batch_stats']):
+    assert {a.dtype for a in jax.tree.leaves(tree)} == {np.dtype('float32')}
+  error = jax.tree.map(
+    lambda a, b: jnp.linalg.norm(a - b) / jnp.linalg.norm(a),
+    (exact, exact_grads['output'], stats['batch_stats']),
+    (logits, grads['output'], found['batch_stats']),
+  )
+  assert max(jax.tree.leaves(error)) < 0.05, error
+
+
 @pytest.mark.parametrize(
   ('config', 'message'),
   [
@@ -299,8 +442,24 @@ def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
   def dominance(f_activation):
     attention = classifiers.Attention(50, f_activation, 'float32')
     h = nn.relu(x)
-    y = attention.apply(attention.init(jax.random.key(0), h, mask), h, mask)
+    variables = attention.init(jax.random.key(0), h, mask)
+    y, _ = attention.apply(variables, h, mask)
     moments = np.linalg.eigvalsh(np.asarray(y.T @ y))
     return moments[-1] / moments[-2]
 
   assert dominance('sigmoid') > 5 * dominance('relu')
+
+
+@pytest.mark.parametrize('pool_norm', [False, True])
+def test_the_logits_are_the_mean_of_the_segments(pool_norm):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(3, 5, 8)).astype(np.float32)
+  mask = np.arange(5) < np.array([[5], [2], [1]])
+  module = classifiers.MultiLevelAttention(
+    4, hidden=(6, 6), levels=(1, 2), pool_norm=pool_norm
+  )
+  variables = module.init(jax.random.key(0), x, mask)
+  logits, sown = module.apply(variables, x, mask, mutable=['located'])
+  (of_segments,) = jax.tree.leaves(sown)
+  weight = mask[..., None] / mask.sum(1)[:, None, None]
+  np.testing.assert_allclose((of_segments * weight).sum(1), logits, atol=1e-5)

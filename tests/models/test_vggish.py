@@ -12,6 +12,7 @@ from aec_jax.errors import UserError
 from aec_jax.input.batches import dequantise
 from aec_jax.models import convolution, embedding_postprocess, vggish
 from aec_jax.models.extractors import ExampleClassifier
+from aec_jax.run import processor
 
 RNG = np.random.default_rng(0)
 
@@ -188,6 +189,80 @@ def test_convolution_and_its_gradients(float64, shape, kernel):
     for got, want in zip(ours(*args), wanted, strict=True):
       assert got.dtype == kind
       np.testing.assert_allclose(got, want, atol=tolerance * np.abs(want).max())
+
+
+def test_the_processor_s_flags_choose_the_kernel():
+  xeon = frozenset(['avx512f', 'avx512_bf16', 'amx_tile', 'amx_bf16'])
+  for flags, found in (
+    (frozenset(), False),
+    (frozenset(['avx2', 'avx512_bf16']), False),
+    (xeon, True),
+  ):
+    assert processor.has_bfloat16_matrix_unit(flags) is found
+  wide = (8, 24, 16, 64), (3, 3, 64, 64)
+  kernel, gradient = convolution._kernel_on_cpu, convolution._gradient_on_cpu
+  assert kernel(*wide, 'bfloat16', True) is convolution.patch_products
+  assert kernel(*wide, 'bfloat16', False) is convolution.winograd
+  assert kernel(*wide, 'float32', True) is convolution.winograd
+  thin = (8, 24, 16, 1), (3, 3, 1, 64)
+  assert kernel(*thin, 'bfloat16', True) is convolution._shifted_sum
+  by_winograd = convolution.winograd_kernel_gradient
+  assert gradient(*wide, 'bfloat16', False) is by_winograd
+  assert gradient(*wide, 'float32', True) is by_winograd
+  assert gradient(*wide, 'bfloat16', True) is not by_winograd
+
+
+def test_flags_are_the_kernel_s_words(tmp_path):
+  file = tmp_path / 'cpuinfo'
+  file.write_text('model name\t: X\nflags\t\t: fpu amx_bf16 amx_tile\n\n')
+  assert processor.flags(str(file)) == {'fpu', 'amx_bf16', 'amx_tile'}
+  assert processor.flags(str(tmp_path / 'none')) == frozenset()
+
+
+def test_a_convolution_by_products_of_patches(monkeypatch):
+  unit = lambda: True
+  monkeypatch.setattr(processor, 'has_bfloat16_matrix_unit', unit)
+  shape = 3, 16, 16, 64  # 3 chunks of one
+  x = RNG.standard_normal(shape).astype(np.float32)
+  w = RNG.standard_normal((3, 3, 64, 64)).astype(np.float32)
+  grad = RNG.standard_normal(shape).astype(np.float32)
+  wanted = value_and_gradients(plain, x, w, grad)
+  convolve = partial(convolution.convolve, dtype='bfloat16')
+  found = jax.jit(partial(value_and_gradients, convolve))(x, w, grad)
+  for got, want in zip(found, wanted, strict=True):
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=0.01 * np.abs(want).max())
+
+
+def test_a_convolution_of_bfloat16_alone_stays_near():
+  x = RNG.standard_normal((2, 8, 8, 8)).astype(np.float32)
+  w = RNG.standard_normal((3, 3, 8, 8)).astype(np.float32)
+  grad = RNG.standard_normal((2, 8, 8, 8)).astype(np.float32)
+  wanted = value_and_gradients(plain, x, w, grad)
+  convolve = partial(convolution.convolve, dtype='bfloat16', out='bfloat16')
+  y, vjp = jax.vjp(convolve, x, w)
+  found = y, *vjp(jnp.asarray(grad, 'bfloat16'))
+  assert [a.dtype for a in found] == ['bfloat16', 'float32', 'float32']
+  for got, want in zip(found, wanted, strict=True):
+    error = np.asarray(got, np.float32) - want
+    assert np.abs(error).max() < 0.02 * np.abs(want).max()
+
+
+@pytest.mark.parametrize('model', [vggish.VGGish, vggish.BaselineCNN])
+def test_extractors_with_bfloat16_between_layers_stay_near(model):
+  make = partial(model, 7) if model is vggish.BaselineCNN else model
+  start = {'init_stddev': None} if model is vggish.BaselineCNN else {}
+  x = RNG.standard_normal((2, 32, 32)).astype(np.float32)
+  params = random_params(make(width=1 / 16, **start), x)
+
+  def apply(**precision):
+    module = make(width=1 / 16, **start, **precision)
+    return jax.jit(module.apply)({'params': params}, x)
+
+  exact = apply()
+  found = apply(dtype='bfloat16', activations='bfloat16')
+  assert found.dtype == np.float32
+  assert np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)
 
 
 def test_the_gradient_against_finite_differences(float64):

@@ -1,15 +1,30 @@
 """Stages that appear whole or not at all, and work folders held by one."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from aec_jax.errors import UserError
-from aec_jax.run import cache, files
+from aec_jax.run import cache, files, lock
+
+
+@pytest.fixture(params=['flock', 'no flock'])
+def disk(request, monkeypatch):
+  """A disk with `flock`, and one without."""
+  if request.param == 'no flock':
+
+    def flock(file, how):
+      raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(lock.fcntl, 'flock', flock)
+    monkeypatch.setattr(lock, '_LOOK', 0.02)
+  return request.param
 
 
 def build(text):
@@ -41,7 +56,9 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path):
   ).exists()
 
 
-def test_of_two_that_need_a_stage_one_builds_it_and_the_other_waits(tmp_path):
+def test_of_two_that_need_a_stage_one_builds_it_and_the_other_waits(
+  tmp_path, disk
+):
   built = []
 
   def slow(folder):
@@ -62,7 +79,7 @@ def test_of_two_that_need_a_stage_one_builds_it_and_the_other_waits(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_where_the_first_of_two_fails_the_other_builds(tmp_path):
+def test_where_the_first_of_two_fails_the_other_builds(tmp_path, disk):
   def fail(folder):
     other.start()
     other.join(0.2)
@@ -92,15 +109,72 @@ def test_a_stage_that_appears_meanwhile_stays(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_work_folder_has_one_user(tmp_path):
+def test_a_work_folder_has_one_user(tmp_path, disk):
+  for _ in range(2):
+    assert cache.user_of(tmp_path) == ''
+    with cache.only_user(tmp_path):
+      user = cache.user_of(tmp_path)
+      assert user.startswith(f'process {os.getpid()} on ')
+      with (
+        pytest.raises(UserError, match=f'{tmp_path} is in use by {user}: wait'),
+        cache.only_user(tmp_path),
+      ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('disk', ['no flock'], indirect=True)
+def test_a_soft_lock_ends_with_its_process(tmp_path, disk, monkeypatch):
+  """On this machine at once; on another when it is touched no more."""
+  path, other = (
+    tmp_path / '.lock.soft',
+    'process 1 on elsewhere\n1 other boot\n',
+  )
+  here = f'process 1 on me\n{_dead_process()} {lock._machine()}\n'
+  again = f'process 1 on me\n{os.getpid()} {lock._machine()}\n'  # its number
+  for dead in (here, again):
+    path.write_text(dead)
+    with cache.only_user(tmp_path):
+      assert f'process {os.getpid()} on' in path.read_text()
+  path.write_text(other)
+  assert cache.user_of(tmp_path) == 'process 1 on elsewhere'
   with (
-    cache.only_user(tmp_path),
-    pytest.raises(UserError, match=r'in use by process \d+'),
+    pytest.raises(UserError, match='in use by process 1 on elsewhere'),
     cache.only_user(tmp_path),
   ):
     pass
+  long_ago = time.time() - 100
+  os.utime(path, (long_ago, long_ago))
+  monkeypatch.setattr(lock, '_BEAT', 0.01)
   with cache.only_user(tmp_path):
-    pass
+    before = path.stat().st_mtime_ns
+    deadline = time.monotonic() + 20
+    while path.stat().st_mtime_ns == before:  # it is touched
+      assert time.monotonic() < deadline
+      time.sleep(0.01)
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('disk', ['no flock'], indirect=True)
+def test_of_many_that_find_a_dead_soft_lock_one_has_it(tmp_path, disk):
+  here = f'process 1 on me\n{_dead_process()} {lock._machine()}\n'
+  holding, most, lasting = [], [], []
+
+  def hold():
+    with lock.held(tmp_path / '.lock', lambda: None):
+      holding.append(1)
+      most.append(len(holding))
+      time.sleep(0.01)
+      holding.pop()
+      lasting.append(1)
+
+  (tmp_path / '.lock.soft').write_text(here)
+  some = [threading.Thread(target=hold) for _ in range(8)]
+  for thread in some:
+    thread.start()
+  for thread in some:
+    thread.join()
+  assert most == [1] * 8 and len(lasting) == 8
 
 
 def test_a_json_file_is_replaced_whole(tmp_path):
@@ -135,3 +209,27 @@ def test_processes_that_write_one_file_at_once_all_succeed(tmp_path):
 def _dead_process() -> int:
   with subprocess.Popen([sys.executable, '-c', '']) as process:
     return process.pid
+
+
+def test_what_is_damaged_later_is_found_when_it_is_opened(tmp_path):
+  def write(folder):
+    (folder / 'a').mkdir()
+    (folder / 'a' / 'b.npy').write_bytes(bytes(1 << 20))
+
+  folder = cache.stage(tmp_path, 'pack', {}, write)
+  assert cache.stage(tmp_path, 'pack', {}, write) == folder
+  path = folder / 'a' / 'b.npy'
+  with open(path, 'r+b') as file:
+    file.seek(1 << 19)
+    file.write(b'\1')
+  with pytest.raises(UserError, match=f'{path} is damaged: delete {folder}'):
+    cache.stage(tmp_path, 'pack', {}, write)
+  path.unlink()
+  with pytest.raises(UserError, match=f'{path} is damaged'):
+    cache.stage(tmp_path, 'pack', {}, write)
+  (folder / 'checksums.json').write_text('[]')
+  with pytest.raises(UserError, match='checksums.json is damaged'):
+    cache.stage(tmp_path, 'pack', {}, write)
+  # As an older version left it.
+  (folder / 'checksums.json').unlink()
+  assert cache.stage(tmp_path, 'pack', {}, write) == folder

@@ -83,6 +83,7 @@ def evaluations(results):
   return results['ensembles']['10']['evaluations']
 
 
+@pytest.mark.slow
 def test_two_hosts_do_what_one_does(tmp_path, two_hosts, audioset_dir):
   workdir, ends = two_hosts
   assert [status for status, _, _ in ends] == [0, 0], ends
@@ -103,6 +104,7 @@ def test_two_hosts_do_what_one_does(tmp_path, two_hosts, audioset_dir):
   np.testing.assert_allclose(a['probabilities'], b['probabilities'], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_host_speaks_and_writes(two_hosts):
   workdir, ((_, first, _), (_, second, _)) = two_hosts
   assert 'mAP' in first and 'mAP' not in second
@@ -113,6 +115,7 @@ def test_one_host_speaks_and_writes(two_hosts):
   assert progress['step'] == progress['max_steps'] == 20
 
 
+@pytest.mark.slow
 def test_what_two_hosts_wrote_goes_on_on_one(two_hosts, audioset_dir, tmp_path):
   workdir, _ = two_hosts
   copy = shutil.copytree(workdir, tmp_path / 'copy')
@@ -122,6 +125,7 @@ def test_what_two_hosts_wrote_goes_on_on_one(two_hosts, audioset_dir, tmp_path):
   assert [e['step'] for e in evaluations(longer)] == [20, 40]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_first_host_ends_all(two_hosts, audioset_dir):
   for status, _, err in start_all(
     two_hosts[0], audioset_dir, '--config.seed=1'

@@ -110,13 +110,20 @@ def test_fsd_as_users_load_it(zenodo, tmp_path):
 
 
 def test_fsd_skips_what_only_reading_shows(zenodo, tmp_path):
-  tone(zenodo / 'FSDKaggle2018.audio_train/c.wav', 50, rate=22050)
+  folder = zenodo / 'FSDKaggle2018.audio_train'
+  soundfile.write(folder / 'c.wav', np.full(100, np.nan), 44100, 'FLOAT')
+  tone(folder / 'a.wav', 50, rate=22050, channels=2)
+  soundfile.write(folder / 'b.wav', np.zeros(100), 44100)
   builder = fsd.Fsdkaggle2018(data_dir=tmp_path / 'tfds')
   prepare(builder, manual_dir=zenodo)
-  names = [e['fname'] for e in tfds.as_numpy(builder.as_dataset(split='train'))]
-  assert names == [b'a.wav', b'b.wav']
-  skipped = fsd.Fsdkaggle2018(data_dir=tmp_path / 'tfds').info.metadata
-  assert '22050 Hz' in skipped['skipped'][-1]['reason']
+  clips = list(tfds.as_numpy(builder.as_dataset(split='train')))
+  assert [clip['fname'] for clip in clips] == [b'a.wav', b'b.wav']
+  assert len(clips[0]['audio']) == 100 and clips[0]['audio'].any()
+  about = fsd.Fsdkaggle2018(data_dir=tmp_path / 'tfds').info.metadata
+  assert about['skipped'][-1]['reason'] == 'holds NaN or infinite samples'
+  assert about['notes'] == [
+    {'file': about['notes'][0]['file'], 'reason': 'silent'}
+  ]
 
 
 @pytest.fixture

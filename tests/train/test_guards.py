@@ -157,7 +157,9 @@ def test_a_metric_at_chance_is_warned_of_once(scores, at, caplog):
       caplog.clear()
       progress.warn_at_chance(config, history, chance=0.295)
     if caplog.text:
-      assert 'best mAP is 0.3000, and a guess gets 0.2950' in caplog.text
+      assert (
+        'best validation mAP is 0.3000, and a guess gets 0.2950' in caplog.text
+      )
       warned.append(200 * count)
   assert warned == at
 

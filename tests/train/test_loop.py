@@ -60,7 +60,7 @@ def test_it_stops_when_patience_ends_and_stays_stopped(tmp_path, monkeypatch):
   def evaluate(state, history):
     kernel = np.array(state.members.params['output']['kernel'])
     kept[int(state.step)] = kernel
-    score = next(scores)
+    score = next(scores) if state.step else 0.0
     return {'mAP': score, 'members': {'mAP': [score]}}
 
   monkeypatch.setattr(system, 'evaluate', evaluate)
@@ -96,7 +96,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
 def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   names = ('max_steps', 'eval_every', 'checkpoint_every', 'steps_per_dispatch')
   config = types.SimpleNamespace(**dict(zip(names, numbers, strict=True)))
-  whole = list(loop.spans(0, config))
+  most = config.steps_per_dispatch
+  whole = list(loop.spans(0, config, most))
   assert [stop for _, stop in whole[:-1]] == [start for start, _ in whole[1:]]
   assert whole[-1][1] == config.max_steps
   saved = [
@@ -105,7 +106,17 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
     if not start % config.eval_every or not start % config.checkpoint_every
   ]
   start = data.draw(st.sampled_from(saved))
-  assert list(loop.spans(start, config)) == [s for s in whole if s[0] >= start]
+  rest = list(loop.spans(start, config, most))
+  assert rest == [s for s in whole if s[0] >= start]
+
+
+def test_accelerators_take_as_many_steps_as_their_plans_have_room_for():
+  settings = types.SimpleNamespace(steps_per_dispatch=0)
+  assert loop.most_steps(settings, 10, 2**20, 'cpu') == 10
+  assert loop.most_steps(settings, 10, 2**20, 'gpu') == 256
+  assert loop.most_steps(settings, 10, 2**40, 'tpu') == 1
+  settings.steps_per_dispatch = 7
+  assert loop.most_steps(settings, 10, 2**20, 'gpu') == 7
 
 
 def test_plans_are_made_as_they_are_needed(monkeypatch):
@@ -113,7 +124,7 @@ def test_plans_are_made_as_they_are_needed(monkeypatch):
   system = released(config)
 
   def first():
-    planned = loop._planned(system, loop.spans(0, config))
+    planned = loop._planned(system, loop.spans(0, config, system.most_steps))
     return list(itertools.islice(planned, 5))
 
   whole = first()

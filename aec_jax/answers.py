@@ -1,0 +1,287 @@
+"""What can be said of sounds: tags, decisions, events, embeddings.
+
+An `Answer` says it in rows, whichever way they are written then
+(`aec_jax.formats`, `aec_jax.archive`).
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from aec_jax.bundle import activity, decisions, embedded, events
+from aec_jax.bundle.embedded import Item
+from aec_jax.bundle.tagger import Tagger
+from aec_jax.errors import UserError
+
+NONE = 'none of these'
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What is said of a sound, or of the next stretch of it.
+
+  Attributes:
+    rows: values of the answer's columns.
+    notes: what is odd about the sound.
+    error: why it can't be heard, or not to its end.
+    seconds: of the whole sound.
+    last: whether no more comes of this sound.
+  """
+
+  rows: list[tuple]
+  notes: tuple[str, ...] = ()
+  error: UserError | None = None
+  seconds: float = 0.0
+  last: bool = True
+
+
+class Answer(Protocol):
+  """A way to answer what is in sounds.
+
+  Attributes:
+    name: of its rows in JSON.
+    columns: their names and types: str, float, bool, or list for a vector.
+    settings: what else the rows depend on beside bundle and sounds, for JSON.
+  """
+
+  name: str
+  columns: dict[str, type]
+  settings: dict
+
+  def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    """One or more `Found` of each sound, in their order."""
+
+  def lines(self, rows: Sequence[tuple]) -> list[str]:
+    """Rows of a sound for people to read."""
+
+
+class Tags:
+  """The likeliest classes of each sound.
+
+  Args:
+    tagger: of a bundle.
+    top: how many.
+    only: (class,) bool, which classes are told.
+  """
+
+  name = 'tags'
+
+  def __init__(self, tagger: Tagger, top: int, only: np.ndarray) -> None:
+    self._tagger, self._top = tagger, top
+    self._names = {tagger.classes[k] for k in np.flatnonzero(only)}
+    self.columns: dict[str, type] = {'label': str, 'probability': float}
+    self.settings = {'top': top, 'classes': sorted(self._names)}
+
+  def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    for tags in self._tagger.tag(sounds):
+      if isinstance(tags, UserError):
+        yield Found([], error=tags)
+        continue
+      rows = [(k, p) for k, p in tags.tags if k in self._names]
+      yield Found(rows[: self._top], tags.notes, None, tags.duration)
+
+  def lines(self, rows: Sequence[tuple]) -> list[str]:
+    return [f'{probability:.4f}  {label}' for label, probability in rows]
+
+
+class Decisions:
+  """Which classes are there, by the bundle's thresholds, and which are not.
+
+  Args:
+    tagger: of a bundle that decides.
+    precision: that is wished; None for the best F1.
+    top: how many of the classes that are not there.
+    only: (class,) bool, which classes are told.
+
+  Raises:
+    UserError: the bundle has no thresholds, or none of that precision.
+  """
+
+  name = 'decisions'
+
+  def __init__(
+    self, tagger: Tagger, precision: float | None, top: int, only: np.ndarray
+  ) -> None:
+    self._tagger, self._top = tagger, top
+    self._how = decided_by(tagger)
+    self._thresholds = decisions.thresholds(self._how, precision)
+    self._only = np.flatnonzero(only)
+    self.columns: dict[str, type] = {
+      'label': str, 'probability': float, 'threshold': float, 'there': bool
+    }  # fmt: skip
+    names = [tagger.classes[k] for k in self._only]
+    self.settings = {'precision': precision, 'top': top, 'classes': names}
+
+  def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    for tags in self._tagger.tag(sounds):
+      if isinstance(tags, UserError):
+        yield Found([], error=tags)
+        continue
+      found = decisions.calibrated(self._how, tags.probabilities)
+      there = (found >= self._thresholds) & (not tags.silent)
+      order = self._only[np.argsort(-found[self._only], kind='stable')]
+      absent = order[~there[order]][: self._top]
+      rows = [
+        (tags.classes[k], float(found[k]), _number(self._thresholds[k]), yes)
+        for yes, some in ((True, order[there[order]]), (False, absent))
+        for k in some
+      ]
+      yield Found(rows, tags.notes, None, tags.duration)
+
+  def lines(self, rows: Sequence[tuple]) -> list[str]:
+    lines = [] if any(there for *_, there in rows) else [f'yes  {NONE}']
+    for label, probability, threshold, there in rows:
+      at = 'never' if threshold is None else f'from {threshold:.3f}'
+      mark = 'yes' if there else 'no '
+      lines.append(f'{mark}  {probability:.3f} ({at})  {label}')
+    return lines
+
+
+class Events:
+  """When each class is heard.
+
+  Args:
+    tagger: of a bundle.
+    per_segment: frames of a segment.
+    by: one of `activity.BY`.
+    median: frames, odd.
+    thresholds: (class,) probabilities; NaN where a class is not told.
+  """
+
+  name = 'events'
+
+  def __init__(
+    self,
+    tagger: Tagger,
+    per_segment: int,
+    by: str,
+    median: int,
+    thresholds: np.ndarray,
+  ) -> None:
+    activity.check(tagger, by)
+    self._tagger, self._per_segment, self._by = tagger, per_segment, by
+    self._median, self._thresholds = median, thresholds
+    self.columns: dict[str, type] = {
+      'onset': float, 'offset': float, 'label': str, 'confidence': float
+    }  # fmt: skip
+    self.settings = {
+      'per_segment': per_segment, 'by': by, 'median': median,
+      'thresholds': [_number(x) for x in thresholds],
+    }  # fmt: skip
+
+  def frames(self, sounds: Iterable[Item]) -> Iterator[activity.Frames]:
+    """Probabilities over time, calibrated where the bundle knows how."""
+    how = self._tagger.info.get('decisions')
+    for some in activity.follow(
+      self._tagger, sounds, self._per_segment, self._by
+    ):
+      if how:
+        found = decisions.calibrated(how, some.probabilities)
+        some = dataclasses.replace(some, probabilities=found)
+      yield some
+
+  def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    for found in events.find(
+      self.frames(sounds), self._tagger.classes, self._thresholds, self._median
+    ):
+      rows = [] if found.error else [tuple(event) for event in found.events]
+      facts = found.facts
+      yield Found(rows, facts.notes, found.error, facts.duration)
+
+  def lines(self, rows: Sequence[tuple]) -> list[str]:
+    return [
+      f'{onset:9.2f} {offset:9.2f}  {confidence:.3f}  {label}'
+      for onset, offset, label, confidence in rows
+    ]
+
+
+class Embeddings:
+  """The embedding of each segment, of all extractors one after another.
+
+  Args:
+    tagger: of a bundle.
+  """
+
+  name = 'embeddings'
+
+  def __init__(self, tagger: Tagger) -> None:
+    self._tagger = tagger
+    self.columns: dict[str, type] = {
+      'start': float, 'end': float, 'embedding': list
+    }  # fmt: skip
+    self.settings: dict = {}
+
+  def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    seconds = self._tagger.spec.seconds
+    for some in embedded.stretches(self._tagger, sounds):
+      start = some.facts.kept[0] + seconds * some.first
+      rows = [
+        (round(start + i * seconds, 4), round(start + (i + 1) * seconds, 4),
+         row.ravel().astype(np.float32))
+        for i, row in enumerate(some.embeddings)
+      ]  # fmt: skip
+      facts = some.facts
+      yield Found(rows, facts.notes, some.error, facts.duration, some.last)
+
+  def lines(self, rows: Sequence[tuple]) -> list[str]:
+    return [
+      f'{start:9.2f} {end:9.2f}  {len(row)} numbers' for start, end, row in rows
+    ]
+
+
+def decided_by(tagger: Tagger) -> dict:
+  """The calibration and thresholds of a bundle.
+
+  Raises:
+    UserError: it has none.
+  """
+  found = tagger.info.get('decisions')
+  if not found:
+    raise UserError(
+      'this bundle has no thresholds, since it is of an older version; running'
+      ' its experiment with --mode=evaluate adds them'
+    )
+  return found
+
+
+def chosen(tagger: Tagger, names: str | None) -> np.ndarray:
+  """(class,) bool, the classes that a list names.
+
+  Args:
+    tagger: of a bundle.
+    names: separated by commas, or a file of one a line; None for all.
+
+  Raises:
+    UserError: one is no class of the bundle, or the file can't be read.
+  """
+  classes = tagger.classes
+  if names is None:
+    return np.ones(len(classes), bool)
+  wanted = names.split(',')
+  if os.path.isfile(names):
+    try:
+      with open(names, encoding='utf-8-sig') as file:
+        wanted = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f'--classes: {names}: is no list: {error}') from error
+  # A comma may be in a name, such as AudioSet's.
+  wanted = [names] if names in classes else [x.strip() for x in wanted]
+  wanted = [name for name in wanted if name]
+  for name in wanted:
+    if name not in classes:
+      near = difflib.get_close_matches(name, classes, 3) or classes[:5]
+      raise UserError(
+        f'--classes: {name!r} is no class of this bundle; near are'
+        f' {", ".join(near)}'
+      )
+  if not wanted:
+    raise UserError(f'--classes: {names!r} names none')
+  return np.isin(classes, wanted)
+
+
+def _number(x) -> float | None:
+  return None if np.isnan(x) else float(x)

@@ -1,0 +1,227 @@
+"""The options of what is asked of sounds, and the answers to them."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+
+from aec_jax.errors import UserError
+from aec_jax.run import console
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the options beside those of plain tags."""
+  parser.add_argument(
+    '--classes', metavar='A,B|FILE', help='Those that are told [all].'
+  )
+  parser.add_argument(
+    '--decide', action='store_true', help='What is there, and what is not.'
+  )
+  parser.add_argument(
+    '--precision',
+    type=float,
+    help="Wished of the bundle's thresholds [those of the best F1].",
+  )
+  parser.add_argument(
+    '--events', action='store_true', help='When each class is heard.'
+  )
+  parser.add_argument(
+    '--hop', type=float, metavar='S', help='Of events, seconds [a segment].'
+  )
+  parser.add_argument(
+    '--median',
+    type=float,
+    metavar='S',
+    help='That events are smoothed over, seconds [about a segment].',
+  )
+  parser.add_argument(
+    '--by',
+    choices=('pieces', 'attention'),
+    help='What dates events [attention where the model has it, else pieces].',
+  )
+  parser.add_argument(
+    '--threshold',
+    metavar='P|FILE',
+    help="Of events, or a CSV of class,threshold [the bundle's, else 0.5].",
+  )
+  add_out(parser)
+  parser.add_argument(
+    '--rate', type=int, metavar='HZ', help='Of raw samples on standard input.'
+  )
+
+
+def add_out(parser: argparse.ArgumentParser, required: bool = False) -> None:
+  """Adds the options of an archive."""
+  parser.add_argument(
+    '--out', required=required, help='The folder of Parquet parts to fill.'
+  )
+  parser.add_argument(
+    '--decoders',
+    type=int,
+    metavar='N',
+    help='Processes that decode, with --out [as many as there are cores].',
+  )
+
+
+def check(arguments: argparse.Namespace) -> None:
+  """Raises `UserError` for options that don't go together."""
+  events = ('hop', 'median', 'by', 'threshold')
+  for name in events:
+    if getattr(arguments, name) is not None and not arguments.events:
+      raise UserError(f'--{name} is for --events')
+  if arguments.events and arguments.decide:
+    raise UserError('--events and --decide are two questions: ask one')
+  asks = arguments.events or arguments.decide
+  if arguments.precision is not None and not asks:
+    raise UserError('--precision is for --decide and --events')
+  if arguments.precision is not None and arguments.threshold is not None:
+    raise UserError('--precision and --threshold: give one')
+  if arguments.format == 'parquet' and not arguments.out:
+    raise UserError('--format=parquet takes --out=FOLDER')
+  if arguments.out and arguments.format not in (None, 'parquet'):
+    raise UserError(f'--out holds Parquet, not --format={arguments.format}')
+  if arguments.decoders is not None and not arguments.out:
+    raise UserError('--decoders is for --out')
+  if '-' in arguments.paths and len(arguments.paths) > 1:
+    raise UserError('- is standard input, and goes with no other PATH')
+  if arguments.paths == ['-'] and (arguments.events or arguments.out):
+    raise UserError('- takes neither --events nor --out: save it as a file')
+  if arguments.rate is not None and arguments.paths != ['-']:
+    raise UserError('--rate is of -, standard input')
+  if arguments.timeline and (wanted(arguments) or arguments.paths == ['-']):
+    raise UserError('--timeline goes with plain tags of a file')
+
+
+def wanted(arguments: argparse.Namespace) -> bool:
+  """Whether more than plain tags is asked."""
+  given = (arguments.classes, arguments.out, arguments.decide, arguments.events)
+  kinds = ('audacity', 'raven')
+  return any(given) or arguments.format in kinds
+
+
+def answer(
+  tagger, arguments: argparse.Namespace, files: Sequence, tag: Callable
+) -> int:
+  """Answers what is asked; the command's exit status.
+
+  Args:
+    tagger: of the bundle.
+    arguments: checked.
+    files: to be heard; none where it is standard input.
+    tag: `predict.tag`.
+  """
+  from aec_jax import archive, formats, pipe
+
+  asked = of_arguments(tagger, arguments)
+  kind = arguments.format or 'table'
+  if arguments.out:
+    about = archive.about_bundle(tagger)
+    return archive.run(
+      asked, tagger, files, arguments.out, about, arguments.decoders, tag
+    )
+  piped = arguments.paths == ['-']
+  formats.check(kind, asked, len(files) or piped)
+  with formats.writer(kind, asked, (tagger.spec.low, tagger.spec.high)) as show:
+    if piped:
+      for name, found in pipe.tagged(tagger, asked, arguments.rate):
+        _report(name, found)
+        show(name, found)
+      return 0
+    counts = [0, 0]
+    mistakes = 0
+    for file, name, found in tag(asked, files):
+      _report(name, found)
+      counts[found.error is not None] += found.last
+      mistakes += bool(found.error) and file.named
+      show(name, found)
+  if counts[1] and len(files) > 1:
+    told, failed = counts
+    print(f'{told:,} tagged, {failed:,} could not be', file=sys.stderr)
+  return 0 if counts[0] and not mistakes else 2
+
+
+def _report(name: str, found) -> None:
+  """Says on stderr what is wrong with a sound, or odd about it."""
+  if found.error:
+    print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
+  for note in found.notes:
+    line = console.printable(f'{name}: {note}')
+    print(f'note: {line}', file=sys.stderr)
+
+
+def of_arguments(tagger, arguments: argparse.Namespace):
+  """The `Answer` that is asked.
+
+  Raises:
+    UserError: the bundle can't answer that.
+  """
+  from aec_jax import answers
+
+  only = answers.chosen(tagger, arguments.classes)
+  if arguments.decide:
+    return answers.Decisions(tagger, arguments.precision, arguments.top, only)
+  if arguments.events:
+    return _events(tagger, arguments, only)
+  return answers.Tags(tagger, arguments.top, only)
+
+
+def _events(tagger, arguments, only):
+  import numpy as np
+
+  from aec_jax import answers
+  from aec_jax.bundle import activity, embedded, events
+
+  per_segment = embedded.check_hop(tagger, arguments.hop)
+  hop = tagger.spec.seconds / per_segment
+  by = arguments.by or activity.default(tagger)
+  median = events.median_frames(arguments.median, hop, per_segment)
+  limits = np.where(only, thresholds(tagger, arguments), np.nan)
+  return answers.Events(tagger, per_segment, by, median, limits)
+
+
+def thresholds(tagger, arguments):
+  """(class,) probabilities from which on events are told.
+
+  Args:
+    tagger: of a bundle.
+    arguments: with `threshold` and `precision`, as `add_options` makes them.
+
+  Raises:
+    UserError: they name no thresholds.
+  """
+  import numpy as np
+
+  from aec_jax import answers
+  from aec_jax.bundle import decisions
+
+  text, classes = arguments.threshold, tagger.classes
+  if text is None and (arguments.precision or tagger.info.get('decisions')):
+    found = answers.decided_by(tagger)
+    return decisions.thresholds(found, arguments.precision)
+  try:
+    return np.full(len(classes), _probability(text or 0.5))
+  except ValueError:
+    pass  # a file
+  rows: dict[str, float] = {}
+  try:
+    with open(text, encoding='utf-8-sig', newline='') as file:
+      for number, (label, value) in enumerate(csv.reader(file), 1):
+        if number == 1 and label == 'class':
+          continue
+        if label not in classes:
+          raise UserError(f'{text}: row {number}: {label!r} is no class')
+        rows[label] = _probability(value)
+  except OSError as error:
+    raise UserError(
+      f'--threshold is {text!r}, neither 0 to 1 nor a file'
+    ) from error
+  except (ValueError, csv.Error) as error:
+    raise UserError(f'{text}: expected rows of class,threshold') from error
+  return np.array([rows.get(name, np.nan) for name in classes])
+
+
+def _probability(text) -> float:
+  value = float(text)
+  if not 0 <= value <= 1:
+    raise UserError(f'--threshold: {text} is not from 0 to 1')
+  return value

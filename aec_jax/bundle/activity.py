@@ -1,0 +1,220 @@
+"""What a model hears over time, by frames, as pieces slide over a sound.
+
+A piece says what is in all of its segments. Where pieces of L segments slide on
+by a hop, a frame of that length has what the piece says whose middle it is; at
+the ends of a sound, the first and the last piece. An attention model also says
+which of its segments made it say so, by p_k(t) f_k(t) (thesis eq. 22): a frame
+then has the mean, over the pieces that hold it, of its own share.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator
+
+import jax
+import numpy as np
+
+from aec_jax.audio.stream import Facts
+from aec_jax.bundle.embedded import Item, stretches
+from aec_jax.bundle.tagger import Ensemble, Tagger
+from aec_jax.errors import UserError
+from aec_jax.input.batches import padded_blocks
+
+BY = ('pieces', 'attention')
+_PIECES = 64  # of a batch
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frames:
+  """What was heard in some of a sound.
+
+  Attributes:
+    facts: of the whole sound.
+    start: seconds, where the first frame begins.
+    hop: seconds from frame to frame.
+    probabilities: (frame, class) float32.
+    last: whether no more come of this sound.
+    error: why the sound can't be heard, or not to its end.
+  """
+
+  facts: Facts
+  start: float
+  hop: float
+  probabilities: np.ndarray
+  last: bool
+  error: UserError | None = None
+
+
+def default(tagger: Tagger) -> str:
+  """Which of `BY` tells more: attention, of a bundle that has it."""
+  attends = tagger.ensembles and tagger.info['model']['name'] == 'attention'
+  return 'attention' if attends else 'pieces'
+
+
+def check(tagger: Tagger, by: str) -> None:
+  """Raises `UserError` where a bundle has no attention and `by` is that."""
+  if by == 'attention' != default(tagger):
+    raise UserError('--by=attention: this bundle has no attention model')
+
+
+def follow(
+  tagger: Tagger, sounds: Iterable[Item], per_segment: int, by: str
+) -> Iterator[Frames]:
+  """Follows sounds over time.
+
+  Args:
+    tagger: of a bundle.
+    sounds: to be heard.
+    per_segment: frames of a segment.
+    by: one of `BY`.
+
+  Yields:
+    One or more of each sound, in their order.
+  """
+  hop = tagger.spec.seconds / per_segment
+  of_sound = None
+  for stretch in stretches(tagger, sounds, per_segment):
+    of_sound = of_sound or _Sound(tagger, per_segment, by == 'attention')
+    begun = of_sound.done
+    probabilities = np.zeros((0, len(tagger.classes)), np.float32)
+    if stretch.embeddings and not stretch.facts.silent:
+      some = np.stack(stretch.embeddings)
+      probabilities = of_sound.add(some, stretch.last)
+    yield Frames(
+      stretch.facts, stretch.facts.kept[0] + begun * hop, hop, probabilities,
+      stretch.last, stretch.error,
+    )  # fmt: skip
+    if stretch.last:
+      of_sound = None
+
+
+class _Sound:
+  """A sound whose embeddings come in stretches.
+
+  Attributes:
+    done: frames that have been told.
+  """
+
+  def __init__(self, tagger, per_segment, located):
+    self._tagger, self._per, self._located = tagger, per_segment, located
+    self._rows: np.ndarray | None = None  # (example, extractor, feature)
+    self._from = self.done = 0  # the number of the first of them
+    longest = max((e.length for e in tagger.ensembles), default=1)
+    self._reach = longest * per_segment
+
+  def add(self, rows, last) -> np.ndarray:
+    """The probabilities (frame, class) that are sure now."""
+    if self._rows is not None:
+      rows = np.concatenate([self._rows, rows])
+    count = self._from + len(rows)  # of examples, so far
+    stop = (
+      count + self._per - 1 if last else max(self.done, count - self._reach)
+    )
+    values = self._values(rows)[self.done - self._from : stop - self._from]
+    self.done = stop
+    keep = max(self._from, self.done - self._reach)
+    self._rows, self._from = rows[keep - self._from :], keep
+    probabilities = self._tagger.objective.to_probabilities(values)
+    return np.asarray(probabilities, np.float32)
+
+  def _values(self, rows) -> np.ndarray:
+    """(frame, class), the mean over the lengths of pieces."""
+    tagger = self._tagger
+    if not tagger.ensembles:
+      values = np.asarray(tagger.objective.values(rows)).mean(1)
+      return _centred(values, 1, self._per, len(rows))
+    found = [
+      of_ensemble(tagger, e, rows, self._per, self._located)
+      for e in tagger.ensembles
+    ]
+    return np.mean(found, 0)
+
+
+def of_ensemble(
+  tagger: Tagger,
+  ensemble: Ensemble,
+  rows: np.ndarray,
+  per_segment: int,
+  located: bool,
+) -> np.ndarray:
+  """Values of frames (frame, class) by one length of pieces.
+
+  Args:
+    tagger, ensemble: of a bundle.
+    rows: (example, extractor, feature), embeddings of a sound.
+    per_segment: examples that begin in a segment.
+    located: whether by attention.
+  """
+  segments, valid = _windows(
+    len(rows), ensemble.length, per_segment, ensemble.last_piece
+  )
+  wanted = np.arange(segments.shape[1]) < valid[:, None]
+  pieces, of_segments = _said(tagger, ensemble, rows, segments, valid, located)
+  if of_segments is None:
+    whole = len(rows) > (ensemble.length - 1) * per_segment
+    length = ensemble.length if whole else 1
+    return _centred(pieces, length, per_segment, len(rows))
+  own = wanted & (_numbers(segments, per_segment) < len(rows))
+  total = np.zeros((len(rows), pieces.shape[1]))
+  count = np.zeros((len(rows), 1))
+  np.add.at(total, segments[own], of_segments[own])
+  np.add.at(count, segments[own], 1)
+  return _centred(total / count, 1, per_segment, len(rows))
+
+
+def _numbers(segments, per_segment) -> np.ndarray:
+  """Where the segments of windows stood, did none begin again."""
+  steps = per_segment * np.arange(segments.shape[1])
+  return segments[:, :1] + steps
+
+
+def _windows(count, length, per_segment, last_piece):
+  """Pieces that begin at every example.
+
+  Where a sound is too short for one they begin at every example of its first
+  segment, and repeat or are masked as the bundle's pieces.
+
+  Returns:
+    segments (piece, length) and how many of them are valid (piece,).
+  """
+  whole = count - (length - 1) * per_segment
+  starts = np.arange(whole if whole > 0 else min(per_segment, count))
+  there = np.minimum(length, -(-(count - starts) // per_segment))
+  steps = np.arange(length) % there[:, None]
+  valid = np.full(len(starts), length) if last_piece == 'repeat' else there
+  return starts[:, None] + steps * per_segment, valid.astype(np.int32)
+
+
+def _said(tagger, ensemble, rows, segments, valid, located):
+  """Means over the members: values (piece, class), and of the segments."""
+  members = {
+    'extractors': ensemble.extractors, 'variables': ensemble.variables
+  }  # fmt: skip
+  embeddings = np.moveaxis(rows, 1, 0)
+  run = _compiled(tagger, located)
+  parts = []
+  for block, count in padded_blocks(len(segments), _PIECES):
+    found = run(members, embeddings[:, segments[block]], valid[block])
+    parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], found))  # noqa: B023
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+
+@functools.lru_cache(2)
+def _compiled(tagger, located):
+  def run(members, embeddings, valid):
+    values, _, of_segments = tagger.of_members(
+      members, embeddings, valid, located
+    )
+    return jax.tree.map(lambda x: x.mean(0), (values, of_segments))
+
+  return jax.jit(run)
+
+
+def _centred(values, length, per_segment, examples) -> np.ndarray:
+  """Frames (frame, class) of values (piece, class), by the pieces' middles."""
+  frames = np.arange(examples + per_segment - 1)
+  half = (length * per_segment - 1) / 2
+  last = len(values) - 1
+  below = np.floor(frames - half).clip(0, last).astype(int)
+  above = np.ceil(frames - half).clip(0, last).astype(int)
+  return (values[below] + values[above]) / 2

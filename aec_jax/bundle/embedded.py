@@ -1,0 +1,145 @@
+"""Sounds as embeddings, in batches across them and in little memory.
+
+A long sound comes in stretches, so that neither a day in one file nor a hundred
+thousand files are ever held whole.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from aec_jax.audio import stream
+from aec_jax.bundle.tagger import Tagger
+from aec_jax.errors import UserError
+
+# Examples of a batch, and of a stretch: at 0.96 s each, 65 minutes.
+_BATCH, _LONGEST = 32, 4096
+
+# What is embedded: AudioSet's embeddings are taken as they are, and errors are
+# passed on.
+Item = stream.Recording | stream.Examples | np.ndarray | UserError
+
+
+@dataclasses.dataclass(eq=False)
+class Stretch:
+  """Some of a sound's examples, in order.
+
+  Attributes:
+    facts: of the whole sound.
+    first: the number of its first example.
+    last: whether no more come of this sound.
+    embeddings: an (extractor, feature) an example.
+    error: why the sound can't be heard, or not to its end; no more come then.
+  """
+
+  facts: stream.Facts
+  first: int = 0
+  last: bool = False
+  embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
+  error: UserError | None = None
+  _count: int = 0
+
+  @property
+  def complete(self) -> bool:
+    return len(self.embeddings) == self._count
+
+
+def check_hop(tagger: Tagger, hop: float | None) -> int:
+  """How many examples begin in a segment.
+
+  Args:
+    tagger: of a bundle.
+    hop: seconds from one example to the next; None for a segment.
+
+  Raises:
+    UserError: it is not a whole part of a segment, in whole frames.
+  """
+  seconds, frames = tagger.spec.seconds, tagger.spec.step
+  parts = [n for n in range(1, frames + 1) if frames % n == 0]
+  hops = {n: seconds / n for n in parts}
+  near = min(parts, key=lambda n: abs(hops[n] - (hop or seconds)))
+  if hop is not None and abs(hops[near] - hop) > 1e-6:
+    some = ', '.join(f'{hops[n]:g}' for n in parts[:8])
+    raise UserError(
+      f'--hop is {hop:g}; it takes a segment or a whole part of it: {some} …'
+    )
+  return near
+
+
+def stretches(
+  tagger: Tagger, sounds: Iterable[Item], per_segment: int = 1
+) -> Iterator[Stretch]:
+  """Embeds sounds.
+
+  Args:
+    tagger: of a bundle.
+    sounds: to be embedded.
+    per_segment: examples that begin in a segment; of embeddings 1.
+
+  Yields:
+    One or more stretches of each sound, in their order.
+  """
+  waiting: collections.deque[Stretch] = collections.deque()
+  rows: list[tuple[Stretch, np.ndarray]] = []
+
+  def flush():
+    found: Any = ()
+    if rows:
+      found = tagger.embed(np.stack([row for _, row in rows]))
+    for (stretch, _), embeddings in zip(rows, found, strict=True):
+      stretch.embeddings.append(embeddings)
+    rows.clear()
+
+  for item in sounds:
+    stretch = Stretch(stream.Facts())
+    waiting.append(stretch)
+    try:
+      for example in _examples(tagger, item, stretch, per_segment):
+        if stretch._count == _LONGEST:
+          after = stretch.first + _LONGEST
+          stretch = Stretch(stretch.facts, after)
+          waiting.append(stretch)
+        stretch._count += 1
+        rows.append((stretch, example))
+        if len(rows) == _BATCH:
+          flush()
+          # All but the one under way.
+          while len(waiting) > 1 and waiting[0].complete:
+            yield waiting.popleft()
+    except UserError as error:
+      stretch.error = error
+    stretch.last = True
+    if not rows:
+      yield from waiting
+      waiting.clear()
+  flush()
+  yield from waiting
+
+
+def _examples(tagger, item, stretch, per_segment) -> Iterator[np.ndarray]:
+  """The examples (15600,) of a sound; sets the stretch's facts."""
+  if isinstance(item, UserError):
+    raise item
+  if isinstance(item, np.ndarray):
+    if per_segment != 1:
+      raise UserError('embeddings are of whole segments: leave out --hop')
+    tagger.check_embeddings(item)
+    seconds = tagger.spec.seconds * len(item)
+    stretch.facts = stream.Facts(seconds, (0.0, seconds))
+    stretch.embeddings = list(item[:, None])
+    stretch._count = len(item)
+    return
+  tagger.check_hears(item.name)
+  spec = tagger.spec
+  spec = spec._replace(step=spec.step // per_segment)
+  how = tagger.front_end
+  if isinstance(item, stream.Recording):
+    item = stream.open_examples(
+      item, spec, how['trim_db'], how['peak_normalise']
+    )
+  stretch.facts = item.facts
+  for some in item.blocks:
+    yield from some

@@ -1,0 +1,94 @@
+"""Turns sounds into embeddings with times: an index that `search` takes.
+
+  python -m aec_jax.embed --bundle=DIR/bundle PATH… --out=OUT
+
+OUT is x.parquet or x.npz, which appears when all is done, or a folder that
+gets Parquet parts, each whole or absent: there the same command goes on where a
+killed one was. A row is a segment: file, start and end in seconds, and the
+embedding, of all the bundle's extractors one after another. Parquet needs
+pyarrow: pip install '.[parquet]'.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aec_jax import archive, asking, predict
+from aec_jax.errors import UserError
+from aec_jax.run import console, files
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = console.BundleParser(__doc__)
+  parser.add_argument('paths', nargs='+', metavar='PATH')
+  asking.add_out(parser, required=True)
+  arguments = parser.parse_args(argv)
+  kind = Path(arguments.out).suffix.lower()
+  if kind in ('.parquet', '.npz') and arguments.decoders is not None:
+    raise UserError('--decoders is for an --out that is a folder')
+  if kind != '.npz':
+    archive.pyarrow()
+  found = list(predict.find(arguments.paths))
+  from aec_jax import answers
+  from aec_jax.bundle import store
+
+  tagger = store.from_arguments(arguments)
+  answer = answers.Embeddings(tagger)
+  about = archive.about_bundle(tagger)
+  about['source'] = {
+    name: path and os.path.abspath(path)
+    for name, path in vars(arguments).items()
+    if name in ('bundle', 'vggish', 'pca')
+  }
+  if kind not in ('.parquet', '.npz'):
+    return archive.run(
+      answer, tagger, found, arguments.out, about, arguments.decoders,
+      predict.tag,
+    )  # fmt: skip
+  write = archive.write_part if kind == '.parquet' else _write_npz
+  heard = _Counted(predict.tag(answer, found))
+  try:
+    write(Path(arguments.out), answer, heard, about)
+  except OSError as error:
+    raise UserError(f'{arguments.out}: {error.strerror}') from error
+  print(f'{arguments.out}: {heard.good:,} sounds', file=sys.stderr)
+  return 0 if heard.good and not heard.mistakes else 2
+
+
+class _Counted:
+  """Passes sounds on, counts them, and says what could not be heard."""
+
+  def __init__(self, sounds) -> None:
+    self._sounds, self.good, self.mistakes = sounds, 0, 0
+
+  def __iter__(self):
+    for file, name, found in self._sounds:
+      if found.error:
+        self.mistakes += file.named
+        print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
+      else:
+        self.good += found.last
+      yield file, name, found
+
+
+def _write_npz(path, answer, heard, about) -> None:
+  """Arrays 'path', 'start', 'end' and 'embedding', and 'bundle' as JSON."""
+  import numpy as np
+
+  rows = [
+    (name, *row) for _, name, found in heard for row in found.rows
+  ]  # fmt: skip
+  if not rows:
+    raise UserError(f'{path}: nothing could be embedded')
+  columns = dict(
+    zip(('path', *answer.columns), zip(*rows, strict=True), strict=True)
+  )
+  arrays = {name: np.array(column) for name, column in columns.items()}
+  with files.whole(path) as unfinished, open(unfinished, 'wb') as file:
+    np.savez(file, bundle=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+
+
+if __name__ == '__main__':
+  sys.exit(console.run_command(main))

@@ -1,0 +1,142 @@
+"""Answers on sounds as text: tables, CSV, JSON, Audacity's and Raven's."""
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+from aec_jax.answers import NONE, Answer, Found
+from aec_jax.errors import UserError
+from aec_jax.run.console import printable
+
+# What a `writer` gives: takes a sound's name and what is found in it.
+Show = Callable[[str, Found], None]
+EVENTS_ALONE = ('audacity', 'raven')
+_RAVEN = (
+  'Selection', 'View', 'Channel', 'Begin Time (s)', 'End Time (s)',
+  'Low Freq (Hz)', 'High Freq (Hz)', 'Begin Path', 'File Offset (s)', 'Class',
+  'Confidence',
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def writer(kind: str, answer: Answer, band: tuple[float, float]) -> Iterator:
+  """Writes an answer to stdout, sound by sound.
+
+  Args:
+    kind: 'table', 'csv', 'json', and of events 'audacity' or 'raven'.
+    answer: whose rows come.
+    band: Hz, which Raven's selections span.
+
+  Yields:
+    A function of a sound's name and what is found in it.
+  """
+  if kind == 'json':
+    with _json(answer) as show:
+      yield show
+  elif kind == 'csv':
+    yield _csv(answer)
+  elif kind == 'audacity':
+    yield _audacity
+  elif kind == 'raven':
+    yield _raven(band)
+  else:
+    yield _table(answer)
+
+
+def _table(answer) -> Show:
+  def show(name, found):
+    if not found.error:
+      lines = [f'  {printable(line)}' for line in answer.lines(found.rows)]
+      print(printable(name), *lines, sep='\n', flush=True)
+
+  return show
+
+
+def _csv(answer) -> Show:
+  rows = csv.writer(sys.stdout, lineterminator='\n')
+  rows.writerow(('file', *answer.columns))
+
+  def show(name, found):
+    rows.writerows((name, *map(_cell, row)) for row in found.rows)
+    sys.stdout.flush()
+
+  return show
+
+
+def _cell(value):
+  if isinstance(value, bool):
+    return int(value)
+  return round(value, 6) if isinstance(value, float) else value
+
+
+@contextlib.contextmanager
+def _json(answer):
+  """A list of {"file", "events": [{"onset", …}, …]}, perhaps with "notes", or
+  {"file", "error"}, printed as it comes.
+  """
+  first = True
+
+  def show(name, found):
+    nonlocal first
+    entry = {'file': name}
+    if found.error is not None:
+      entry['error'] = str(found.error)
+    else:
+      cells = [map(_json_cell, row) for row in found.rows]
+      entry[answer.name] = [
+        dict(zip(answer.columns, row, strict=True)) for row in cells
+      ]
+      if answer.name == 'decisions':
+        entry[NONE.replace(' ', '_')] = not any(row[-1] for row in found.rows)
+      if found.notes:
+        entry['notes'] = list(found.notes)
+    print('[' if first else ',', json.dumps(entry), sep='\n', end='')
+    sys.stdout.flush()
+    first = False
+
+  yield show
+  print('[]' if first else '\n]')
+
+
+def _json_cell(value):
+  return round(value, 6) if isinstance(value, float) else value
+
+
+def _audacity(_, found: Found) -> None:
+  """Lines for File > Import > Labels of Audacity."""
+  for onset, offset, label, confidence in found.rows:
+    text = f'{printable(label)} {confidence:.2f}'
+    print(f'{onset:.6f}\t{offset:.6f}\t{text}', flush=True)
+
+
+def _raven(band) -> Show:
+  """Rows of a selection table of Raven, of sounds one after another."""
+  print('\t'.join(_RAVEN))
+  number, begun = 0, 0.0
+
+  def show(name, found):
+    nonlocal number, begun
+    for onset, offset, label, confidence in found.rows:
+      number += 1
+      cells = (
+        number, 'Spectrogram 1', 1, f'{begun + onset:.4f}',
+        f'{begun + offset:.4f}', f'{band[0]:g}', f'{band[1]:g}',
+        printable(name), f'{onset:.4f}', printable(label), f'{confidence:.4f}',
+      )  # fmt: skip
+      print('\t'.join(map(str, cells)), flush=True)
+    begun += found.seconds
+
+  return show
+
+
+def check(kind: str, answer: Answer, sounds: int) -> None:
+  """Raises `UserError` for a format that the answer can't be written in."""
+  if kind in EVENTS_ALONE and answer.name != 'events':
+    raise UserError(f'--format={kind} is for --events')
+  if kind == 'audacity' and sounds != 1:
+    raise UserError(
+      f"--format=audacity writes one sound's labels, and these are {sounds:,}:"
+      ' name one, or use raven'
+    )

@@ -1,0 +1,270 @@
+"""An index of sounds: embeddings of segments, to be gone through in blocks."""
+
+import dataclasses
+import functools
+import heapq
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from aec_jax import archive
+from aec_jax.bundle.tagger import Tagger
+from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.input import pieces
+from aec_jax.input.batches import padded_blocks
+from aec_jax.run import files
+
+_COLUMNS = ('file', 'start', 'end', 'embedding')
+_PIECES = 64  # of a batch
+
+
+class Block(NamedTuple):
+  """Some rows of an index.
+
+  Attributes:
+    file: (row,) paths.
+    start, end: (row,) seconds.
+    embedding: (row, number) float32.
+  """
+
+  file: np.ndarray
+  start: np.ndarray
+  end: np.ndarray
+  embedding: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+  """An index.
+
+  Attributes:
+    path: of it.
+    about: of the bundle that made it, as `archive.about_bundle`.
+    blocks: goes through its rows, as often as it is called.
+  """
+
+  path: str
+  about: dict
+  blocks: Callable[[], Iterator[Block]]
+
+
+def open_index(path: str) -> Index:
+  """Opens what `aec_jax.embed` has written.
+
+  Raises:
+    UserError: it is no such file or folder, or not finished.
+  """
+  if path.endswith('.npz'):
+    return _open_npz(path)
+  _, parquet = archive.pyarrow()
+  if os.path.isdir(path):
+    about = files.read_json(Path(path, archive.RUN), 'parts', 'bundle')
+    paths = sorted(map(str, Path(path).glob('part-*.parquet')))
+    if len(paths) < about['parts']:
+      raise UserError(
+        f'{path} has {len(paths):,} of {about["parts"]:,} parts: let embed'
+        ' finish it'
+      )
+    about = about['bundle']
+  else:
+    paths = [path]
+    try:
+      found = parquet.read_schema(path).metadata or {}
+      about = json.loads(found[archive.ABOUT])
+    except (*UNREADABLE, KeyError) as error:
+      raise UserError(f'{path}: no index of aec_jax.embed: {error}') from error
+  return Index(path, about, lambda: _of_parquet(paths))
+
+
+def _open_npz(path) -> Index:
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      about = json.loads(str(file['bundle']))
+      names = ('path', *_COLUMNS[1:])
+      block = Block(*(file[name] for name in names))
+  except UNREADABLE as error:
+    raise UserError(f'{path}: no index of aec_jax.embed: {error}') from error
+  return Index(path, about, lambda: iter([block]))
+
+
+def _of_parquet(paths) -> Iterator[Block]:
+  _, parquet = archive.pyarrow()
+  for path in paths:
+    try:
+      with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(_COLUMNS)):
+          batch = batch.filter(batch['embedding'].is_valid())
+          if not len(batch):
+            continue
+          flat = batch['embedding'].flatten().to_numpy(zero_copy_only=False)
+          start, end = (
+            batch[k].to_numpy(zero_copy_only=False) for k in ('start', 'end')
+          )
+          names = np.array(batch['file'].to_pylist())
+          yield Block(names, start, end, flat.reshape(len(batch), -1))
+    except UNREADABLE as error:
+      raise UserError(f'{path}: no part of an index: {error}') from error
+
+
+def nearest(
+  index: Index, query: np.ndarray, sound: str, count: int
+) -> list[tuple[float, str, float, float]]:
+  """The pieces most like a sound.
+
+  Likeness is the cosine between embeddings, each number less its mean over the
+  index and by its deviation there, since embeddings have much in common; the
+  highest over the sound's segments.
+
+  Args:
+    index: to look in.
+    query: (segment, number) embeddings of the sound.
+    sound: its path; its own pieces are passed over.
+    count: how many.
+
+  Returns:
+    (likeness, file, start, end) each, the nearest first.
+  """
+  mean, deviation = _moments(index)
+  wanted = _unit((query - mean) / deviation)
+  own = os.path.realpath(sound)
+  best: list[tuple] = []
+  for block in index.blocks():
+    rows = _unit((block.embedding - mean) / deviation)
+    likeness = (rows @ wanted.T).max(1)
+    for i in np.argsort(-likeness, kind='stable'):
+      entry = (round(float(likeness[i]), 4), str(block.file[i]),
+               float(block.start[i]), float(block.end[i]))  # fmt: skip
+      if len(best) == count and entry[0] <= best[0][0]:
+        break
+      if os.path.realpath(entry[1]) != own:
+        push = heapq.heappush if len(best) < count else heapq.heappushpop
+        push(best, entry)
+  return sorted(best, key=lambda e: (-e[0], e[1:]))
+
+
+def _moments(index) -> tuple[np.ndarray, np.ndarray]:
+  total: np.ndarray = np.zeros(())
+  squares: np.ndarray = np.zeros(())
+  count = 0
+  for block in index.blocks():
+    rows = block.embedding.astype(np.float64)
+    total, squares = total + rows.sum(0), squares + (rows**2).sum(0)
+    count += len(rows)
+  if not count:
+    raise UserError(f'{index.path}: the index is empty')
+  mean = total / count
+  deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+  # A number that never changes says nothing.
+  return mean, np.where(deviation > 1e-6, deviation, np.inf)
+
+
+def _unit(rows) -> np.ndarray:
+  return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+def disputed(index: Index, tagger: Tagger, count: int) -> list[tuple]:
+  """The pieces on which the members of a bundle disagree most.
+
+  That is the entropy of their mean less the mean of their entropies, summed
+  over the classes where each is decided by itself.
+
+  Returns:
+    (file, start, end, '', the members' guess, the disagreement) each, the most
+    disputed first.
+
+  Raises:
+    UserError: the bundle has a single member.
+  """
+  members = max((len(e.extractors) for e in tagger.ensembles), default=0)
+  if max(members, 0 if tagger.ensembles else len(tagger.extractors)) < 2:
+    raise UserError('this bundle has one member, which agrees with itself')
+  best: list[tuple] = []
+  for name, block in _files(index):
+    probabilities, starts, ends = _votes(tagger, block)
+    dispute = _dispute(probabilities, tagger.objective.single)
+    guesses = probabilities.mean(0).argmax(1)
+    for i, value in enumerate(dispute):
+      entry = (
+        round(float(value), 4), name, float(starts[i]), float(ends[i]),
+        tagger.classes[guesses[i]],
+      )  # fmt: skip
+      push = heapq.heappush if len(best) < count else heapq.heappushpop
+      push(best, entry)
+  return [
+    (file, start, end, '', guess, value)
+    for value, file, start, end, guess in sorted(best, reverse=True)
+  ]
+
+
+def _files(index) -> Iterator[tuple[str, Block]]:
+  """The rows of each file, which lie side by side."""
+  held: Block | None = None
+  for block in index.blocks():
+    if held is not None:
+      block = Block(*map(np.concatenate, zip(held, block, strict=True)))
+    turns = np.flatnonzero(block.file[1:] != block.file[:-1]) + 1
+    edges = [0, *turns.tolist()]
+    for first, last in itertools.pairwise(edges):
+      yield str(block.file[first]), Block(*(x[first:last] for x in block))
+    held = Block(*(x[edges[-1] :] for x in block))
+  if held is not None and len(held.file):
+    yield str(held.file[0]), held
+
+
+def _votes(tagger, block):
+  """What each member says of each piece of a file: (member, piece, class)
+  probabilities, and the seconds from and to.
+  """
+  rows = len(block.file)
+  count = len(tagger.extractors) or 1
+  x = block.embedding.reshape(rows, count, -1)
+  objective = tagger.objective
+  if not tagger.ensembles:
+    values = objective.values(np.moveaxis(x, 1, 0))
+    return (
+      np.asarray(objective.to_probabilities(values)),
+      block.start,
+      block.end,
+    )
+  if tagger.takes_embeddings:
+    x = x.astype(np.uint8)
+  ensemble = max(tagger.ensembles, key=lambda e: len(e.extractors))
+  cut = pieces.cut(np.array([0, rows]), ensemble.length, ensemble.last_piece)
+  members = {
+    'extractors': ensemble.extractors, 'variables': ensemble.variables
+  }  # fmt: skip
+  parts = []
+  embeddings = np.moveaxis(x, 1, 0)
+  for at, some in padded_blocks(len(cut), _PIECES):
+    found = _compiled(tagger)(
+      members, embeddings[:, cut.segments[at]], cut.n_segments[at]
+    )
+    parts.append(np.asarray(found)[:, :some])
+  own = cut.own.argmax(1), cut.own.shape[1] - 1 - cut.own[:, ::-1].argmax(1)
+  first, last = (cut.segments[np.arange(len(cut)), at] for at in own)
+  return np.concatenate(parts, 1), block.start[first], block.end[last]
+
+
+@functools.lru_cache(1)
+def _compiled(tagger):
+  def run(members, embeddings, n_segments):
+    values, _, _ = tagger.of_members(members, embeddings, n_segments)
+    return tagger.objective.to_probabilities(values)
+
+  return jax.jit(run)
+
+
+def _dispute(p, single) -> np.ndarray:
+  """(member, piece, class) probabilities -> (piece,) nats."""
+  entropy = _entropy if single else lambda q: _entropy(q) + _entropy(1 - q)
+  return (entropy(p.mean(0)) - entropy(p).mean(0)).sum(-1)
+
+
+def _entropy(p) -> np.ndarray:
+  return -p * np.log(np.maximum(p, 1e-12))

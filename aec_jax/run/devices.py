@@ -1,0 +1,100 @@
+"""On which devices it computes, what JAX is told of them and keeps."""
+
+import os
+import re
+from pathlib import Path
+
+import jax
+from absl import logging
+
+from aec_jax.errors import UserError
+
+# A file for each GPU that NVIDIA's driver has found.
+_DRIVER = '/proc/driver/nvidia/gpus'
+_DETERMINISTIC = '--xla_gpu_deterministic_ops=true'
+
+
+def announce() -> None:
+  """Logs the devices, and warns of a GPU that JAX does not see."""
+  logging.info('devices: %s', described())
+  if warning := overlooked(_DRIVER):
+    logging.warning('%s', warning)
+
+
+def described() -> str:
+  """Such as '8 × NVIDIA H100 80GB HBM3', '1 × cpu (16 cores)'."""
+  kind = jax.devices()[0].device_kind
+  cores = ''
+  if jax.default_backend() == 'cpu':
+    cores = f' ({len(os.sched_getaffinity(0))} cores)'
+  hosts = jax.process_count()
+  where = f' on {hosts} hosts' if hosts > 1 else ''
+  return f'{jax.device_count()} × {kind}{cores}{where}'
+
+
+def overlooked(driver: str) -> str:
+  """What to do about NVIDIA GPUs that JAX does not see; '' where all is well.
+
+  Also where the environment chooses the processor.
+
+  Args:
+    driver: the folder in which NVIDIA's driver lists its GPUs.
+  """
+  chosen = os.environ.get('JAX_PLATFORMS') or os.environ.get(
+    'JAX_PLATFORM_NAME'
+  )
+  hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
+  if jax.default_backend() != 'cpu' or chosen or hidden:
+    return ''
+  found = []
+  for path in sorted(Path(driver).glob('*/information')):
+    model = re.search(r'Model:\s*(.+)', path.read_text(errors='replace'))
+    found.append(model[1].strip() if model else 'NVIDIA GPU')
+  if not found:
+    return ''
+  return (
+    f'JAX does not see the {len(found)} × {found[0]} of this machine, and'
+    " computes on the processor: pip install 'jax[cuda12]' (or cuda13; see"
+    ' README, Install), or say JAX_PLATFORMS=cpu'
+  )
+
+
+def ask_for_determinism() -> None:
+  """Has XLA take only kernels on GPUs that give the same bits every time.
+
+  It then chooses kernels by rule and not by time taken, and so is slower. To
+  be called before JAX looks at its devices.
+  """
+  flags = os.environ.get('XLA_FLAGS', '').split()
+  if _DETERMINISTIC not in flags:
+    os.environ['XLA_FLAGS'] = ' '.join([*flags, _DETERMINISTIC])
+
+
+def check_determinism(wanted: bool, backend: str | None = None) -> None:
+  """Raises `UserError` where it is wanted and was not asked for.
+
+  Args:
+    wanted: `config.deterministic`.
+    backend: as JAX names it; None: the one in use.
+  """
+  if not wanted or _DETERMINISTIC in os.environ.get('XLA_FLAGS', '').split():
+    return
+  if (backend or jax.default_backend()) == 'gpu':
+    raise UserError(
+      'config.deterministic is True, and JAX was started without it: set the'
+      f' environment variable XLA_FLAGS={_DETERMINISTIC} before Python starts'
+    )
+
+
+def keep_programs(folder: Path) -> None:
+  """Keeps compiled programs for other runs, unless the environment says where.
+
+  For GPUs also, in the same folder, which kernels were fastest: JAX keeps
+  that beside the programs (`jax_persistent_cache_enable_xla_caches`).
+  """
+  if not jax.config.values['jax_compilation_cache_dir']:
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+  given = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS' in os.environ
+  if not given and jax.default_backend() != 'cpu':
+    # Of programs that take less than JAX's own second each, there are many.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)

@@ -1,0 +1,168 @@
+"""A finished experiment's results.json, checked before anything uses it.
+
+What a command takes of it is there and of the right type, or is complained of
+by its name.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aec_jax.errors import UserError
+from aec_jax.run import files
+
+FILE = 'results.json'
+# Larger whole numbers are no counts, and not all of them are floats.
+_MOST = 2**63
+
+
+class _Kind(NamedTuple):
+  """What a value may be.
+
+  Attributes:
+    words: for it.
+    types: of Python's.
+  """
+
+  words: str
+  types: tuple[type, ...]
+
+
+_TEXT = _Kind('text', (str,))
+_COUNT = _Kind('a whole number', (int,))
+_NUMBER = _Kind('a number', (int, float))
+_NUMBER_OR_NULL = _Kind('a number or null', (int, float, type(None)))
+_YES_OR_NO = _Kind('true or false', (bool,))
+_ANYTHING = _Kind(
+  'anything', (str, int, float, bool, type(None), list, dict)
+)  # fmt: skip
+
+
+class _Each(NamedTuple):
+  """An object of any names, or a list, whose values are all of a kind.
+
+  Attributes:
+    kind: of the values.
+    least: how many there are.
+    most: the same; None is any number.
+    container: dict or list.
+  """
+
+  kind: Any
+  least: int = 0
+  most: int | None = None
+  container: Any = dict
+
+
+class _Whole(dict):
+  """The kinds of fields that must all be there."""
+
+
+_NUMBERS = _Each(_NUMBER)
+_COUNTS = _Each(_COUNT)
+_ENTRIES = _Each({'file': _TEXT, 'reason': _TEXT}, container=list)
+_EVALUATIONS = _Each(_Whole(step=_COUNT, loss=_NUMBER), least=1, container=list)
+# The fields that something is made of; a dict has them where they are there.
+_FIELDS = {
+  'experiment': _TEXT,
+  'expected': _NUMBERS,
+  'config': {
+    'name': _TEXT,
+    'task': _TEXT,
+    'data_dir': _ANYTHING,
+    'metric': _TEXT,
+    'objective': _TEXT,
+    'seed': _COUNT,
+    'extractor': {'init': _TEXT, 'model': _TEXT},
+  },
+  'synthetic': _YES_OR_NO,
+  'dataset_fingerprint': _TEXT,
+  'n_train_examples': _COUNT,
+  'n_training_clips': _COUNT,
+  'n_examples': _COUNT,
+  'best_step': _COUNT,
+  'scored_on': _TEXT,
+  'skipped': _ENTRIES,
+  'notes': _ENTRIES,
+  'data': {
+    'clips': _Each(_COUNTS),
+    'verified': _NUMBERS,
+    'seconds': _Each(_Each(_NUMBER, container=list)),
+  },
+  'versions': _Each(_TEXT),
+  'metrics': _NUMBERS,
+  'intervals': _Each(_Each(_NUMBER, least=2, most=2, container=list)),
+  'per_class': _Each(_Each(_NUMBER_OR_NULL, least=1), least=1),
+  'evaluations': _EVALUATIONS,
+  'ensembles': _Each(_Whole(evaluations=_EVALUATIONS)),
+  'parameters': _COUNTS,
+  'seconds': _NUMBERS,
+  'finished': _TEXT,
+  'command': _TEXT,
+}
+
+
+def read(folder: str | Path, *needed: str) -> dict:
+  """Reads the results of a finished experiment.
+
+  Args:
+    folder: its work folder.
+    needed: keys that they must have. All that is there is of its type.
+
+  Raises:
+    UserError: they are not there, not whole, or not as they are written.
+  """
+  path = Path(folder) / FILE
+  if trouble := files.why_no_file(path):
+    raise UserError(f'{path}: {trouble}')
+  try:
+    found = json.loads(path.read_text(encoding='utf-8'))
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror}') from error
+  except (ValueError, RecursionError) as error:
+    raise UserError(f'{path} is damaged: it is no JSON') from error
+  trouble = _trouble(found, _FIELDS, '')
+  if not trouble:
+    lacking = [key for key in needed if key not in found]
+    trouble = f'it has no {lacking[0]!r}' if lacking else ''
+  if trouble:
+    raise UserError(
+      f'{path} is damaged: {trouble}; remove it, and the command that made it'
+      ' writes it again'
+    )
+  return found
+
+
+def _trouble(value: Any, kind: Any, where: str) -> str:
+  """What is wrong with a value; '' where nothing is."""
+  if isinstance(kind, _Kind):
+    return '' if _is(value, kind) else f'{where} is not {kind.words}'
+  parts: list[tuple[Any, Any]]
+  if isinstance(kind, _Each):
+    if not isinstance(value, kind.container):
+      what = 'a list' if kind.container is list else 'an object'
+      return f'{where} is not {what}'
+    if not kind.least <= len(value) <= (kind.most or len(value)):
+      return f'{where} has {len(value)} values'
+    keys = value if kind.container is dict else range(len(value))
+    parts = [(key, kind.kind) for key in keys]
+  elif not isinstance(value, dict):
+    return f'{where or "it"} is not an object'
+  else:
+    lacking = [key for key in kind if key not in value]
+    if lacking and isinstance(kind, _Whole):
+      return f'{where} has no {lacking[0]!r}'
+    parts = [(key, inner) for key, inner in kind.items() if key in value]
+  troubles = (
+    _trouble(value[key], inner, f'{where}.{key}' if where else str(key))
+    for key, inner in parts
+  )
+  return next(filter(None, troubles), '')
+
+
+def _is(value, kind: _Kind) -> bool:
+  if isinstance(value, bool) and bool not in kind.types:
+    return False  # which Python takes for a number
+  if isinstance(value, int) and abs(value) > _MOST:
+    return False
+  return isinstance(value, kind.types)

@@ -1,0 +1,20 @@
+"""The templates of pages: markup lies in them, and all text is escaped."""
+
+import functools
+
+import jinja2
+
+
+def render(package: str, name: str, **values: object) -> str:
+  """A template that lies in a package, filled in."""
+  return _environment(package).get_template(name).render(**values)
+
+
+@functools.cache
+def _environment(package: str) -> jinja2.Environment:
+  return jinja2.Environment(
+    loader=jinja2.PackageLoader(package, '.'),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+  )

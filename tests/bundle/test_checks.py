@@ -1,0 +1,165 @@
+"""What a stranger's bundle may not be, and how what it says is shown."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from aec_jax import predict
+from aec_jax.bundle import card, checks, sizes, store
+from aec_jax.bundle.tags import Tags
+from aec_jax.errors import UserError
+from aec_jax.run import console, text
+from tests.bad_inputs import forging
+
+NAMES = ('bundle.json', 'README.md', 'weights.npz')
+EVIL = ('\x1b[31mred\n', '=1+1', 'a\rb', '![x](http://x)')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  return forging.make_bundle(tmp_path_factory.mktemp('whole') / 'x')
+
+
+@pytest.fixture
+def bundle(whole, tmp_path):
+  """A copy to spoil."""
+  for name in NAMES:
+    (tmp_path / name).write_bytes((whole / name).read_bytes())
+  return tmp_path
+
+
+def to_zero(path):
+  path.symlink_to('/dev/zero')
+
+
+def to_itself_elsewhere(path):
+  moved = path.rename(path.with_name('moved'))
+  path.symlink_to(moved)
+
+
+def grown(path):
+  os.truncate(path, 1 << 40)  # of which the disk holds nothing
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize(
+  ('spoil', 'says'),
+  [
+    (to_zero, 'is a link'),
+    (to_itself_elsewhere, 'is a link'),
+    (os.mkfifo, 'is no regular file'),
+    (os.mkdir, 'cannot be read'),
+    (grown, 'has .* bytes and can have'),
+  ],
+)
+def test_only_regular_files_of_a_known_size_are_read(bundle, name, spoil, says):
+  path = bundle / name
+  if spoil in (to_zero, os.mkfifo, os.mkdir):
+    path.unlink()
+  spoil(path)
+  with pytest.raises(UserError, match=f'{name} {says}'):
+    store.read(bundle)
+
+
+def spoilt(bundle, **changes):
+  forging.change_info(bundle, **changes)
+  with pytest.raises(UserError, match='not a bundle that this') as error:
+    store.read(bundle)
+  assert '\n' not in str(error.value)
+  return str(error.value)
+
+
+def test_numbers_are_bounded_by_the_memory_they_take(bundle, monkeypatch):
+  info = store.read(bundle).info
+  (ensemble,) = info['ensembles']
+  long = [ensemble | {'length': 100_000}]
+  hidden = info['model'] | {'hidden': [8] * 101}
+  frames = info['extractor'] | {'frames': 10_001}
+  assert 'hidden' in spoilt(bundle, model=hidden)
+  forging.change_info(bundle, model=info['model'])
+  assert 'frames' in spoilt(bundle, extractor=frames)
+  forging.change_info(bundle, extractor=info['extractor'])
+  assert 'classes' in spoilt(bundle, classes=['a', 'b', 'c' * 1001])
+  forging.change_info(bundle, classes=info['classes'], ensembles=long)
+  store.read(bundle)  # its layers are narrow
+  monkeypatch.setattr(sizes, 'MOST_BYTES', 1 << 20)
+  assert 'pieces of 100,000 segments' in spoilt(bundle)
+
+
+def test_batches_are_as_large_as_memory_allows():
+  shapes = [(128, 600), (600,)]
+  assert sizes.pieces_together(10, shapes) == 64
+  for length in (10_000, 50_000):
+    together = sizes.pieces_together(length, shapes)
+    assert together * sizes.piece_bytes(length, shapes) <= sizes.MOST_BYTES
+  assert sizes.pieces_together(10**6, shapes) == 1
+  assert [sizes.examples_together(n) for n in (48, 96, 192, 10_000)] == [
+    32, 32, 16, 1
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda x: x * np.float32(1e30), lambda x: x * np.nan, lambda x: x[..., :1],
+    lambda x: x.astype(np.float64),
+  ],
+)  # fmt: skip
+def test_weights_are_those_of_a_network(bundle, change):
+  name = 'ensembles/0/params/hidden1/dense/kernel'
+  with np.load(bundle / 'weights.npz', allow_pickle=False) as file:
+    new = {name: change(file[name])}
+  forging.forge(bundle, **new)
+  assert name in spoilt(bundle)
+
+
+def test_what_comes_out_is_never_nan(whole):
+  tagger = store.load(whole)
+  (ensemble,) = tagger.ensembles
+  bad = jax.tree.map(lambda x: x * np.nan, ensemble.variables)
+  ensemble.variables.update(bad)
+  (found,) = tagger.tag([np.zeros((10, 128), np.uint8)])
+  assert isinstance(found, UserError) and 'makes NaN of it' in str(found)
+
+
+def tags() -> Tags:
+  ones = np.ones(1, np.float32)
+  return Tags(
+    classes=EVIL, probabilities=np.full(len(EVIL), 0.5), times=ones,
+    seconds=1.0, timeline=np.ones((1, len(EVIL))), attention=None, uniform=ones,
+    duration=1.0, kept=(0.0, 1.0),
+  )  # fmt: skip
+
+
+def test_labels_act_on_no_terminal_and_in_no_spreadsheet(capsys):
+  for write in (predict._table, predict._csv):
+    with write(9) as show:
+      show('=a\x1b.wav', tags())
+  out = capsys.readouterr().out
+  lines = out.splitlines()
+  assert len(lines) == 1 + len(EVIL) + 1 + len(EVIL)
+  assert all(c.isprintable() for c in out.replace('\n', ''))
+  assert r'\x1b[31mred\n' in lines[1]
+  assert r"'=a\x1b.wav,'=1+1,0.5" in lines
+  assert '\x1b' not in repr(tags()) and '\n' not in repr(tags())
+  shown = console.table([('a', 'b'), EVIL[:2]])
+  assert len(shown.splitlines()) == 3 and '\x1b' not in shown
+
+
+@pytest.mark.parametrize('word', ['=1', '+1', '-1', '@x'])
+def test_a_cell_is_no_formula(word):
+  assert text.cell(word) == f"'{word}"
+
+
+def test_the_card_shows_a_name_as_it_is(whole):
+  info = store.read(whole).info | {'experiment': '\n![x](http://x) <img>'}
+  lines = card.card(info).splitlines()
+  title = next(line for line in lines if line.startswith('# '))
+  assert title == r'# \\n!\[x\](http://x) \<img\>'
+
+
+def test_a_file_holds_its_arrays_and_little_more():
+  shapes = {'a': (1000, 1000), 'b': ()}
+  assert 4_000_004 < checks.file_size(shapes) < 4_020_000

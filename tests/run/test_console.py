@@ -1,0 +1,79 @@
+"""How commands end."""
+
+import errno
+import os
+import sys
+
+import pytest
+
+from aec_jax.errors import UserError
+from aec_jax.run import console, files
+
+
+def ends(raised):
+  def command():
+    raise raised
+
+  return console.run_command(command)
+
+
+@pytest.mark.parametrize(
+  ('raised', 'status', 'said'),
+  [
+    (UserError('a\nb'), 2, r'error: a\nb'),
+    (KeyboardInterrupt(), 130, 'stopped by Ctrl-C'),
+    (
+      OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/data/x'), 2,
+      'error: cannot write /data/x: No space left on device',
+    ),
+    (
+      ValueError('RESOURCE_EXHAUSTED: No space left on device'), 2,
+      'error: cannot write what is made or said: No space left on device',
+    ),
+    (BrokenPipeError(), 0, None),
+  ],
+)  # fmt: skip
+def test_what_a_user_can_mend_is_one_line(capsys, raised, status, said):
+  assert ends(raised) == status
+  out, err = capsys.readouterr()
+  assert out == '' and err.splitlines() == ([said] if said else [])
+
+
+def test_other_errors_stay_what_they_are():
+  with pytest.raises(ValueError, match='a bug'):
+    ends(ValueError('a bug'))
+
+
+def test_a_full_disk_for_the_output_is_said(monkeypatch, capsys):
+  with open('/dev/full', 'w') as full:
+    monkeypatch.setattr(sys, 'stdout', full)
+    status = console.run_command(lambda: print('tags') or 0)
+    monkeypatch.undo()
+  assert status == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: cannot write ') and 'No space left' in err
+
+
+def test_without_an_output_a_command_does_its_work(monkeypatch):
+  for name in ('stdout', 'stderr'):  # as Python has it where they are closed
+    monkeypatch.setattr(sys, name, None)
+  assert console.run_command(lambda: print('tags') or 0) == 0
+
+
+def test_what_is_no_file_has_a_name(tmp_path, monkeypatch):
+  def why(name):
+    return files.why_no_file(tmp_path / name)
+
+  (tmp_path / 'file').touch()
+  os.mkfifo(tmp_path / 'pipe')
+  (tmp_path / 'link').symlink_to('gone')
+  (tmp_path / 'loop').symlink_to('loop')
+  assert why('file') == ''
+  assert why('') == 'a folder, not a file'
+  assert why('pipe') == 'a pipe, not a file'
+  assert why('link') == 'a dangling link'
+  assert why('loop') == os.strerror(errno.ELOOP).lower()
+  assert why('gone') == why('file/x') == why('\0') == 'no such file'
+  assert why('/dev/null') == 'a device, not a file'
+  monkeypatch.setattr(os, 'access', lambda *_: False)
+  assert why('file') == 'permission denied'

@@ -1,0 +1,248 @@
+"""What is asked of bundles: events, decisions, embeddings, search, labels."""
+
+import csv
+import io
+import json
+import shutil
+
+import dcase_data
+import numpy as np
+import pytest
+import soundfile
+
+import aec_jax
+from aec_jax import answers, asking, embed, formats, index, predict, search
+from aec_jax.audio import stream
+from aec_jax.bundle import activity, card, decisions, embedded, store
+from aec_jax.bundle.tagger import Tagger
+from aec_jax.datasets import folders
+from aec_jax.errors import UserError
+from aec_jax.run import console
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+  """Compiled programs are not kept in the user's cache folder."""
+  folder = tmp_path_factory.getbasetemp() / 'compiled'
+  monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
+
+
+@pytest.fixture(scope='module')
+def bundle(dcase_run):
+  return dcase_run[2] / 'bundle'
+
+
+@pytest.fixture(scope='module')
+def sounds(tmp_path_factory):
+  """A folder of two recordings, of 7.5 and 2.5 s."""
+  folder = tmp_path_factory.mktemp('sounds')
+  rng = np.random.default_rng(0)
+  for name, seconds in (('a.wav', 7.5), ('b.wav', 2.5)):
+    wave = dcase_data.tone(rng, 'mid', seconds)
+    soundfile.write(folder / name, wave, dcase_data.RATE)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def tagger(bundle):
+  return aec_jax.load(bundle)
+
+
+def run(capsys, main, *arguments):
+  """(exit status, stdout, stderr) of a command."""
+  status = console.run_command(lambda: main([*map(str, arguments)]))
+  return status, *capsys.readouterr()
+
+
+def test_stretches_of_a_sound_say_what_the_whole_does(
+  tagger, sounds, monkeypatch
+):
+  def probabilities(per_segment, by):
+    item = stream.Recording.of_file(sounds / 'a.wav')
+    found = list(activity.follow(tagger, [item], per_segment, by))
+    starts = [some.start for some in found]
+    return np.concatenate([some.probabilities for some in found]), starts
+
+  for per_segment, by in ((1, 'pieces'), (2, 'attention')):
+    whole, _ = probabilities(per_segment, by)
+    with monkeypatch.context() as patch:
+      patch.setattr(embedded, '_LONGEST', 3)
+      found, starts = probabilities(per_segment, by)
+    assert len(starts) > 2
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
+def test_frames_of_a_segment_are_the_pieces_around_it(tagger, sounds):
+  """With pieces of one segment, they are what the timeline says."""
+  one = [e for e in tagger.ensembles if e.length == 1]
+  tags = tagger.predict(str(sounds / 'a.wav'))
+  item = stream.Recording.of_file(sounds / 'a.wav')
+  (stretch,) = embedded.stretches(tagger, [item])
+  rows = np.stack(stretch.embeddings)
+  found = activity.of_ensemble(tagger, one[0], rows, 1, False)
+  assert found.shape == tags.timeline.shape
+  windows, valid = activity._windows(7, 3, 2, 'repeat')
+  assert windows.tolist() == [[0, 2, 4], [1, 3, 5], [2, 4, 6]]
+  assert valid.tolist() == [3, 3, 3]
+  windows, valid = activity._windows(3, 3, 2, 'align')
+  assert windows.tolist() == [[0, 2, 0], [1, 1, 1]] and valid.tolist() == [2, 1]
+
+
+def test_events_in_every_format(capsys, bundle, sounds):
+  options = [f'--bundle={bundle}', '--events', '--threshold=0', '--hop=0.48']
+  a = sounds / 'a.wav'
+  status, out, _ = run(capsys, predict.main, *options, '--format=json', sounds)
+  first, second = json.loads(out)
+  assert status == 0 and first['file'] == str(a)
+  events = first['events']
+  assert {e['label'] for e in events} == set(aec_jax.load(bundle).classes)
+  assert all(0 <= e['onset'] < e['offset'] <= 7.5 for e in events)
+  _, out, _ = run(capsys, predict.main, *options, '--format=csv', sounds)
+  rows = list(csv.DictReader(io.StringIO(out)))
+  assert len(rows) == len(events) + len(second['events'])
+  assert float(rows[0]['onset']) == events[0]['onset']
+  _, out, _ = run(capsys, predict.main, *options, '--format=audacity', a)
+  lines = [line.split('\t') for line in out.splitlines()]
+  assert float(lines[0][0]) == events[0]['onset'] and len(lines) == len(events)
+  _, out, _ = run(capsys, predict.main, *options, '--format=raven', sounds)
+  rows = list(csv.DictReader(io.StringIO(out), delimiter='\t'))
+  last = rows[-1]
+  assert last['Begin Path'] == str(sounds / 'b.wav')
+  assert float(last['Begin Time (s)']) == pytest.approx(
+    7.5 + float(last['File Offset (s)']), abs=1e-3
+  )
+  status, _, err = run(
+    capsys, predict.main, *options, '--format=audacity', sounds
+  )
+  assert status == 2 and 'these are 2: name one' in err
+
+
+def test_decisions_are_by_the_bundles_thresholds(
+  capsys, tagger, bundle, sounds
+):
+  found = tagger.info['decisions']
+  a = sounds / 'a.wav'
+  p = decisions.calibrated(found, tagger.predict(str(a)).probabilities)
+  _, out, _ = run(
+    capsys, predict.main, f'--bundle={bundle}', '--decide', '--format=json', a
+  )
+  (entry,) = json.loads(out)
+  for row in entry['decisions']:
+    k = tagger.classes.index(row['label'])
+    assert row['probability'] == pytest.approx(p[k], abs=1e-4)
+    limit = found['points'][decisions.BEST]['threshold'][k]
+    assert row['there'] == (limit is not None and p[k] >= limit)
+  there = [row for row in entry['decisions'] if row['there']]
+  assert entry['none_of_these'] == (not there)
+  answer = answers.Decisions(
+    tagger, None, 5, np.ones(len(tagger.classes), bool)
+  )
+  assert answer.lines([('x', 0.1, None, False)]) == [
+    'yes  none of these', 'no   0.100 (never)  x'
+  ]  # fmt: skip
+
+
+def test_an_older_bundle_does_not_decide(tagger, sounds):
+  info = {k: v for k, v in tagger.info.items() if k != 'decisions'}
+  older = Tagger(info, tagger.extractors, tagger.ensembles)
+  everything = np.ones(len(tagger.classes), bool)
+  with pytest.raises(UserError, match='no thresholds'):
+    answers.Decisions(older, None, 5, everything)
+  text = card.card(info)
+  assert '## Decisions' not in text
+  text = card.card(tagger.info)
+  assert text.startswith('---\nlicense: other\n') and '## Decisions' in text
+
+
+def test_an_older_bundle_learns_to_decide(bundle, tagger, tmp_path):
+  folder = tmp_path / 'bundle'
+  shutil.copytree(bundle, folder)
+  info = json.loads((folder / 'bundle.json').read_text())
+  found = info.pop('decisions')
+  (folder / 'bundle.json').write_text(json.dumps(info))
+  assert 'decisions' not in store.read(folder).info
+  store.add_decisions(tmp_path, found)
+  assert store.read(folder).info == tagger.info
+  assert '## Decisions' in (folder / 'README.md').read_text()
+
+
+def test_classes_are_chosen_by_name_or_by_a_list(tagger, tmp_path):
+  a, b, *_ = tagger.classes
+  (tmp_path / 'list').write_text(f'{b}\n\n{a}\n')
+  for names in (f'{a},{b}', str(tmp_path / 'list')):
+    assert answers.chosen(tagger, names).tolist()[:2] == [True, True]
+    assert answers.chosen(tagger, names).sum() == 2
+  with pytest.raises(UserError, match=r"'nope' is no class .* near are"):
+    answers.chosen(tagger, f'{a},nope')
+
+
+def test_an_index_is_searched_and_labelled(capsys, bundle, sounds, tmp_path):
+  pytest.importorskip('pyarrow')
+  found = {}
+  for name in ('x.npz', 'folder'):
+    out = tmp_path / name
+    options = ['--decoders=1'] if name == 'folder' else []
+    status, _, _ = run(
+      capsys, embed.main, f'--bundle={bundle}', f'--out={out}', *options, sounds
+    )
+    assert status == 0
+    (block,) = index.open_index(str(out)).blocks()
+    assert block.file.tolist()[0] == str(sounds / 'a.wav')
+    assert (block.end > block.start).all()
+    found[name] = block.embedding
+  np.testing.assert_array_equal(*found.values())
+  status, text, _ = run(
+    capsys, search.main, f'--index={tmp_path / "folder"}', '--count=3',
+    '--format=json', sounds / 'b.wav',
+  )  # fmt: skip
+  nearest = json.loads(text)
+  assert status == 0 and len(nearest) == 3
+  assert {row['file'] for row in nearest} == {str(sounds / 'a.wav')}
+  order = [row['similarity'] for row in nearest]
+  assert order == sorted(order, reverse=True)
+  listed = sounds / 'labels.csv'
+  status, _, _ = run(
+    capsys, search.main, f'--index={tmp_path / "x.npz"}', '--count=4',
+    f'--label={listed}',
+  )  # fmt: skip
+  rows = list(csv.DictReader(listed.open()))
+  assert status == 0 and len(rows) == 4
+  values = [float(row['disagreement']) for row in rows]
+  assert values == sorted(values, reverse=True) and values[-1] >= 0
+  # Filled in, it is a list that experiments take.
+  for i, row in enumerate(rows):
+    row['label'] = 'even' if i % 2 else 'odd'
+  with listed.open('w') as file:
+    out = csv.DictWriter(file, rows[0])
+    out.writeheader()
+    out.writerows(rows)
+  clips = folders.from_folder(sounds)
+  listed.unlink()
+  assert len(clips) == 4 and clips.classes == ('even', 'odd')
+  assert np.allclose(clips.end - clips.start, 0.96, atol=0.97)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (['--hop=0.5', '--events'], '--hop is 0.5; it takes a segment or a whole'),
+    (['--hop=0.48'], '--hop is for --events'),
+    (['--events', '--decide'], 'ask one'),
+    (['--precision=0.9'], 'for --decide and --events'),
+    (['--format=raven'], '--format=raven is for --events'),
+    (['--format=parquet'], 'takes --out'),
+    (['--threshold=2', '--events'], 'not from 0 to 1'),
+    (['--threshold=gone', '--events'], 'neither 0 to 1 nor a file'),
+    (['--classes=x'], "'x' is no class"),
+    (['--precision=0.42', '--decide'], '--precision is 0.42'),
+    (['--rate=8000'], 'of -'),
+  ],
+)
+def test_mistakes_are_named(tagger, options, message):
+  line = ['--bundle=x', *options, 'a.wav']
+  with pytest.raises(UserError) as error:
+    arguments = predict._parser().parse_args(line)
+    asking.check(arguments)
+    kind = arguments.format or 'table'
+    formats.check(kind, asking.of_arguments(tagger, arguments), 1)
+  assert message in str(error.value)
