@@ -37,8 +37,8 @@ clean:
 
 # The tests that catch most for their time.
 QUICK := tests/test_metrics.py tests/test_objective.py tests/input \
-	tests/audio tests/datasets tests/models/test_classifiers.py \
-	tests/run tests/train
+	tests/audio tests/datasets tests/run tests/train/test_loop.py \
+	tests/train/test_step.py tests/train/test_stopping.py
 
 .venv/ready: requirements.txt
 	@test -n "$(PYTHON)" || { echo 'error: needs Python 3.11 or 3.12:' \
