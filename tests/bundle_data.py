@@ -12,6 +12,10 @@ from aec_jax.train import extractor
 from configs import audioset_level13
 
 VGGISH_WIDTH = 8 / 4096  # every layer has 8 units
+# Of the release-shaped set of the fixtures `synthetic_…`.
+SYNTHETIC_SIZES = {
+  'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120
+}  # fmt: skip
 
 
 def random_vggish(seed, width=VGGISH_WIDTH):

@@ -21,7 +21,8 @@ import bundle_data
 import hypothesis
 import pytest
 
-from aec_jax.datasets import synthetic_audioset
+from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
+from aec_jax.datasets.examples import Examples
 
 # A busy machine takes longer than 200 ms over any example.
 hypothesis.settings.register_profile('busy', deadline=None)
@@ -36,6 +37,25 @@ def audioset_dir(tmp_path_factory):
     str(folder), classes=5, train=90, unbalanced=120, evaluation=70
   )
   return folder
+
+
+@pytest.fixture(scope='session')
+def synthetic_dir(tmp_path_factory):
+  """A release-shaped folder with 8 classes and all three splits."""
+  folder = tmp_path_factory.mktemp('synthetic') / 'audioset'
+  synthetic_audioset.make(folder, **bundle_data.SYNTHETIC_SIZES)
+  return folder
+
+
+@pytest.fixture(scope='session')
+def synthetic_set(synthetic_dir, tmp_path_factory):
+  """What the reader packs of it, by split."""
+  packed = {}
+  for split in audioset_tfrecord.SPLITS:
+    out = tmp_path_factory.mktemp(split)
+    audioset_tfrecord.pack(synthetic_dir, split, out)
+    packed[split] = Examples.load(out)
+  return packed
 
 
 @pytest.fixture(scope='session')

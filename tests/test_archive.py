@@ -6,13 +6,13 @@ import types
 import numpy as np
 import pytest
 import soundfile
+from pyarrow import parquet
 
 from aec_jax import archive, pipe, predict
 from aec_jax.answers import Found
 from aec_jax.audio import FRONT_END, stream
 from aec_jax.errors import UserError
 
-parquet = pytest.importorskip('pyarrow.parquet')
 DEAF = types.SimpleNamespace(
   spec=FRONT_END, hears=True,
   front_end={'trim_db': None, 'peak_normalise': False},

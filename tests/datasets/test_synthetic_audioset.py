@@ -2,31 +2,12 @@
 
 import numpy as np
 import pytest
+from bundle_data import SYNTHETIC_SIZES
 from sklearn import metrics
 
 from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
-
-SIZES = {'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120}
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('audioset') / 'synthetic'
-  synthetic_audioset.make(folder, **SIZES)
-  return folder
-
-
-@pytest.fixture(scope='module')
-def examples(folder, tmp_path_factory):
-  """By split."""
-  packed = {}
-  for split in audioset_tfrecord.SPLITS:
-    out = tmp_path_factory.mktemp(split)
-    audioset_tfrecord.pack(folder, split, out)
-    packed[split] = Examples.load(out)
-  return packed
 
 
 def contents(folder):
@@ -37,36 +18,38 @@ def contents(folder):
   }
 
 
-def test_equal_seeds_give_equal_files_and_others_do_not(folder, tmp_path):
-  synthetic_audioset.make(tmp_path / 'same', **SIZES)
-  synthetic_audioset.make(tmp_path / 'other', seed=1, **SIZES)
-  assert contents(tmp_path / 'same') == contents(folder)
-  assert contents(tmp_path / 'other') != contents(folder)
+def test_equal_seeds_give_equal_files_and_others_do_not(
+  synthetic_dir, tmp_path
+):
+  synthetic_audioset.make(tmp_path / 'same', **SYNTHETIC_SIZES)
+  synthetic_audioset.make(tmp_path / 'other', seed=1, **SYNTHETIC_SIZES)
+  assert contents(tmp_path / 'same') == contents(synthetic_dir)
+  assert contents(tmp_path / 'other') != contents(synthetic_dir)
 
 
-def test_sizes_are_as_asked_and_clips_are_distinct(examples):
-  assert [len(e) for e in examples.values()] == [160, 300, 120]
-  assert len(examples['eval'].classes) == 8
-  everything = Examples.concatenate(examples.values())
+def test_sizes_are_as_asked_and_clips_are_distinct(synthetic_set):
+  assert [len(e) for e in synthetic_set.values()] == [160, 300, 120]
+  assert len(synthetic_set['eval'].classes) == 8
+  everything = Examples.concatenate(synthetic_set.values())
   assert len(np.unique(everything.ids)) == len(everything)
 
 
-def test_training_and_evaluation_sets_are_balanced(examples):
+def test_training_and_evaluation_sets_are_balanced(synthetic_set):
   for split in ('bal_train', 'eval'):
-    counts = examples[split].labels.multi_hot().sum(0)
-    assert counts.min() >= len(examples[split]) // 8
+    counts = synthetic_set[split].labels.multi_hot().sum(0)
+    assert counts.min() >= len(synthetic_set[split]) // 8
     assert counts.max() < 3 * counts.min()
 
 
-def test_the_unbalanced_set_has_a_long_tail(examples):
-  counts = examples['unbal_train'].labels.multi_hot().sum(0)
+def test_the_unbalanced_set_has_a_long_tail(synthetic_set):
+  counts = synthetic_set['unbal_train'].labels.multi_hot().sum(0)
   assert counts.min() > 0
   assert counts.argmax() == 0
   assert counts.max() > 4 * counts.min()
 
 
-def test_clips_have_one_to_five_labels_and_a_few_are_short(examples):
-  everything = Examples.concatenate(examples.values())
+def test_clips_have_one_to_five_labels_and_a_few_are_short(synthetic_set):
+  everything = Examples.concatenate(synthetic_set.values())
   n_labels = everything.labels.multi_hot().sum(1)
   assert n_labels.min() == 1
   assert 1.4 < n_labels.mean() < 2.2
@@ -75,16 +58,19 @@ def test_clips_have_one_to_five_labels_and_a_few_are_short(examples):
   assert 0.002 < (everything.n_segments < 10).mean() < 0.06
 
 
-def test_it_can_be_learnt(examples):
+def test_it_can_be_learnt(synthetic_set):
   """By ridge regression on the means and maxima over time."""
 
   def features(split):
-    x = examples[split].embeddings / 255.0
+    x = synthetic_set[split].embeddings / 255.0
     return np.concatenate([x.mean(1), x.max(1), np.ones((len(x), 1))], 1)
 
-  x, y = features('unbal_train'), examples['unbal_train'].labels.multi_hot()
+  x, y = (
+    features('unbal_train'),
+    synthetic_set['unbal_train'].labels.multi_hot(),
+  )
   weights = np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ y)
-  targets = examples['eval'].labels.multi_hot()
+  targets = synthetic_set['eval'].labels.multi_hot()
   scores = features('eval') @ weights
   chance = targets.mean()
   assert metrics.average_precision_score(targets, scores) > 2 * chance
@@ -112,7 +98,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
   monkeypatch.setattr(audioset_tfrecord, 'write', write)
   with pytest.raises(OSError, match='disk full'):
-    synthetic_audioset.make(tmp_path / 'new', **SIZES)
+    synthetic_audioset.make(tmp_path / 'new', **SYNTHETIC_SIZES)
   assert list(tmp_path.iterdir()) == []
 
 

@@ -165,16 +165,19 @@ def value_and_gradients(f, x, w, grad):
 @pytest.mark.parametrize(
   ('shape', 'kernel'),
   [
-    ((47, 24, 16, 64), (3, 3, 64, 72)),  # Winograd, 1 chunk and a rest
-    ((6, 12, 8, 72), (3, 3, 72, 64)),  # Winograd, one chunk
-    ((9, 12, 16, 24), (3, 3, 24, 16)),  # Winograd for the kernel's gradient
+    ((11, 8, 8, 64), (3, 3, 64, 72)),  # Winograd, 2 chunks and a rest
+    ((8, 8, 8, 72), (3, 3, 72, 64)),  # Winograd, 2 chunks
+    ((9, 8, 8, 24), (3, 3, 24, 16)),  # Winograd for the kernel's gradient
     ((3, 7, 6, 1), (3, 3, 1, 9)),  # one channel
     ((2, 7, 6, 8), (3, 3, 8, 8)),  # odd height
     ((2, 25, 64, 1), (7, 7, 1, 5)),  # another kernel
-    ((11, 48, 32, 8), (3, 3, 8, 16)),  # few channels, 2 chunks and a rest
+    ((11, 12, 8, 8), (3, 3, 8, 16)),  # few channels, 2 chunks and a rest
   ],
 )
-def test_convolution_and_its_gradients(float64, shape, kernel):
+def test_convolution_and_its_gradients(float64, monkeypatch, shape, kernel):
+  # So that few and small examples are several chunks.
+  monkeypatch.setattr(convolution, '_ROWS_PER_CHUNK', 16)
+  monkeypatch.setattr(convolution, '_PATCH_VALUES', 2**15)
   x, w = RNG.standard_normal(shape), RNG.standard_normal(kernel)
   grad = RNG.standard_normal((*shape[:3], kernel[3]))
   wanted = value_and_gradients(plain, x, w, grad)
@@ -266,7 +269,7 @@ def test_extractors_with_bfloat16_between_layers_stay_near(model):
 
 
 def test_the_gradient_against_finite_differences(float64):
-  x = RNG.standard_normal((3, 16, 16, 64))
+  x = RNG.standard_normal((8, 8, 8, 64))
   w = RNG.standard_normal((3, 3, 64, 64))
   assert convolution._winograd_pays(x.shape, w.shape, 64)
 

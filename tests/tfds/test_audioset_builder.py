@@ -6,36 +6,16 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from bundle_data import SYNTHETIC_SIZES
 
-from aec_jax.datasets import audioset_tfrecord, synthetic_audioset
-from aec_jax.datasets.examples import Examples
+from aec_jax.datasets import audioset_tfrecord
 from aec_jax.errors import UserError
 from aec_jax.tfds import AudiosetEmbeddings, SyntheticAudioset
 
-SIZES = {'classes': 8, 'train': 160, 'unbalanced': 300, 'evaluation': 120}
-
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('audioset') / 'synthetic'
-  synthetic_audioset.make(folder, **SIZES)
-  return folder
-
-
-@pytest.fixture(scope='module')
-def examples(folder, tmp_path_factory):
-  """The same clips by the reader, by split."""
-  packed = {}
-  for split in audioset_tfrecord.SPLITS:
-    out = tmp_path_factory.mktemp(split)
-    audioset_tfrecord.pack(folder, split, out)
-    packed[split] = Examples.load(out)
-  return packed
-
-
-@pytest.fixture(scope='module')
-def builder(folder):
-  builder = AudiosetEmbeddings(data_dir=folder)
+def builder(synthetic_dir):
+  builder = AudiosetEmbeddings(data_dir=synthetic_dir)
   builder.download_and_prepare()
   return builder
 
@@ -45,8 +25,8 @@ def ids(dataset):
 
 
 @pytest.mark.parametrize('split', audioset_tfrecord.SPLITS)
-def test_builder_gives_the_clips_of_the_reader(builder, examples, split):
-  expected = examples[split]
+def test_builder_gives_the_clips_of_the_reader(builder, synthetic_set, split):
+  expected = synthetic_set[split]
   dense = expected.labels.multi_hot()
   clips = list(tfds.as_numpy(builder.as_dataset(split=split)))
   assert len(clips) == len(expected) == builder.info.splits[split].num_examples
@@ -62,23 +42,26 @@ def test_builder_gives_the_clips_of_the_reader(builder, examples, split):
     assert clip['end_time_seconds'] > clip['start_time_seconds'] >= 0
 
 
-def test_info_names_the_classes(builder, examples):
+def test_info_names_the_classes(builder, synthetic_set):
   names = builder.info.features['labels'].feature.names
-  assert tuple(names) == examples['eval'].classes
+  assert tuple(names) == synthetic_set['eval'].classes
   assert names[3] == 'Synthetic 03'
 
 
-def test_splits_can_be_sliced_and_joined(builder, examples):
+def test_splits_can_be_sliced_and_joined(builder, synthetic_set):
   dataset = builder.as_dataset(split='eval[10:15]+bal_train[:2]')
-  expected = [*examples['eval'].ids[10:15], *examples['bal_train'].ids[:2]]
+  expected = [
+    *synthetic_set['eval'].ids[10:15],
+    *synthetic_set['bal_train'].ids[:2],
+  ]
   assert ids(dataset) == expected
 
 
-def test_batches_are_padded(builder, examples):
+def test_batches_are_padded(builder, synthetic_set):
   dataset = builder.as_dataset(split='eval', batch_size=120)
   (batch,) = tfds.as_numpy(dataset)
   np.testing.assert_array_equal(
-    batch['audio_embedding'], examples['eval'].embeddings
+    batch['audio_embedding'], synthetic_set['eval'].embeddings
   )
 
 
@@ -128,20 +111,20 @@ def test_epochs_are_shuffled_anew_unless_that_is_unwanted(builder):
     assert (len(epochs) > 1) == (again is None)
 
 
-def test_tfds_load_finds_the_builder(folder, examples):
+def test_tfds_load_finds_the_builder(synthetic_dir, synthetic_set):
   dataset, info = tfds.load(
-    'audioset_embeddings', split='eval', data_dir=folder, with_info=True
+    'audioset_embeddings', split='eval', data_dir=synthetic_dir, with_info=True
   )
-  assert ids(dataset) == list(examples['eval'].ids)
-  assert info.splits['eval'].num_examples == SIZES['evaluation']
+  assert ids(dataset) == list(synthetic_set['eval'].ids)
+  assert info.splits['eval'].num_examples == SYNTHETIC_SIZES['evaluation']
   assert info.splits['eval[10:15]'].num_examples == 5
-  paths = audioset_tfrecord.list_files(folder, 'eval')
+  paths = audioset_tfrecord.list_files(synthetic_dir, 'eval')
   assert [str(path) for path in info.splits['eval'].filepaths] == paths
-  splits = tfds.load('audioset_embeddings', data_dir=folder)
+  splits = tfds.load('audioset_embeddings', data_dir=synthetic_dir)
   assert set(splits) == set(audioset_tfrecord.SPLITS)
 
 
-def test_read_configs_and_decoders_of_tfds(builder, examples):
+def test_read_configs_and_decoders_of_tfds(builder, synthetic_set):
   read_config = tfds.ReadConfig(add_tfds_id=True)
   clips = builder.as_dataset(split='eval[5:25]', read_config=read_config)
   tfds_ids = {clip['tfds_id'] for clip in tfds.as_numpy(clips)}
@@ -153,7 +136,7 @@ def test_read_configs_and_decoders_of_tfds(builder, examples):
     )
   )
   assert set(clip) == {'video_id', 'labels'}
-  assert clip['video_id'] == examples['eval'].ids[0]
+  assert clip['video_id'] == synthetic_set['eval'].ids[0]
 
 
 def test_a_builder_can_be_pickled(builder, tmp_path):
@@ -161,11 +144,11 @@ def test_a_builder_can_be_pickled(builder, tmp_path):
   assert ids(again.as_dataset(split='eval')) == ids(
     builder.as_dataset(split='eval')
   )
-  made = SyntheticAudioset(data_dir=tmp_path / 'new', seed=3, **SIZES)
+  made = SyntheticAudioset(data_dir=tmp_path / 'new', seed=3, **SYNTHETIC_SIZES)
   assert pickle.loads(pickle.dumps(made))._options == made._options
 
 
-def test_what_is_missing_is_named(folder, tmp_path):
+def test_what_is_missing_is_named(synthetic_dir, tmp_path):
   with pytest.raises(UserError, match='audioset_embeddings needs data_dir'):
     AudiosetEmbeddings()
   with pytest.raises(UserError, match='no class list'):
@@ -183,10 +166,12 @@ def test_an_unknown_split_is_told_the_splits(builder):
 
 
 def test_synthetic_builder_writes_the_files_it_reads(tmp_path):
-  builder = SyntheticAudioset(data_dir=tmp_path / 'new', **SIZES)
+  builder = SyntheticAudioset(data_dir=tmp_path / 'new', **SYNTHETIC_SIZES)
   builder.download_and_prepare()
   builder.download_and_prepare()
-  assert builder.info.splits['eval'].num_examples == SIZES['evaluation']
+  assert (
+    builder.info.splits['eval'].num_examples == SYNTHETIC_SIZES['evaluation']
+  )
   again = AudiosetEmbeddings(data_dir=tmp_path / 'new')
   assert ids(builder.as_dataset(split='eval')) == ids(
     again.as_dataset(split='eval')
