@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+from aec_jax.datasets import recordings
 from aec_jax.errors import UserError
-from aec_jax.features import embedded_recordings as recordings
+from aec_jax.features import embedded_recordings
 from aec_jax.run import console
 from aec_jax.run.progress import Meter
 
@@ -53,22 +54,22 @@ def prepare(argv: Sequence[str]) -> str:
     )
   else:
     found = recordings.of_folder(options.audio)
-  todo = recordings.shards(
+  todo = embedded_recordings.shards(
     *found, options.out, options.split, options.files, options.weights,
     options.pca, options.width,
   )  # fmt: skip
   start = time.monotonic()
   if options.beam:
-    recordings.run_beam(todo, arguments)
+    embedded_recordings.run_beam(todo, arguments)
   else:
     meter = Meter('embedding, files', len(todo), logged=True)
     for shard in todo:
-      recordings.write(shard)
+      embedded_recordings.write(shard)
       meter.advance(1)
   count = sum(len(shard.recordings) for shard in todo)
   seconds = time.monotonic() - start
   left_out, odd = (
-    len(recordings.listed(options.out, options.split, kind))
+    len(embedded_recordings.listed(options.out, options.split, kind))
     for kind in ('skipped', 'notes')
   )
   return (

@@ -13,48 +13,27 @@ import functools
 import io
 import json
 import os
-import string
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import cast
 
 import jax
 import numpy as np
-from absl import logging
 from etils import epath
 
 from aec_jax.audio import stream
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
-from aec_jax.datasets.folders import from_folder
+from aec_jax.datasets.recordings import Recording
 from aec_jax.errors import PassingError, UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
-from aec_jax.run import files
+from aec_jax.run import remote
 from aec_jax.run.cache import digest
 
 # Examples of one call of the network, for which it is compiled once.
 _BLOCK = 64
 _SECONDS = 0.96
-
-
-@dataclasses.dataclass(frozen=True)
-class Recording:
-  """A file to embed.
-
-  Attributes:
-    path: of the file.
-    id: its `video_id`.
-    start: seconds from the beginning of the video to that of the file.
-    labels: indices of classes.
-  """
-
-  path: str
-  id: str
-  start: float
-  labels: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,115 +53,6 @@ class Shard:
   weights: str
   pca: str
   width: float = 1.0
-
-
-def of_segments(
-  segments: str, audio: str, class_list: str
-) -> tuple[list[Recording], list[tuple[str, str]]]:
-  """The recordings of one of AudioSet's segment lists.
-
-  Args:
-    segments: the list, as `balanced_train_segments.csv`.
-    audio: where a file is, with {id} for the YouTube id, {start} and {end}
-      for its milliseconds, as 'gs://bucket/{id}_{start}.wav'.
-    class_list: `class_labels_indices.csv`.
-
-  Returns:
-    The recordings, and (mid, name) of each class.
-
-  Raises:
-    UserError: a list is missing or is not one, or `audio` names no file.
-  """
-  _check_pattern(audio)
-  classes = _classes_of(class_list)
-  number = {mid: i for i, (mid, _) in enumerate(classes)}
-  recordings = []
-  for row in _rows(segments):
-    try:
-      name, start, end, mids = row
-      where = audio.format(
-        id=name, start=round(1000 * float(start)), end=round(1000 * float(end))
-      )
-      labels = tuple(sorted(number[mid] for mid in mids.split(',')))
-    except (KeyError, ValueError, OverflowError) as error:
-      raise UserError(
-        f'{segments}: {",".join(row)[:200]}: not YTID, start, end and labels of'
-        f' {class_list}'
-      ) from error
-    recordings.append(Recording(where, name, float(start), labels))
-  return recordings, classes
-
-
-def _check_pattern(audio: str) -> None:
-  """Raises `UserError` for what `of_segments` can't make names of."""
-  try:
-    fields = list(string.Formatter().parse(audio))
-    names = {name for _, name, _, _ in fields if name is not None}
-    if 'id' not in names or not names <= {'id', 'start', 'end'}:
-      raise ValueError(f'it has {names or "none"}')
-    if any(spec and len(spec) > 4 for _, _, spec, _ in fields):
-      raise ValueError('too long a format')
-    audio.format(id='', start=0, end=0)
-  except ValueError as error:
-    raise UserError(
-      f'--audio={audio}: {error}; it takes {{id}}, and perhaps {{start}} and'
-      ' {end}'
-    ) from error
-
-
-def _classes_of(class_list: str) -> list[tuple[str, str]]:
-  """(mid, name) of each class."""
-  headings, *rows = _rows(class_list) or [[]]
-  if not {'mid', 'display_name'} <= {*headings}:
-    raise UserError(f'{class_list}: no columns mid and display_name')
-  mid, name = map(headings.index, ('mid', 'display_name'))
-  if len({row[mid] for row in rows if len(row) > mid}) < len(rows):
-    raise UserError(f'{class_list}: a mid is there twice')
-  for row in rows:
-    if len(row) != len(headings):
-      raise UserError(
-        f'{class_list}: {",".join(row)[:200]}: not as its heading'
-      )
-  return [(row[mid], row[name]) for row in rows]
-
-
-def _rows(path: str) -> list[list[str]]:
-  """The cells of a CSV, without its remarks and blank lines.
-
-  Raises:
-    UserError: it can't be read, or is no CSV.
-  """
-  lines = _read_text(path).splitlines()
-  lines = [line for line in lines if line.strip() and line[0] != '#']
-  try:
-    return list(csv.reader(lines, skipinitialspace=True, strict=True))
-  except csv.Error as error:
-    raise UserError(f'{path}: is no CSV: {error}') from error
-
-
-def of_folder(folder: str) -> tuple[list[Recording], list[tuple[str, str]]]:
-  """As `of_segments`, of a folder that `from_folder` understands.
-
-  Raises:
-    UserError: as `from_folder` does, or a clip is a part of a file.
-  """
-  found = from_folder(folder)
-  logging.info('%s', found.describe())
-  parts = np.flatnonzero(~np.isnan(found.start))
-  if len(parts):
-    raise UserError(
-      f'{folder}: {found.ids[parts[0]]} is a part of a file, and whole files'
-      ' are embedded: cut them first'
-    )
-  labels = np.split(found.label_ids, found.label_offsets[1:-1])
-  recordings = [
-    Recording(path, name, 0.0, tuple(some.tolist()))
-    for path, name, some in zip(
-      found.paths.tolist(), found.ids.tolist(), labels, strict=True
-    )
-  ]
-  classes = [(f'/f/{i:03d}', name) for i, name in enumerate(found.classes)]
-  return recordings, classes
 
 
 def shards(
@@ -238,6 +108,14 @@ def shards(
   ]  # fmt: skip
 
 
+def _settle(path, text: str) -> None:
+  """Writes a small file, or checks that it holds this."""
+  if not remote.settle(path, text):
+    raise UserError(
+      f'{path} is of other recordings, classes or weights: give another --out'
+    )
+
+
 def write(shard: Shard) -> dict[str, int]:
   """Embeds a shard's recordings and writes its file, whole or not at all.
 
@@ -252,19 +130,15 @@ def write(shard: Shard) -> dict[str, int]:
   notes: list[dict[str, str]] = []
   records = list(_records(shard.recordings, network, skipped, notes))
   path = epath.Path(shard.path)
-  unfinished = _unfinished(path)
-  try:
+  with remote.whole(path) as unfinished:
     audioset_tfrecord.write(records, os.fspath(unfinished))
     for kind, entries in (('skipped', skipped), ('notes', notes)):
       beside = path.with_suffix(f'.{kind}.json')
       if entries:
         text = json.dumps(entries, indent=1, ensure_ascii=False) + '\n'
-        _write_text(beside, text)
+        remote.write_text(beside, text)
       else:
         beside.unlink(missing_ok=True)
-    unfinished.replace(path)
-  finally:
-    unfinished.unlink(missing_ok=True)
   return {
     'recordings': len(shard.recordings) - len(skipped),
     'records': len(records),
@@ -315,56 +189,6 @@ def listed(out: str, split: str, kind: str) -> list[dict[str, str]]:
   return audioset_tfrecord.listed_beside(
     epath.Path(out) / 'features' / split, kind
   )
-
-
-def _read_text(path: str) -> str:
-  trouble = '' if _is_remote(path) else files.why_no_file(path)
-  if trouble:  # a pipe would be waited for
-    raise UserError(f'{path}: {trouble}')
-  try:
-    return epath.Path(path).read_text()
-  except OSError as error:
-    raise UserError(f'{path}: {error.strerror or error}') from error
-  except ValueError as error:
-    raise UserError(f'{path}: is no text in UTF-8') from error
-
-
-def _unfinished(path):
-  """Where to fill what will be at a path."""
-  if _is_remote(path):
-    return path.parent / f'.{path.name}.{uuid.uuid4().hex}'
-  files.remove_left(Path(path))
-  return epath.Path(files.own_name(Path(path)))
-
-
-def _is_remote(path) -> bool:
-  return '://' in os.fspath(path)
-
-
-def _write_text(path, text: str) -> None:
-  """Writes a small file, whole or not at all."""
-  if _is_remote(path):
-    path.write_text(text)  # objects of a bucket appear whole
-    return
-  with files.whole(Path(path)) as unfinished:
-    unfinished.write_text(text, encoding='utf-8')
-
-
-def _settle(path, text: str) -> None:
-  """Writes a small file, or checks that it holds this."""
-  try:
-    found = path.read_text() if path.exists() else ''
-    if found != text and text.startswith(found):  # none is there, or cut off
-      path.parent.mkdir(parents=True, exist_ok=True)
-      _write_text(path, text)
-      return
-  except (OSError, ValueError) as error:
-    reason = getattr(error, 'strerror', None) or error
-    raise UserError(f'{path}: {reason}') from error
-  if found != text:
-    raise UserError(
-      f'{path} is of other recordings, classes or weights: give another --out'
-    )
 
 
 @functools.cache
@@ -464,7 +288,7 @@ def _examples(path: str, notes: list[str]) -> Iterator[np.ndarray]:
   """
   with contextlib.ExitStack() as stack:
     name = path
-    if '://' in path:  # decoders open local files alone
+    if remote.is_remote(path):  # decoders open local files alone
       name = stack.enter_context(
         tempfile.NamedTemporaryFile(suffix=os.path.splitext(path)[1])
       ).name

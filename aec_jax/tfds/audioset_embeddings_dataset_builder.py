@@ -198,9 +198,9 @@ class SyntheticAudioset(AudiosetEmbeddings):
 class EmbeddedRecordings(AudiosetEmbeddings):
   """Recordings in the same form; preparing them embeds them.
 
-      recordings, classes = embedded_recordings.of_folder('recordings/')
+      found, classes = aec_jax.datasets.recordings.of_folder('recordings/')
       builder = EmbeddedRecordings(
-        data_dir='~/embedded', recordings=recordings, classes=classes, …
+        data_dir='~/embedded', recordings=found, classes=classes, …
       )
       builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(beam_runner='FlinkRunner')

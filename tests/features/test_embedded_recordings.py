@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 from aec_jax import scoring
 from aec_jax import sources as sources_lib
 from aec_jax.audio import log_mel, waveform
-from aec_jax.datasets import audioset_tfrecord, tfrecord
+from aec_jax.datasets import audioset_tfrecord, recordings, tfrecord
 from aec_jax.errors import UserError
-from aec_jax.features import embedded_recordings as recordings
+from aec_jax.features import embedded_recordings
 from aec_jax.models import convert, embedding_postprocess, vggish
 from aec_jax.run import console
 from aec_jax.tfds import audioset_embeddings_dataset_builder
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_what_is_whole(
         None, None, f'{path}; No space left on device'
       )
 
-  monkeypatch.setattr(recordings.audioset_tfrecord, 'write', full)
+  monkeypatch.setattr(embedded_recordings.audioset_tfrecord, 'write', full)
   command = lambda: run(sources, tmp_path) and 0
   assert console.run_command(command) == 2
   err = capsys.readouterr().err.splitlines()
@@ -171,36 +171,15 @@ def test_a_full_disk_leaves_what_is_whole(
   assert hashes(tmp_path) == hashes(written)
 
 
-@pytest.mark.parametrize(
-  ('classes', 'segments', 'message'),
-  [
-    ('', 'a,0,1,/m/0\n', 'no columns mid and display_name'),
-    ('mid,display_name\n/m/0\n', 'a,0,1,/m/0\n', 'not as its heading'),
-    ('mid,display_name\n"/m/0', 'a,0,1,/m/0\n', 'is no CSV'),
-    ('mid,display_name\n/m/0,a\n/m/0,b', 'a,0,1,/m/0\n', 'twice'),
-    ('mid,display_name\n/m/0,a\n', 'a,0,inf,/m/0\n', 'not YTID, start'),
-    ('mid,display_name\n/m/0,a\n', 'a,0,1,"/m/0\n', 'is no CSV'),
-    ('mid,display_name\n/m/0,a\n', 'a,0,1,\udcff\n', 'no text in UTF-8'),
-  ],
-)
-def test_wrong_lists(tmp_path, classes, segments, message):
-  for name, text in (('c.csv', classes), ('s.csv', segments)):
-    (tmp_path / name).write_bytes(text.encode(errors='surrogateescape'))
-  with pytest.raises(UserError, match=message):
-    recordings.of_segments(
-      str(tmp_path / 's.csv'), '{id}', str(tmp_path / 'c.csv')
-    )
-
-
 def test_beam_is_given_the_shards_and_writes_the_same(
   sources, written, tmp_path, monkeypatch
 ):
   def in_process(todo, arguments):
     assert arguments == ['--runner=FlinkRunner', '--parallelism=4']
     for shard in reversed(todo):  # in any order
-      recordings.write(shard)
+      embedded_recordings.write(shard)
 
-  monkeypatch.setattr(recordings, 'run_beam', in_process)
+  monkeypatch.setattr(embedded_recordings, 'run_beam', in_process)
   run(sources, tmp_path, '--beam', '--runner=FlinkRunner', '--parallelism=4')
   assert hashes(tmp_path) == hashes(written)
 
@@ -228,9 +207,9 @@ def test_a_tfds_builder_embeds_and_reads(
   def run_beam(todo, options, runner):
     on_beam.append(runner)
     for shard in todo:
-      recordings.write(shard)
+      embedded_recordings.write(shard)
 
-  monkeypatch.setattr(recordings, 'run_beam', run_beam)
+  monkeypatch.setattr(embedded_recordings, 'run_beam', run_beam)
   config = tfds.download.DownloadConfig(beam_runner='FlinkRunner')
   builder.download_and_prepare(download_config=config)
   assert on_beam == ['FlinkRunner']
@@ -242,11 +221,15 @@ def test_a_tfds_builder_embeds_and_reads(
 
 
 def test_remote_files_are_read_too(sources, monkeypatch):
-  read = lambda path: np.concatenate(list(recordings._examples(path, [])))
+  read = lambda path: np.concatenate(
+    list(embedded_recordings._examples(path, []))
+  )
   here = read(f'{sources}/aaa_1000.wav')
-  path = recordings.epath.Path
+  path = embedded_recordings.epath.Path
   monkeypatch.setattr(
-    recordings.epath, 'Path', lambda p: path(p.replace('gs:/', str(sources)))
+    embedded_recordings.epath,
+    'Path',
+    lambda p: path(p.replace('gs:/', str(sources))),
   )
   np.testing.assert_array_equal(here, read('gs://aaa_1000.wav'))
   with pytest.raises(UserError, match='gs://gone.wav: no such file'):
@@ -291,17 +274,6 @@ def test_what_is_odd_reaches_the_experiment(sources, tmp_path):
   listed.write_text('[1]')
   with pytest.raises(UserError, match='not a list of files and reasons'):
     sources_lib.Released(config, tmp_path / 'cache', scoring=True)
-
-
-def test_folders_of_classes(tmp_path):
-  for label in ('dog', 'rain'):
-    (tmp_path / label).mkdir()
-    soundfile.write(tmp_path / label / f'{label}.wav', np.ones(100), 16000)
-  found, classes = recordings.of_folder(str(tmp_path))
-  assert [(r.id, r.labels) for r in found] == [
-    ('dog.wav', (0,)), ('rain.wav', (1,))
-  ]  # fmt: skip
-  assert [name for _, name in classes] == ['dog', 'rain']
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Files here, or of any file system that etils opens, such as gs://."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from etils import epath
+
+from aec_jax.errors import UserError
+from aec_jax.run import files
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+  """Whether a path is an address."""
+  return '://' in os.fspath(path)
+
+
+def read_text(path: str) -> str:
+  """A text file.
+
+  Raises:
+    UserError: it can't be read, or is no UTF-8.
+  """
+  trouble = '' if is_remote(path) else files.why_no_file(path)
+  if trouble:  # a pipe would be waited for
+    raise UserError(f'{path}: {trouble}')
+  try:
+    return epath.Path(path).read_text()
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror or error}') from error
+  except ValueError as error:
+    raise UserError(f'{path}: is no text in UTF-8') from error
+
+
+@contextlib.contextmanager
+def whole(path: epath.Path) -> Iterator[epath.Path]:
+  """As `files.whole`, of a file that may be of a bucket."""
+  if not is_remote(path):
+    with files.whole(Path(path)) as unfinished:
+      yield epath.Path(unfinished)
+    return
+  unfinished = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
+  try:
+    yield unfinished
+    unfinished.replace(path)
+  finally:
+    unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: epath.Path, text: str) -> None:
+  """Writes a small file, whole or not at all."""
+  if is_remote(path):
+    path.write_text(text)  # objects of a bucket appear whole
+    return
+  with whole(path) as unfinished:
+    unfinished.write_text(text, encoding='utf-8')
+
+
+def settle(path: epath.Path, text: str) -> bool:
+  """Writes a small file, or says whether it holds this already.
+
+  What is cut off is written anew.
+
+  Raises:
+    UserError: it can't be read or written.
+  """
+  try:
+    found = path.read_text() if path.exists() else ''
+    if found != text and text.startswith(found):  # none is there, or cut off
+      path.parent.mkdir(parents=True, exist_ok=True)
+      write_text(path, text)
+      return True
+  except (OSError, ValueError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise UserError(f'{path}: {reason}') from error
+  return found == text
