@@ -15,6 +15,7 @@ import numpy as np
 from aec_jax.bundle import activity, decisions, embedded, events
 from aec_jax.bundle.embedded import Item
 from aec_jax.bundle.tagger import Tagger
+from aec_jax.bundle.tags import Tags as SoundTags
 from aec_jax.errors import UserError
 
 NONE = 'none of these'
@@ -30,6 +31,7 @@ class Found:
     error: why it can't be heard, or not to its end.
     seconds: of the whole sound.
     last: whether no more comes of this sound.
+    tags: all that plain tags are of, for a timeline.
   """
 
   rows: list[tuple]
@@ -37,6 +39,7 @@ class Found:
   error: UserError | None = None
   seconds: float = 0.0
   last: bool = True
+  tags: SoundTags | None = None
 
 
 class Answer(Protocol):
@@ -82,7 +85,7 @@ class Tags:
         yield Found([], error=tags)
         continue
       rows = [(k, p) for k, p in tags.tags if k in self._names]
-      yield Found(rows[: self._top], tags.notes, None, tags.duration)
+      yield Found(rows[: self._top], tags.notes, None, tags.duration, tags=tags)
 
   def lines(self, rows: Sequence[tuple]) -> list[str]:
     return [f'{probability:.4f}  {label}' for label, probability in rows]

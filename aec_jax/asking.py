@@ -3,14 +3,22 @@
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aec_jax.errors import UserError
 from aec_jax.run import console
 
+FORMATS = ('table', 'json', 'csv')
+# Of events; Parquet of anything, to a folder.
+_MORE = ('audacity', 'raven', 'parquet')
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-  """Adds the options beside those of plain tags."""
+  """Adds the options of what is asked and how it is written."""
+  parser.add_argument('--format', choices=(*FORMATS, *_MORE))
+  parser.add_argument(
+    '--top', type=int, default=5, help='Classes of each sound [5].'
+  )
   parser.add_argument(
     '--classes', metavar='A,B|FILE', help='Those that are told [all].'
   )
@@ -65,6 +73,8 @@ def add_out(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
   """Raises `UserError` for options that don't go together."""
+  if arguments.top < 1:
+    raise UserError(f'--top is {arguments.top}; it must be 1 or more')
   events = ('hop', 'median', 'by', 'threshold')
   for name in events:
     if getattr(arguments, name) is not None and not arguments.events:
@@ -88,19 +98,56 @@ def check(arguments: argparse.Namespace) -> None:
     raise UserError('- takes neither --events nor --out: save it as a file')
   if arguments.rate is not None and arguments.paths != ['-']:
     raise UserError('--rate is of -, standard input')
-  if arguments.timeline and (wanted(arguments) or arguments.paths == ['-']):
+  given = (arguments.classes, arguments.out, arguments.decide, arguments.events)
+  if arguments.timeline and (any(given) or arguments.paths == ['-']):
     raise UserError('--timeline goes with plain tags of a file')
 
 
-def wanted(arguments: argparse.Namespace) -> bool:
-  """Whether more than plain tags is asked."""
-  given = (arguments.classes, arguments.out, arguments.decide, arguments.events)
-  kinds = ('audacity', 'raven')
-  return any(given) or arguments.format in kinds
+class Told:
+  """Passes sounds on, counts them, and says on stderr what is odd about them.
+
+  Args:
+    sounds: (file, name, `Found`), as `predict.tag` gives them.
+
+  Attributes:
+    good, failed: how many sounds were heard, and how many could not be.
+    mistakes: how many of these the user named.
+  """
+
+  def __init__(self, sounds: Iterable[tuple]) -> None:
+    self._sounds = sounds
+    self.good = self.failed = self.mistakes = 0
+
+  def __iter__(self) -> Iterator[tuple]:
+    for file, name, found in self._sounds:
+      report(name, found)
+      if found.error:
+        self.failed, self.mistakes = self.failed + 1, self.mistakes + file.named
+      else:
+        self.good += found.last
+      yield file, name, found
+
+  @property
+  def status(self) -> int:
+    """The command's exit status."""
+    return 0 if self.good and not self.mistakes else 2
+
+
+def report(name: str, found) -> None:
+  """Says on stderr what is wrong with a sound, or odd about it."""
+  if found.error:
+    print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
+  for note in found.notes:
+    line = console.printable(f'{name}: {note}')
+    print(f'note: {line}', file=sys.stderr)
 
 
 def answer(
-  tagger, arguments: argparse.Namespace, files: Sequence, tag: Callable
+  tagger,
+  arguments: argparse.Namespace,
+  files: Sequence,
+  tag: Callable,
+  drawing=None,
 ) -> int:
   """Answers what is asked; the command's exit status.
 
@@ -109,6 +156,7 @@ def answer(
     arguments: checked.
     files: to be heard; none where it is standard input.
     tag: `predict.tag`.
+    drawing: a `timeline.Drawing` of the sounds, or None.
   """
   from aec_jax import archive, formats, pipe
 
@@ -124,29 +172,22 @@ def answer(
   with formats.writer(kind, asked, (tagger.spec.low, tagger.spec.high)) as show:
     if piped:
       for name, found in pipe.tagged(tagger, asked, arguments.rate):
-        _report(name, found)
+        report(name, found)
         show(name, found)
       return 0
-    counts = [0, 0]
-    mistakes = 0
-    for file, name, found in tag(asked, files):
-      _report(name, found)
-      counts[found.error is not None] += found.last
-      mistakes += bool(found.error) and file.named
+    told = Told(tag(asked, files))
+    for file, name, found in told:
       show(name, found)
-  if counts[1] and len(files) > 1:
-    told, failed = counts
-    print(f'{told:,} tagged, {failed:,} could not be', file=sys.stderr)
-  return 0 if counts[0] and not mistakes else 2
-
-
-def _report(name: str, found) -> None:
-  """Says on stderr what is wrong with a sound, or odd about it."""
-  if found.error:
-    print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
-  for note in found.notes:
-    line = console.printable(f'{name}: {note}')
-    print(f'note: {line}', file=sys.stderr)
+      if drawing and found.tags:
+        drawing.add(file.path, found.tags)
+  if drawing and told.good:
+    drawing.write()
+    print(f'wrote {console.printable(drawing.path)}', file=sys.stderr)
+  if told.failed and len(files) > 1:
+    print(
+      f'{told.good:,} tagged, {told.failed:,} could not be', file=sys.stderr
+    )
+  return told.status
 
 
 def of_arguments(tagger, arguments: argparse.Namespace):

@@ -48,29 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       predict.tag,
     )  # fmt: skip
   write = archive.write_part if kind == '.parquet' else _write_npz
-  heard = _Counted(predict.tag(answer, found))
+  heard = asking.Told(predict.tag(answer, found))
   try:
     write(Path(arguments.out), answer, heard, about)
   except OSError as error:
     raise UserError(f'{arguments.out}: {error.strerror}') from error
   print(f'{arguments.out}: {heard.good:,} sounds', file=sys.stderr)
-  return 0 if heard.good and not heard.mistakes else 2
-
-
-class _Counted:
-  """Passes sounds on, counts them, and says what could not be heard."""
-
-  def __init__(self, sounds) -> None:
-    self._sounds, self.good, self.mistakes = sounds, 0, 0
-
-  def __iter__(self):
-    for file, name, found in self._sounds:
-      if found.error:
-        self.mistakes += file.named
-        print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
-      else:
-        self.good += found.last
-      yield file, name, found
+  return heard.status
 
 
 def _write_npz(path, answer, heard, about) -> None:

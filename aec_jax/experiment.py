@@ -16,7 +16,7 @@ from absl import logging
 from aec_jax import dry_run as dry_run_lib
 from aec_jax import models, presets, report, scoring, sources
 from aec_jax.bundle import store
-from aec_jax.bundle.tagger import Ensemble
+from aec_jax.bundle.network import Ensemble
 from aec_jax.datasets import clip_record
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.errors import (

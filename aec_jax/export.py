@@ -26,7 +26,8 @@ from jax import export as jax_export
 from jax import lax
 
 from aec_jax.bundle import store
-from aec_jax.bundle.tagger import Ensemble, Tagger
+from aec_jax.bundle.network import Ensemble
+from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UserError
 from aec_jax.input import pieces
 from aec_jax.models import extractors
@@ -142,9 +143,6 @@ def classifier(tagger: Tagger, ensemble: Ensemble) -> Callable:
   AudioSet experiments (piece, segment, 128) uint8; and, unless pieces are
   always full, n_segments (piece,) int32, how many of them are valid.
   """
-  members = {
-    'extractors': ensemble.extractors, 'variables': ensemble.variables
-  }  # fmt: skip
 
   def apply(embeddings, n_segments=None):
     if embeddings.ndim == 3:
@@ -152,8 +150,8 @@ def classifier(tagger: Tagger, ensemble: Ensemble) -> Callable:
     if n_segments is None:
       n_segments = jnp.full(embeddings.shape[:1], ensemble.length, jnp.int32)
     x = jnp.swapaxes(embeddings, 0, 1)
-    values, _ = tagger.classify(members, x, n_segments)
-    return tagger.objective.to_probabilities(values)
+    said = tagger.say(ensemble.arrays, x, n_segments)
+    return tagger.objective.to_probabilities(said.values)
 
   return apply
 
@@ -196,12 +194,9 @@ def _tags(tagger, embeddings):
   for ensemble in tagger.ensembles:
     offsets = np.array([0, embeddings.shape[1]])
     cut = pieces.cut(offsets, ensemble.length, ensemble.last_piece)
-    members = {
-      'extractors': ensemble.extractors, 'variables': ensemble.variables
-    }  # fmt: skip
     x = embeddings[:, cut.segments]
-    values, _ = tagger.classify(members, x, jnp.asarray(cut.n_segments))
-    total += cut.weights() @ values / len(tagger.ensembles)
+    said = tagger.say(ensemble.arrays, x, jnp.asarray(cut.n_segments))
+    total += cut.weights() @ said.values / len(tagger.ensembles)
   return objective.to_probabilities(total)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from aec_jax.answers import NONE, Answer, Found
 from aec_jax.errors import UserError
-from aec_jax.run.console import printable
+from aec_jax.run import text
+from aec_jax.run.text import printable
 
 # What a `writer` gives: takes a sound's name and what is found in it.
 Show = Callable[[str, Found], None]
@@ -59,7 +60,7 @@ def _csv(answer) -> Show:
   rows.writerow(('file', *answer.columns))
 
   def show(name, found):
-    rows.writerows((name, *map(_cell, row)) for row in found.rows)
+    rows.writerows(map(_cell, (name, *row)) for row in found.rows)
     sys.stdout.flush()
 
   return show
@@ -68,7 +69,9 @@ def _csv(answer) -> Show:
 def _cell(value):
   if isinstance(value, bool):
     return int(value)
-  return round(value, 6) if isinstance(value, float) else value
+  if isinstance(value, str):
+    return text.cell(value)
+  return _rounded(value)
 
 
 @contextlib.contextmanager
@@ -84,7 +87,7 @@ def _json(answer):
     if found.error is not None:
       entry['error'] = str(found.error)
     else:
-      cells = [map(_json_cell, row) for row in found.rows]
+      cells = [map(_rounded, row) for row in found.rows]
       entry[answer.name] = [
         dict(zip(answer.columns, row, strict=True)) for row in cells
       ]
@@ -100,15 +103,15 @@ def _json(answer):
   print('[]' if first else '\n]')
 
 
-def _json_cell(value):
+def _rounded(value):
   return round(value, 6) if isinstance(value, float) else value
 
 
 def _audacity(_, found: Found) -> None:
   """Lines for File > Import > Labels of Audacity."""
   for onset, offset, label, confidence in found.rows:
-    text = f'{printable(label)} {confidence:.2f}'
-    print(f'{onset:.6f}\t{offset:.6f}\t{text}', flush=True)
+    said = f'{printable(label)} {confidence:.2f}'
+    print(f'{onset:.6f}\t{offset:.6f}\t{said}', flush=True)
 
 
 def _raven(band) -> Show:

@@ -1,7 +1,6 @@
 """An index of sounds: embeddings of segments, to be gone through in blocks."""
 
 import dataclasses
-import functools
 import heapq
 import itertools
 import json
@@ -10,18 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from aec_jax import archive
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
-from aec_jax.input.batches import padded_blocks
 from aec_jax.run import files
 
 _COLUMNS = ('file', 'start', 'end', 'embedding')
-_PIECES = 64  # of a batch
 
 
 class Block(NamedTuple):
@@ -236,28 +232,13 @@ def _votes(tagger, block):
     x = x.astype(np.uint8)
   ensemble = max(tagger.ensembles, key=lambda e: len(e.extractors))
   cut = pieces.cut(np.array([0, rows]), ensemble.length, ensemble.last_piece)
-  members = {
-    'extractors': ensemble.extractors, 'variables': ensemble.variables
-  }  # fmt: skip
-  parts = []
-  embeddings = np.moveaxis(x, 1, 0)
-  for at, some in padded_blocks(len(cut), _PIECES):
-    found = _compiled(tagger)(
-      members, embeddings[:, cut.segments[at]], cut.n_segments[at]
-    )
-    parts.append(np.asarray(found)[:, :some])
+  said = tagger.pieces(
+    ensemble, np.moveaxis(x, 1, 0), cut.segments, cut.n_segments, each=True
+  )
   own = cut.own.argmax(1), cut.own.shape[1] - 1 - cut.own[:, ::-1].argmax(1)
   first, last = (cut.segments[np.arange(len(cut)), at] for at in own)
-  return np.concatenate(parts, 1), block.start[first], block.end[last]
-
-
-@functools.lru_cache(1)
-def _compiled(tagger):
-  def run(members, embeddings, n_segments):
-    values, _, _ = tagger.of_members(members, embeddings, n_segments)
-    return tagger.objective.to_probabilities(values)
-
-  return jax.jit(run)
+  p = np.asarray(objective.to_probabilities(said.values))
+  return p, block.start[first], block.end[last]
 
 
 def _dispute(p, single) -> np.ndarray:

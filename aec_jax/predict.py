@@ -20,23 +20,17 @@ of 16 bits, of which each piece is tagged as it comes.
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import functools
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
 from aec_jax import asking
 from aec_jax.errors import UserError
-from aec_jax.run import console, progress, text
+from aec_jax.run import console, progress
 from aec_jax.run import files as file_lib
-
-FORMATS = ('table', 'json', 'csv')
-# Of events; Parquet of anything, to a folder.
-_MORE = ('audacity', 'raven', 'parquet')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +56,6 @@ class File:
 
 def main(argv: Sequence[str] | None = None) -> int:
   arguments = _parser().parse_args(argv)
-  if arguments.top < 1:
-    raise UserError(f'--top is {arguments.top}; it must be 1 or more')
   if arguments.timeline:
     from aec_jax.bundle import timeline
 
@@ -82,43 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(encoding='utf-8', errors='surrogateescape')
-  if piped or asking.wanted(arguments):
-    read = functools.partial(tag, float_range=arguments.float_range)
-    return asking.answer(tagger, arguments, files, read)
-  write = {'table': _table, 'json': _json, 'csv': _csv}[
-    arguments.format or 'table'
-  ]
-  tagged = failed = mistakes = 0
-  with write(arguments.top) as show:
-    for file, name, found in tag(
-      tagger, files, float_range=arguments.float_range
-    ):
-      if isinstance(found, UserError):
-        failed, mistakes = failed + 1, mistakes + file.named
-        print(f'error: {console.printable(str(found))}', file=sys.stderr)
-      else:
-        tagged += 1
-        for note in found.notes:
-          line = console.printable(f'{name}: {note}')
-          print(f'note: {line}', file=sys.stderr)
-      show(name, found)
-      if drawing and not isinstance(found, UserError):
-        drawing.add(file.path, found)
-  if drawing and tagged:
-    drawing.write()
-    print(f'wrote {console.printable(drawing.path)}', file=sys.stderr)
-  if failed and len(files) > 1:
-    print(f'{tagged:,} tagged, {failed:,} could not be', file=sys.stderr)
-  return 0 if tagged and not mistakes else 2
+  read = functools.partial(tag, float_range=arguments.float_range)
+  return asking.answer(tagger, arguments, files, read, drawing)
 
 
 def _parser():
   parser = console.BundleParser(__doc__)
   parser.add_argument('paths', nargs='+', metavar='PATH')
-  parser.add_argument('--format', choices=(*FORMATS, *_MORE))
-  parser.add_argument(
-    '--top', type=int, default=5, help='Classes of each sound [5].'
-  )
   parser.add_argument(
     '--timeline',
     metavar='OUT.png|html',
@@ -258,58 +220,6 @@ def _clips(path, float_range):
       yield name, UserError(f'{path}, record {i}: {error}')
     else:
       yield name, embeddings
-
-
-@contextlib.contextmanager
-def _table(top):
-  def show(name, found):
-    if isinstance(found, UserError):
-      return
-    print(console.printable(name))
-    for label, probability in found.tags[:top]:
-      print(f'  {probability:.4f}  {console.printable(label)}', flush=True)
-
-  yield show
-
-
-@contextlib.contextmanager
-def _csv(top):
-  writer = csv.writer(sys.stdout, lineterminator='\n')
-  writer.writerow(('file', 'label', 'probability'))
-
-  def show(name, found):
-    if not isinstance(found, UserError):
-      for label, probability in found.tags[:top]:
-        writer.writerow((text.cell(name), text.cell(label), probability))
-
-  yield show
-
-
-@contextlib.contextmanager
-def _json(top):
-  """A list of {"file", "tags": [{"label", "probability"}, …]}, perhaps with
-  "notes", or {"file", "error"}, printed as it comes; surrogates stand for bytes
-  that aren't UTF-8.
-  """
-  first = True
-
-  def show(name, found):
-    nonlocal first
-    entry = {'file': name}
-    if isinstance(found, UserError):
-      entry['error'] = str(found)
-    else:
-      entry['tags'] = [
-        {'label': label, 'probability': round(probability, 6)}
-        for label, probability in found.tags[:top]
-      ]
-      if found.notes:
-        entry['notes'] = list(found.notes)
-    print('[' if first else ',', json.dumps(entry), sep='\n', end='')
-    first = False
-
-  yield show
-  print('[]' if first else '\n]')
 
 
 if __name__ == '__main__':

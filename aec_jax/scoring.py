@@ -15,7 +15,7 @@ from absl import logging
 
 from aec_jax import predictions, presets, sources
 from aec_jax.bundle import decisions, store
-from aec_jax.bundle.tagger import Ensemble
+from aec_jax.bundle.network import Ensemble
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Member
 from aec_jax.models import extractors

@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from aec_jax import predict
+from aec_jax import asking, predict
 from aec_jax.errors import UserError
 from aec_jax.run import console, files
 
@@ -60,7 +60,7 @@ def _parser():
   parser.add_argument('--label', metavar='FILE.csv', help='The list to write.')
   parser.add_argument('--count', type=int, default=10, help='Pieces [10].')
   parser.add_argument(
-    '--format', choices=predict.FORMATS, default='table', help='[table]'
+    '--format', choices=asking.FORMATS, default='table', help='[table]'
   )
   parser.add_argument('--bundle', help='[the one that made the index]')
   parser.add_argument('--vggish', help='[as for embed]')
@@ -74,7 +74,7 @@ def _query(tagger, sound):
 
   from aec_jax import answers
 
-  (file,) = (predict.File(sound, named=True),)
+  file = predict.File(sound, named=True)
   rows: list = []
   for _, _, found in predict.tag(answers.Embeddings(tagger), [file]):
     if found.error:

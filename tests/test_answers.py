@@ -177,7 +177,6 @@ def test_classes_are_chosen_by_name_or_by_a_list(tagger, tmp_path):
 
 
 def test_an_index_is_searched_and_labelled(capsys, bundle, sounds, tmp_path):
-  pytest.importorskip('pyarrow')
   found = {}
   for name in ('x.npz', 'folder'):
     out = tmp_path / name

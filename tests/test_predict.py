@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import predict
+from aec_jax import asking, predict
 from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
 from aec_jax.run import console, progress
@@ -81,7 +81,7 @@ def test_any_name_and_format_is_tagged(
   write_sound(tmp_path / name, channels=2)
   monkeypatch.chdir(tmp_path)
   found = []
-  for kind in predict.FORMATS:
+  for kind in asking.FORMATS:
     status, out, err = run(
       capfdbinary, bundle, f'--format={kind}', '--top=2', '--', name
     )

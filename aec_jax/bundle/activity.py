@@ -8,20 +8,16 @@ then has the mean, over the pieces that hold it, of its own share.
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator
 
-import jax
 import numpy as np
 
 from aec_jax.audio.stream import Facts
 from aec_jax.bundle.embedded import Item, stretches
-from aec_jax.bundle.tagger import Ensemble, Tagger
+from aec_jax.bundle.network import Ensemble, Network
 from aec_jax.errors import UserError
-from aec_jax.input.batches import padded_blocks
 
 BY = ('pieces', 'attention')
-_PIECES = 64  # of a batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,25 +41,25 @@ class Frames:
   error: UserError | None = None
 
 
-def default(tagger: Tagger) -> str:
+def default(network: Network) -> str:
   """Which of `BY` tells more: attention, of a bundle that has it."""
-  attends = tagger.ensembles and tagger.info['model']['name'] == 'attention'
+  attends = network.ensembles and network.info['model']['name'] == 'attention'
   return 'attention' if attends else 'pieces'
 
 
-def check(tagger: Tagger, by: str) -> None:
+def check(network: Network, by: str) -> None:
   """Raises `UserError` where a bundle has no attention and `by` is that."""
-  if by == 'attention' != default(tagger):
+  if by == 'attention' != default(network):
     raise UserError('--by=attention: this bundle has no attention model')
 
 
 def follow(
-  tagger: Tagger, sounds: Iterable[Item], per_segment: int, by: str
+  network: Network, sounds: Iterable[Item], per_segment: int, by: str
 ) -> Iterator[Frames]:
   """Follows sounds over time.
 
   Args:
-    tagger: of a bundle.
+    network: of a bundle.
     sounds: to be heard.
     per_segment: frames of a segment.
     by: one of `BY`.
@@ -71,12 +67,12 @@ def follow(
   Yields:
     One or more of each sound, in their order.
   """
-  hop = tagger.spec.seconds / per_segment
+  hop = network.spec.seconds / per_segment
   of_sound = None
-  for stretch in stretches(tagger, sounds, per_segment):
-    of_sound = of_sound or _Sound(tagger, per_segment, by == 'attention')
+  for stretch in stretches(network, sounds, per_segment):
+    of_sound = of_sound or _Sound(network, per_segment, by == 'attention')
     begun = of_sound.done
-    probabilities = np.zeros((0, len(tagger.classes)), np.float32)
+    probabilities = np.zeros((0, len(network.classes)), np.float32)
     if stretch.embeddings and not stretch.facts.silent:
       some = np.stack(stretch.embeddings)
       probabilities = of_sound.add(some, stretch.last)
@@ -95,11 +91,11 @@ class _Sound:
     done: frames that have been told.
   """
 
-  def __init__(self, tagger, per_segment, located):
-    self._tagger, self._per, self._located = tagger, per_segment, located
+  def __init__(self, network, per_segment, located):
+    self._network, self._per, self._located = network, per_segment, located
     self._rows: np.ndarray | None = None  # (example, extractor, feature)
     self._from = self.done = 0  # the number of the first of them
-    longest = max((e.length for e in tagger.ensembles), default=1)
+    longest = max((e.length for e in network.ensembles), default=1)
     self._reach = longest * per_segment
 
   def add(self, rows, last) -> np.ndarray:
@@ -114,24 +110,24 @@ class _Sound:
     self.done = stop
     keep = max(self._from, self.done - self._reach)
     self._rows, self._from = rows[keep - self._from :], keep
-    probabilities = self._tagger.objective.to_probabilities(values)
+    probabilities = self._network.objective.to_probabilities(values)
     return np.asarray(probabilities, np.float32)
 
   def _values(self, rows) -> np.ndarray:
     """(frame, class), the mean over the lengths of pieces."""
-    tagger = self._tagger
-    if not tagger.ensembles:
-      values = np.asarray(tagger.objective.values(rows)).mean(1)
+    network = self._network
+    if not network.ensembles:
+      values = np.asarray(network.objective.values(rows)).mean(1)
       return _centred(values, 1, self._per, len(rows))
     found = [
-      of_ensemble(tagger, e, rows, self._per, self._located)
-      for e in tagger.ensembles
+      of_ensemble(network, e, rows, self._per, self._located)
+      for e in network.ensembles
     ]
     return np.mean(found, 0)
 
 
 def of_ensemble(
-  tagger: Tagger,
+  network: Network,
   ensemble: Ensemble,
   rows: np.ndarray,
   per_segment: int,
@@ -140,7 +136,7 @@ def of_ensemble(
   """Values of frames (frame, class) by one length of pieces.
 
   Args:
-    tagger, ensemble: of a bundle.
+    network, ensemble: of a bundle.
     rows: (example, extractor, feature), embeddings of a sound.
     per_segment: examples that begin in a segment.
     located: whether by attention.
@@ -149,7 +145,10 @@ def of_ensemble(
     len(rows), ensemble.length, per_segment, ensemble.last_piece
   )
   wanted = np.arange(segments.shape[1]) < valid[:, None]
-  pieces, of_segments = _said(tagger, ensemble, rows, segments, valid, located)
+  asked = ('of_segments',) if located else ()
+  pieces, _, of_segments = network.pieces(
+    ensemble, np.moveaxis(rows, 1, 0), segments, valid, asked=asked
+  )
   if of_segments is None:
     whole = len(rows) > (ensemble.length - 1) * per_segment
     length = ensemble.length if whole else 1
@@ -183,31 +182,6 @@ def _windows(count, length, per_segment, last_piece):
   steps = np.arange(length) % there[:, None]
   valid = np.full(len(starts), length) if last_piece == 'repeat' else there
   return starts[:, None] + steps * per_segment, valid.astype(np.int32)
-
-
-def _said(tagger, ensemble, rows, segments, valid, located):
-  """Means over the members: values (piece, class), and of the segments."""
-  members = {
-    'extractors': ensemble.extractors, 'variables': ensemble.variables
-  }  # fmt: skip
-  embeddings = np.moveaxis(rows, 1, 0)
-  run = _compiled(tagger, located)
-  parts = []
-  for block, count in padded_blocks(len(segments), _PIECES):
-    found = run(members, embeddings[:, segments[block]], valid[block])
-    parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], found))  # noqa: B023
-  return jax.tree.map(lambda *x: np.concatenate(x), *parts)
-
-
-@functools.lru_cache(2)
-def _compiled(tagger, located):
-  def run(members, embeddings, valid):
-    values, _, of_segments = tagger.of_members(
-      members, embeddings, valid, located
-    )
-    return jax.tree.map(lambda x: x.mean(0), (values, of_segments))
-
-  return jax.jit(run)
 
 
 def _centred(values, length, per_segment, examples) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 
 from aec_jax.audio import FrontEnd
 from aec_jax.bundle import sizes
-from aec_jax.bundle.tagger import modules
+from aec_jax.bundle.network import modules
 from aec_jax.errors import UserError
 from aec_jax.models import extractors
 

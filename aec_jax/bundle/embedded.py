@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from aec_jax.audio import stream
-from aec_jax.bundle.tagger import Tagger
+from aec_jax.bundle.network import Network
 from aec_jax.errors import UserError
+from aec_jax.models import embedding_postprocess
 
-# Examples of a batch, and of a stretch: at 0.96 s each, 65 minutes.
-_BATCH, _LONGEST = 32, 4096
+# Examples of a stretch: at 0.96 s each, 65 minutes.
+_LONGEST = 4096
 
 # What is embedded: AudioSet's embeddings are taken as they are, and errors are
 # passed on.
@@ -28,6 +29,7 @@ class Stretch:
   """Some of a sound's examples, in order.
 
   Attributes:
+    name: of the sound, for messages.
     facts: of the whole sound.
     first: the number of its first example.
     last: whether no more come of this sound.
@@ -35,6 +37,7 @@ class Stretch:
     error: why the sound can't be heard, or not to its end; no more come then.
   """
 
+  name: str
   facts: stream.Facts
   first: int = 0
   last: bool = False
@@ -47,17 +50,17 @@ class Stretch:
     return len(self.embeddings) == self._count
 
 
-def check_hop(tagger: Tagger, hop: float | None) -> int:
+def check_hop(network: Network, hop: float | None) -> int:
   """How many examples begin in a segment.
 
   Args:
-    tagger: of a bundle.
+    network: of a bundle.
     hop: seconds from one example to the next; None for a segment.
 
   Raises:
     UserError: it is not a whole part of a segment, in whole frames.
   """
-  seconds, frames = tagger.spec.seconds, tagger.spec.step
+  seconds, frames = network.spec.seconds, network.spec.step
   parts = [n for n in range(1, frames + 1) if frames % n == 0]
   hops = {n: seconds / n for n in parts}
   near = min(parts, key=lambda n: abs(hops[n] - (hop or seconds)))
@@ -70,12 +73,12 @@ def check_hop(tagger: Tagger, hop: float | None) -> int:
 
 
 def stretches(
-  tagger: Tagger, sounds: Iterable[Item], per_segment: int = 1
+  network: Network, sounds: Iterable[Item], per_segment: int = 1
 ) -> Iterator[Stretch]:
   """Embeds sounds.
 
   Args:
-    tagger: of a bundle.
+    network: of a bundle.
     sounds: to be embedded.
     per_segment: examples that begin in a segment; of embeddings 1.
 
@@ -88,23 +91,23 @@ def stretches(
   def flush():
     found: Any = ()
     if rows:
-      found = tagger.embed(np.stack([row for _, row in rows]))
+      found = network.embed(np.stack([row for _, row in rows]))
     for (stretch, _), embeddings in zip(rows, found, strict=True):
       stretch.embeddings.append(embeddings)
     rows.clear()
 
   for item in sounds:
-    stretch = Stretch(stream.Facts())
+    stretch = Stretch(getattr(item, 'name', 'embeddings'), stream.Facts())
     waiting.append(stretch)
     try:
-      for example in _examples(tagger, item, stretch, per_segment):
+      for example in _examples(network, item, stretch, per_segment):
         if stretch._count == _LONGEST:
           after = stretch.first + _LONGEST
-          stretch = Stretch(stretch.facts, after)
+          stretch = Stretch(stretch.name, stretch.facts, after)
           waiting.append(stretch)
         stretch._count += 1
         rows.append((stretch, example))
-        if len(rows) == _BATCH:
+        if len(rows) == network.together:
           flush()
           # All but the one under way.
           while len(waiting) > 1 and waiting[0].complete:
@@ -119,23 +122,28 @@ def stretches(
   yield from waiting
 
 
-def _examples(tagger, item, stretch, per_segment) -> Iterator[np.ndarray]:
+def _examples(network, item, stretch, per_segment) -> Iterator[np.ndarray]:
   """The examples (15600,) of a sound; sets the stretch's facts."""
   if isinstance(item, UserError):
     raise item
   if isinstance(item, np.ndarray):
     if per_segment != 1:
       raise UserError('embeddings are of whole segments: leave out --hop')
-    tagger.check_embeddings(item)
-    seconds = tagger.spec.seconds * len(item)
+    _check_embeddings(network, item)
+    seconds = network.spec.seconds * len(item)
     stretch.facts = stream.Facts(seconds, (0.0, seconds))
     stretch.embeddings = list(item[:, None])
     stretch._count = len(item)
     return
-  tagger.check_hears(item.name)
-  spec = tagger.spec
+  if not network.hears:
+    raise UserError(
+      f'{item.name}: this bundle hears nothing without VGGish: give'
+      ' --vggish=FILE.npz and --pca=FILE.npz, or AudioSet embeddings'
+      ' (*.tfrecord)'
+    )
+  spec = network.spec
   spec = spec._replace(step=spec.step // per_segment)
-  how = tagger.front_end
+  how = network.front_end
   if isinstance(item, stream.Recording):
     item = stream.open_examples(
       item, spec, how['trim_db'], how['peak_normalise']
@@ -143,3 +151,12 @@ def _examples(tagger, item, stretch, per_segment) -> Iterator[np.ndarray]:
   stretch.facts = item.facts
   for some in item.blocks:
     yield from some
+
+
+def _check_embeddings(network, embeddings) -> None:
+  """Raises `UserError` for what are none of AudioSet's, or not taken."""
+  if not network.takes_embeddings:
+    raise UserError('this bundle takes sound, not embeddings of AudioSet')
+  size = embedding_postprocess.SIZE
+  if embeddings.shape[1:] != (size,) or not len(embeddings):
+    raise UserError(f'embeddings are {embeddings.shape}, not (…, {size})')

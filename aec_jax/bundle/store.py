@@ -25,7 +25,8 @@ import numpy as np
 
 from aec_jax.bundle import checks, decisions
 from aec_jax.bundle.card import card
-from aec_jax.bundle.tagger import Ensemble, Tagger
+from aec_jax.bundle.network import Ensemble
+from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from aec_jax import models, presets
-from aec_jax.bundle import store, tagger
+from aec_jax.bundle import network, store
 from aec_jax.models import convert, vggish
 from configs import audioset_level3, dcase_l6
 
@@ -27,7 +27,7 @@ def make_bundle(folder: Path, module=audioset_level3) -> Path:
   variables = _random(models.classifier(config.model, 3), x, mask)
   variables = jax.tree.map(lambda x: x[None], variables)
   of_extractors = np.zeros(1, np.int32)
-  member = tagger.Ensemble(10, 'mask', of_extractors, ('a',), variables)
+  member = network.Ensemble(10, 'mask', of_extractors, ('a',), variables)
   folder.mkdir()
   results = {
     'experiment': 'x', 'metrics': {}, 'expected': {}, 'versions': {},

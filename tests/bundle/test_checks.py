@@ -1,12 +1,13 @@
 """What a stranger's bundle may not be, and how what it says is shown."""
 
 import os
+import types
 
 import jax
 import numpy as np
 import pytest
 
-from aec_jax import predict
+from aec_jax import answers, formats
 from aec_jax.bundle import card, checks, sizes, store
 from aec_jax.bundle.tags import Tags
 from aec_jax.errors import UserError
@@ -134,9 +135,13 @@ def tags() -> Tags:
 
 
 def test_labels_act_on_no_terminal_and_in_no_spreadsheet(capsys):
-  for write in (predict._table, predict._csv):
-    with write(9) as show:
-      show('=a\x1b.wav', tags())
+  rows = answers.Found(tags().tags)
+  asked = answers.Tags(
+    types.SimpleNamespace(classes=EVIL), 9, np.ones(len(EVIL), bool)
+  )
+  for kind in ('table', 'csv'):
+    with formats.writer(kind, asked, (0, 8000)) as show:
+      show('=a\x1b.wav', rows)
   out = capsys.readouterr().out
   lines = out.splitlines()
   assert len(lines) == 1 + len(EVIL) + 1 + len(EVIL)
