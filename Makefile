@@ -23,7 +23,7 @@ test: lint types
 	$(PYTEST) -m "not slow"
 
 test-all: test
-	$(PYTEST) -m slow
+	XLA_FLAGS= $(PYTEST) -m slow  # compiled in full
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from aec_jax.bundle.embedded import Item
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.bundle.tags import Tags as SoundTags
 from aec_jax.errors import UserError
+from aec_jax.run import cache
 
 NONE = 'none of these'
 
@@ -28,7 +29,7 @@ class Found:
   Attributes:
     rows: values of the answer's columns.
     notes: what is odd about the sound.
-    error: why it can't be heard, or not to its end.
+    error: why it can't be heard, or not to its end; there are no rows then.
     seconds: of the whole sound.
     last: whether no more comes of this sound.
     tags: all that plain tags are of, for a timeline.
@@ -48,12 +49,15 @@ class Answer(Protocol):
   Attributes:
     name: of its rows in JSON.
     columns: their names and types: str, float, bool, or list for a vector.
-    settings: what else the rows depend on beside bundle and sounds, for JSON.
+    settings: what else the rows depend on beside the bundle's weights and the
+      sounds, for JSON.
+    per_segment: examples that begin in a segment.
   """
 
   name: str
   columns: dict[str, type]
   settings: dict
+  per_segment: int
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
     """One or more `Found` of each sound, in their order."""
@@ -71,7 +75,7 @@ class Tags:
     only: (class,) bool, which classes are told.
   """
 
-  name = 'tags'
+  name, per_segment = 'tags', 1
 
   def __init__(self, tagger: Tagger, top: int, only: np.ndarray) -> None:
     self._tagger, self._top = tagger, top
@@ -104,7 +108,7 @@ class Decisions:
     UserError: the bundle has no thresholds, or none of that precision.
   """
 
-  name = 'decisions'
+  name, per_segment = 'decisions', 1
 
   def __init__(
     self, tagger: Tagger, precision: float | None, top: int, only: np.ndarray
@@ -117,23 +121,29 @@ class Decisions:
       'label': str, 'probability': float, 'threshold': float, 'there': bool
     }  # fmt: skip
     names = [tagger.classes[k] for k in self._only]
-    self.settings = {'precision': precision, 'top': top, 'classes': names}
+    self.settings = {
+      'precision': precision, 'top': top, 'classes': names,
+      'decisions': cache.digest(self._how),
+    }  # fmt: skip
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
     for tags in self._tagger.tag(sounds):
       if isinstance(tags, UserError):
         yield Found([], error=tags)
         continue
-      found = decisions.calibrated(self._how, tags.probabilities)
-      there = (found >= self._thresholds) & (not tags.silent)
-      order = self._only[np.argsort(-found[self._only], kind='stable')]
-      absent = order[~there[order]][: self._top]
-      rows = [
-        (tags.classes[k], float(found[k]), _number(self._thresholds[k]), yes)
-        for yes, some in ((True, order[there[order]]), (False, absent))
-        for k in some
-      ]
-      yield Found(rows, tags.notes, None, tags.duration)
+      yield Found(self.rows(tags), tags.notes, None, tags.duration)
+
+  def rows(self, tags: SoundTags) -> list[tuple]:
+    """What is there of a sound, then what is not."""
+    found = decisions.calibrated(self._how, tags.probabilities)
+    there = (found >= self._thresholds) & (not tags.silent)
+    order = self._only[np.argsort(-found[self._only], kind='stable')]
+    absent = order[~there[order]][: self._top]
+    return [
+      (tags.classes[k], float(found[k]), _number(self._thresholds[k]), yes)
+      for yes, some in ((True, order[there[order]]), (False, absent))
+      for k in some
+    ]
 
   def lines(self, rows: Sequence[tuple]) -> list[str]:
     lines = [] if any(there for *_, there in rows) else [f'yes  {NONE}']
@@ -166,30 +176,45 @@ class Events:
     thresholds: np.ndarray,
   ) -> None:
     activity.check(tagger, by)
-    self._tagger, self._per_segment, self._by = tagger, per_segment, by
+    self._tagger, self.per_segment, self._by = tagger, per_segment, by
     self._median, self._thresholds = median, thresholds
+    self._how = tagger.info.get('decisions')
     self.columns: dict[str, type] = {
       'onset': float, 'offset': float, 'label': str, 'confidence': float
     }  # fmt: skip
     self.settings = {
       'per_segment': per_segment, 'by': by, 'median': median,
       'thresholds': [_number(x) for x in thresholds],
+      'decisions': cache.digest(self._how),
     }  # fmt: skip
 
   def frames(self, sounds: Iterable[Item]) -> Iterator[activity.Frames]:
     """Probabilities over time, calibrated where the bundle knows how."""
-    how = self._tagger.info.get('decisions')
-    for some in activity.follow(
-      self._tagger, sounds, self._per_segment, self._by
+    yield from self._frames(
+      embedded.stretches(self._tagger, sounds, self.per_segment)
+    )
+
+  def _frames(self, stretches) -> Iterator[activity.Frames]:
+    for some in activity.follow_embedded(
+      self._tagger, stretches, self.per_segment, self._by
     ):
-      if how:
-        found = decisions.calibrated(how, some.probabilities)
+      if self._how:
+        found = decisions.calibrated(self._how, some.probabilities)
         some = dataclasses.replace(some, probabilities=found)
       yield some
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    yield from self.tag_embedded(
+      embedded.stretches(self._tagger, sounds, self.per_segment)
+    )
+
+  def tag_embedded(
+    self, stretches: Iterable[embedded.Stretch]
+  ) -> Iterator[Found]:
+    """As `tag`, of sounds that are embedded already, by `per_segment`."""
+    frames = self._frames(stretches)
     for found in events.find(
-      self.frames(sounds), self._tagger.classes, self._thresholds, self._median
+      frames, self._tagger.classes, self._thresholds, self._median
     ):
       rows = [] if found.error else [tuple(event) for event in found.events]
       facts = found.facts
@@ -205,11 +230,13 @@ class Events:
 class Embeddings:
   """The embedding of each segment, of all extractors one after another.
 
+  Silence has none.
+
   Args:
     tagger: of a bundle.
   """
 
-  name = 'embeddings'
+  name, per_segment = 'embeddings', 1
 
   def __init__(self, tagger: Tagger) -> None:
     self._tagger = tagger
@@ -219,16 +246,27 @@ class Embeddings:
     self.settings: dict = {}
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
+    yield from self.tag_embedded(embedded.stretches(self._tagger, sounds))
+
+  def tag_embedded(
+    self, stretches: Iterable[embedded.Stretch]
+  ) -> Iterator[Found]:
+    """As `tag`, of sounds that are embedded already, by whole segments."""
     seconds = self._tagger.spec.seconds
-    for some in embedded.stretches(self._tagger, sounds):
-      start = some.facts.kept[0] + seconds * some.first
-      rows = [
-        (round(start + i * seconds, 4), round(start + (i + 1) * seconds, 4),
-         row.ravel().astype(np.float32))
-        for i, row in enumerate(some.embeddings)
-      ]  # fmt: skip
+    for some in stretches:
       facts = some.facts
-      yield Found(rows, facts.notes, some.error, facts.duration, some.last)
+      rows = []
+      if not facts.silent and not some.error:
+        edges = seconds * (some.first + np.arange(len(some.embeddings) + 1))
+        edges = np.minimum(facts.kept[0] + edges, facts.kept[1]).round(4)
+        rows = [
+          (start, end, row.ravel().astype(np.float32))
+          for start, end, row in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), some.embeddings,
+            strict=True)
+        ]  # fmt: skip
+      error = some.error if some.last else None
+      yield Found(rows, facts.notes, error, facts.duration, some.last)
 
   def lines(self, rows: Sequence[tuple]) -> list[str]:
     return [
@@ -249,6 +287,14 @@ def decided_by(tagger: Tagger) -> dict:
       ' its experiment with --mode=evaluate adds them'
     )
   return found
+
+
+def usual_thresholds(tagger: Tagger) -> np.ndarray:
+  """(class,) the bundle's thresholds of the best F1, of an older one 0.5."""
+  found = tagger.info.get('decisions')
+  if found:
+    return decisions.thresholds(found, None)
+  return np.full(len(tagger.classes), 0.5)
 
 
 def chosen(tagger: Tagger, names: str | None) -> np.ndarray:

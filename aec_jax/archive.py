@@ -5,11 +5,11 @@ run goes on where it was. A sound without any row has one with its name alone,
 and a sound that can't be heard one with the reason under `error`.
 """
 
-import concurrent.futures
+import argparse
 import contextlib
 import dataclasses
+import hashlib
 import json
-import multiprocessing
 import os
 import sys
 from collections import deque
@@ -17,22 +17,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from absl import flags
 
+from aec_jax import formats
 from aec_jax.answers import Answer, Found
 from aec_jax.audio import stream
-from aec_jax.errors import UserError
-from aec_jax.run import cache, console, files
+from aec_jax.bundle import embedded, store
+from aec_jax.errors import PassingError, UserError
+from aec_jax.run import cache, console, files, workers
 from aec_jax.run.progress import Meter
 
 # Files and bytes of a part: what a killed run does again.
 _FILES, _BYTES = 500, 1 << 28
-# Larger files are read where they are heard, block by block.
-_LARGE = 1 << 22
 _ROWS = 20_000  # that are held before they are written
+_SAID = 20  # errors of an earlier run that are said again
 RUN = '_run.json'  # so called, readers of a folder of Parquet pass it over
 # The key of Parquet's metadata that says which bundle made it.
 ABOUT = b'aec_jax'
+SOURCE = 'source'
 
 
 def pyarrow():
@@ -51,13 +55,50 @@ def pyarrow():
   return pyarrow, pyarrow.parquet
 
 
-def about_bundle(tagger) -> dict:
-  """What tells one bundle from another."""
+def identity(tagger) -> dict:
+  """What tells one bundle from another, for JSON.
+
+  Returns:
+    'weights' and 'released', digests of what it computes with; 'released' is
+    None where no VGGish was given to hear with.
+  """
   return {
     'experiment': tagger.info['experiment'],
-    'weights': tagger.info.get('files', {}),
-    'hears': tagger.hears,
+    'weights': tagger.info['files'][store.WEIGHTS],
+    'released': _released(tagger),
   }
+
+
+def about_bundle(tagger, arguments: argparse.Namespace) -> dict:
+  """What rows depend on beside files and answer, for JSON.
+
+  Args:
+    tagger: of the bundle.
+    arguments: with `float_range`.
+
+  Returns:
+    `identity`, the range, and under `SOURCE` where the bundle lies and from
+    where on paths go, which may change.
+  """
+  paths = {
+    name: path and os.path.abspath(path)
+    for name, path in vars(arguments).items()
+    if name in ('bundle', 'vggish', 'pca')
+  }
+  return identity(tagger) | {
+    'float_range': list(arguments.float_range),
+    SOURCE: {**paths, 'folder': os.getcwd()},
+  }
+
+
+def _released(tagger) -> str | None:
+  """A digest of the VGGish and the PCA that a bundle was given."""
+  if tagger.pca is None:
+    return None
+  found = hashlib.sha256()
+  for array in jax.tree.leaves((tagger.extractors, tagger.pca)):
+    found.update(np.ascontiguousarray(array).data)
+  return found.hexdigest()
 
 
 def run(
@@ -76,7 +117,7 @@ def run(
     tagger: of the bundle.
     found: the files, as `predict.find` gives them.
     out: the folder.
-    about: what the rows depend on beside files and answer, for JSON.
+    about: as `about_bundle` gives it.
     decoders: processes that decode; None for as many as there are cores.
     tag: `predict.tag`.
 
@@ -88,11 +129,12 @@ def run(
   entries = sorted(found, key=lambda file: file.path)
   parts = list(_parts(entries))
   _claim(folder, answer, about, entries, len(parts))
-  left = [i for i in range(len(parts)) if not _path(folder, i).exists()]
-  if len(left) < len(parts):
-    whole = len(parts) - len(left)
+  paths = [_path(folder, i) for i in range(len(parts))]
+  left = [i for i, path in enumerate(paths) if not path.exists()]
+  before = [path for path in paths if path.exists()]
+  if before:
     print(
-      f'{out}: goes on after {whole:,} of {len(parts):,} parts',
+      f'{out}: goes on after {len(before):,} of {len(parts):,} parts',
       file=sys.stderr,
     )
   console.configure_logging()
@@ -100,15 +142,17 @@ def run(
   total = sum(file.size for i in left for file in parts[i])
   meter = Meter(f'{answer.name}, MB', total, logged=True, unit=1e6)
   count, done = os.cpu_count() or 1, 0
-  with _Decoders(tagger, count if decoders is None else decoders) as decode:
+  count = count if decoders is None else decoders
+  with _Decoders(tagger, answer.per_segment, count) as decode:
     for i in left:
       rows = tag(decode.ahead(answer), parts[i], bar=meter)
       with contextlib.closing(rows):
-        write_part(_path(folder, i), answer, rows, about)
+        write_part(paths[i], answer, formats.Told(rows), about)
       done += sum(file.size for file in parts[i])
       meter.advance(done - meter.done)
   meter.clear()
-  return _summary(out, [_path(folder, i) for i in range(len(parts))])
+  named = {_utf8(file.path) for file in entries if file.named}
+  return _summary(out, paths, before, named)
 
 
 def _path(folder, number) -> Path:
@@ -132,18 +176,15 @@ def _parts(entries) -> Iterator[list]:
 def _claim(folder, answer, about, entries, parts) -> None:
   """Makes the folder this run's, or raises `UserError`."""
   listed = [[file.path, file.size, _changed(file.path)] for file in entries]
-  mine = json.loads(
-    json.dumps(
-      {
-        'answer': answer.name,
-        'settings': answer.settings,
-        'bundle': about,
-        'files': len(entries),
-        'parts': parts,
-        'digest': cache.digest(listed),
-      }
-    )
-  )
+  mine = {
+    'answer': answer.name,
+    'settings': answer.settings,
+    'bundle': {k: v for k, v in about.items() if k != SOURCE},
+    'files': len(entries),
+    'parts': parts,
+    'digest': cache.digest(listed),
+  }
+  mine = json.loads(json.dumps(mine))
   path = folder / RUN
   if path.exists():
     other = files.read_json(path)
@@ -156,7 +197,7 @@ def _claim(folder, answer, about, entries, parts) -> None:
   elif folder.exists() and any(folder.iterdir()):
     raise UserError(f'{folder} is not empty: name another folder')
   else:
-    files.write_json(path, mine)
+    files.write_json(path, mine | {SOURCE: about.get(SOURCE, {})})
 
 
 def _changed(path) -> int:
@@ -176,6 +217,9 @@ def write_part(
     answer: whose rows they are.
     rows: (file, name, `Found`) of sounds.
     about: as of `run`, which the file says of itself.
+
+  Raises:
+    PassingError: a sound can't be heard now.
   """
   arrow, parquet = pyarrow()
   schema = _schema(arrow, answer).with_metadata({ABOUT: json.dumps(about)})
@@ -191,6 +235,11 @@ def write_part(
       writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
+def _utf8(name: str) -> str:
+  """A file's name as Parquet takes it; bytes that are not UTF-8 are escaped."""
+  return os.fsencode(name).decode('utf-8', 'backslashreplace')
+
+
 def _schema(arrow, answer):
   kinds = {
     str: arrow.string(), float: arrow.float64(), bool: arrow.bool_(),
@@ -202,18 +251,29 @@ def _schema(arrow, answer):
                        ('error', text)])  # fmt: skip
 
 
+def lasting(rows: Iterable[tuple]) -> Iterator[tuple]:
+  """Passes rows on that are to be kept.
+
+  Raises:
+    PassingError: a sound can't be heard now, of which nothing is to be kept.
+  """
+  for file, name, found in rows:
+    if isinstance(found.error, PassingError):
+      raise found.error
+    yield file, name, found
+
+
 def _columns(answer, rows) -> Iterator[list[list]]:
   """The columns of some rows after another."""
   empty = (None,) * len(answer.columns)
   held: list[tuple] = []
   told = False  # whether the sound has a row yet
-  for _, name, found in rows:
-    name = console.printable(name)
+  for _, name, found in lasting(rows):
+    name = _utf8(name)
     notes = '; '.join(found.notes) or None
-    error = found.error and str(found.error)
-    some = [] if found.error else found.rows
-    held += [(name, *row, notes, None) for row in some]
-    told = told or bool(some)
+    error = found.error and _utf8(str(found.error))
+    held += [(name, *row, notes, None) for row in found.rows]
+    told = told or bool(found.rows)
     if found.last and (found.error or not told):
       held.append((name, *empty, notes, error))
     told = told and not found.last
@@ -224,25 +284,44 @@ def _columns(answer, rows) -> Iterator[list[list]]:
     yield [list(column) for column in zip(*held, strict=True)]
 
 
-def _summary(out, paths) -> int:
-  """Says what could not be heard; the exit status."""
-  _, parquet = pyarrow()
-  told, failed = set(), {}
+def _summary(out, paths, before, named) -> int:
+  """Says what could not be heard; the exit status, as of `formats.Told`.
+
+  Args:
+    out: the folder.
+    paths: of its parts.
+    before: those of them that an earlier run has written.
+    named: what the user named, rather than a folder of it.
+  """
+  told: set[str] = set()
+  failed: dict[str, str] = {}
   for path in paths:
-    table = parquet.read_table(path, columns=['file', 'error'])
-    for name, error in zip(*table.to_pydict().values(), strict=True):
-      told.add(name)
-      if error:
-        failed[name] = error
-  for error in list(failed.values())[:20]:
-    print(f'error: {console.printable(error)}', file=sys.stderr)
+    some = _heard(path)
+    told |= some.keys()
+    errors = {name: error for name, error in some.items() if error}
+    if path in before:
+      for error in list(errors.values())[: max(0, _SAID - len(failed))]:
+        print(f'error: {console.printable(error)}', file=sys.stderr)
+    failed |= errors
   good = len(told) - len(failed)
   print(
     f'{out}: {good:,} sounds in {len(paths):,} parts'
     + (f', {len(failed):,} could not be heard: see error' if failed else ''),
     file=sys.stderr,
   )
-  return 0 if good else 2
+  # A clip of a TFRecord is called FILE:ID.
+  mistaken = any(named & {name, name.rpartition(':')[0]} for name in failed)
+  return 0 if good and not mistaken else 2
+
+
+def _heard(path) -> dict[str, str | None]:
+  """{name: error or None} of the sounds in a part."""
+  _, parquet = pyarrow()
+  table = parquet.read_table(path, columns=['file', 'error']).to_pydict()
+  found: dict[str, str | None] = {}
+  for name, error in zip(table['file'], table['error'], strict=True):
+    found[name] = found.get(name) or error
+  return found
 
 
 @dataclasses.dataclass
@@ -257,24 +336,26 @@ class _Ahead:
 
 
 class _Decoders:
-  """Processes that decode small files while the model is at work.
+  """Processes that decode short files while the model is at work.
+
+  Longer ones are read where they are heard, block by block.
 
   Args:
     tagger: of a bundle.
+    per_segment: examples that begin in a segment.
     count: processes; at most 1: none, this one decodes.
   """
 
-  def __init__(self, tagger, count: int) -> None:
+  def __init__(self, tagger, per_segment: int, count: int) -> None:
     how = tagger.front_end
-    self._how = tagger.spec, how['trim_db'], how['peak_normalise']
+    spec = embedded.spec_of(tagger, per_segment)
+    self._how = spec, how['trim_db'], how['peak_normalise']
     self._count = count if tagger.hears else 0
 
   def __enter__(self) -> '_Decoders':
     self._pool = None
     if self._count > 1:
-      self._pool = concurrent.futures.ProcessPoolExecutor(
-        self._count, multiprocessing.get_context('spawn')
-      )
+      self._pool = workers.pool(self._count)
     return self
 
   def __exit__(self, *_: Any) -> None:
@@ -283,32 +364,24 @@ class _Decoders:
 
   def ahead(self, answer: Answer):
     """The answer, asked of decoded sounds."""
-    whole = answer.settings.get('per_segment', 1) == 1
-    return _Ahead(answer, self) if self._pool and whole else answer
+    return _Ahead(answer, self) if self._pool else answer
 
   def decoded(self, sounds: Iterable) -> Iterator:
-    """Sounds in their order, small files among them decoded."""
+    """Sounds in their order, short files among them decoded."""
     waiting: deque = deque()
     assert self._pool is not None  # or `ahead` has not come here
     for sound in sounds:
-      small = (
-        isinstance(sound, stream.Recording)
-        and os.path.exists(sound.name)
-        and os.path.getsize(sound.name) < _LARGE
-      )
-      if small:
-        waiting.append(
-          self._pool.submit(stream.read_examples, sound.name, *self._how)
-        )
-      else:
-        waiting.append(sound)
+      job = None
+      if isinstance(sound, stream.Recording):
+        job = self._pool.submit(stream.read_examples, sound.name, *self._how)
+      waiting.append((sound, job))
       while len(waiting) > 4 * self._count:
-        yield _ready(waiting.popleft())
+        yield _ready(*waiting.popleft())
     while waiting:
-      yield _ready(waiting.popleft())
+      yield _ready(*waiting.popleft())
 
 
-def _ready(sound):
-  if not isinstance(sound, concurrent.futures.Future):
-    return sound
-  return sound.result()
+def _ready(sound, job):
+  """What was read of a sound; of a longer one itself, to be read here."""
+  found = None if job is None else job.result()
+  return sound if found is None else found

@@ -1,9 +1,10 @@
 """The options of what is asked of sounds, and the answers to them."""
 
 import argparse
+import contextlib
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from aec_jax.errors import UserError
 from aec_jax.run import console
@@ -58,6 +59,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   )
 
 
+def add_float_range(parser: argparse.ArgumentParser) -> None:
+  """Adds the option of what embeddings of other projects are."""
+  parser.add_argument(
+    '--float_range',
+    type=_range,
+    default=(),
+    metavar='LOW,HIGH',
+    help='What 0 and 255 stand for in TFRecords of floats: -2,2 before the'
+    " release's quantisation, 0,1 divided by 255.",
+  )
+
+
+def _range(text: str) -> tuple[float, ...]:
+  from aec_jax.datasets import clip_record
+
+  found: tuple = tuple(text.split(','))
+  with contextlib.suppress(ValueError):  # else refused as it is
+    found = tuple(map(float, found))
+  clip_record.check_range('--float_range', found)
+  return found
+
+
 def add_out(parser: argparse.ArgumentParser, required: bool = False) -> None:
   """Adds the options of an archive."""
   parser.add_argument(
@@ -96,50 +119,22 @@ def check(arguments: argparse.Namespace) -> None:
     raise UserError('- is standard input, and goes with no other PATH')
   if arguments.paths == ['-'] and (arguments.events or arguments.out):
     raise UserError('- takes neither --events nor --out: save it as a file')
-  if arguments.rate is not None and arguments.paths != ['-']:
-    raise UserError('--rate is of -, standard input')
+  if arguments.rate is not None:
+    _check_rate(arguments)
   given = (arguments.classes, arguments.out, arguments.decide, arguments.events)
   if arguments.timeline and (any(given) or arguments.paths == ['-']):
     raise UserError('--timeline goes with plain tags of a file')
 
 
-class Told:
-  """Passes sounds on, counts them, and says on stderr what is odd about them.
+def _check_rate(arguments) -> None:
+  from aec_jax.audio import ffmpeg
 
-  Args:
-    sounds: (file, name, `Found`), as `predict.tag` gives them.
-
-  Attributes:
-    good, failed: how many sounds were heard, and how many could not be.
-    mistakes: how many of these the user named.
-  """
-
-  def __init__(self, sounds: Iterable[tuple]) -> None:
-    self._sounds = sounds
-    self.good = self.failed = self.mistakes = 0
-
-  def __iter__(self) -> Iterator[tuple]:
-    for file, name, found in self._sounds:
-      report(name, found)
-      if found.error:
-        self.failed, self.mistakes = self.failed + 1, self.mistakes + file.named
-      else:
-        self.good += found.last
-      yield file, name, found
-
-  @property
-  def status(self) -> int:
-    """The command's exit status."""
-    return 0 if self.good and not self.mistakes else 2
-
-
-def report(name: str, found) -> None:
-  """Says on stderr what is wrong with a sound, or odd about it."""
-  if found.error:
-    print(f'error: {console.printable(str(found.error))}', file=sys.stderr)
-  for note in found.notes:
-    line = console.printable(f'{name}: {note}')
-    print(f'note: {line}', file=sys.stderr)
+  if arguments.paths != ['-']:
+    raise UserError('--rate is of -, standard input')
+  if arguments.rate < ffmpeg.MIN_RATE:
+    raise UserError(
+      f'--rate is {arguments.rate}; it must be at least {ffmpeg.MIN_RATE} Hz'
+    )
 
 
 def answer(
@@ -154,32 +149,31 @@ def answer(
   Args:
     tagger: of the bundle.
     arguments: checked.
-    files: to be heard; none where it is standard input.
+    files: to be heard.
     tag: `predict.tag`.
     drawing: a `timeline.Drawing` of the sounds, or None.
   """
-  from aec_jax import archive, formats, pipe
+  from aec_jax import archive, formats
 
   asked = of_arguments(tagger, arguments)
   kind = arguments.format or 'table'
   if arguments.out:
-    about = archive.about_bundle(tagger)
+    about = archive.about_bundle(tagger, arguments)
     return archive.run(
       asked, tagger, files, arguments.out, about, arguments.decoders, tag
     )
-  piped = arguments.paths == ['-']
-  formats.check(kind, asked, len(files) or piped)
+  formats.check(kind, asked, len(files))
+  notes: list[str] = []
+  if arguments.paths == ['-']:
+    told = formats.Told(_piped(tagger, asked, arguments.rate, files[0], notes))
+  else:
+    told = formats.Told(tag(asked, files))
   with formats.writer(kind, asked, (tagger.spec.low, tagger.spec.high)) as show:
-    if piped:
-      for name, found in pipe.tagged(tagger, asked, arguments.rate):
-        report(name, found)
-        show(name, found)
-      return 0
-    told = Told(tag(asked, files))
     for file, name, found in told:
       show(name, found)
       if drawing and found.tags:
         drawing.add(file.path, found.tags)
+  formats.say_notes('-', notes)
   if drawing and told.good:
     drawing.write()
     print(f'wrote {console.printable(drawing.path)}', file=sys.stderr)
@@ -188,6 +182,13 @@ def answer(
       f'{told.good:,} tagged, {told.failed:,} could not be', file=sys.stderr
     )
   return told.status
+
+
+def _piped(tagger, asked, rate, file, notes):
+  from aec_jax import pipe
+
+  for name, found in pipe.tagged(tagger, asked, rate, notes):
+    yield file, name, found
 
 
 def of_arguments(tagger, arguments: argparse.Namespace):
@@ -236,11 +237,13 @@ def thresholds(tagger, arguments):
   from aec_jax.bundle import decisions
 
   text, classes = arguments.threshold, tagger.classes
-  if text is None and (arguments.precision or tagger.info.get('decisions')):
+  if text is None and arguments.precision is None:
+    return answers.usual_thresholds(tagger)
+  if text is None:
     found = answers.decided_by(tagger)
     return decisions.thresholds(found, arguments.precision)
   try:
-    return np.full(len(classes), _probability(text or 0.5))
+    return np.full(len(classes), _probability(text))
   except ValueError:
     pass  # a file
   rows: dict[str, float] = {}

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from aec_jax import evaluate, metrics, predictions
 from aec_jax.errors import UserError
 from aec_jax.report import comparison, page, thesis_sections
@@ -39,7 +41,10 @@ def load(folder: str | Path, name: str = '') -> Run:
   results = results_lib.read(folder, *_NEEDED)
   objective = evaluate.objective_of(results)
   targets, p = predictions.targets_of(found), found['probabilities']
-  intervals = results.get('intervals') or objective.intervals(targets, p)
+  intervals = results.get('intervals')
+  if not intervals:
+    values = np.asarray(objective.from_probabilities(p))
+    intervals = objective.intervals(targets, values)
   if objective.single:
     paired = metrics.reciprocal_rank(targets, p)
   else:
@@ -57,8 +62,8 @@ def compare(out: str | Path, folders: Sequence[str | Path]) -> None:
     folders: of finished experiments.
 
   Raises:
-    UserError: a folder holds no finished experiment, runs of one table of the
-      thesis were scored on different clips, or the page cannot be written.
+    UserError: a folder holds no finished experiment, or the page cannot be
+      written.
   """
   out = Path(out)
   if out.suffix != '.html':

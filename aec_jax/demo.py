@@ -1,12 +1,13 @@
-"""A page to try a bundle: drop or record a sound, see its tags and timeline.
+"""A page to try a bundle: drop or record a sound, see what is said of it.
 
-  python -m aec_jax.demo --bundle=DIR/bundle [--port=7860]
+  python -m aec_jax.demo --bundle=DIR/bundle [--index=INDEX] [--port=7860]
 
-It is for this machine alone (127.0.0.1) unless --host names another address.
-Uploads are at most 20 MB and 60 s, taken one at a time, and deleted after ten
-minutes, the oldest sooner where they are over 500 MB in all, and at the end; a
-next start deletes what one that was killed has left. Needs gradio: pip install
-'.[demo]'.
+Tags, what is there by the bundle's thresholds, events on the spectrogram, and
+of an index that `aec_jax.embed` wrote the pieces most like it. It is for this
+machine alone (127.0.0.1) unless --host names another address. Uploads are at
+most 200 MB and an hour, taken one at a time, and deleted after ten minutes, the
+oldest sooner where they are over 500 MB in all, and at the end; a next start
+deletes what one that was killed has left. Needs gradio: pip install '.[demo]'.
 """
 
 import contextlib
@@ -18,13 +19,13 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aec_jax.errors import UserError
 from aec_jax.run import console, files, text
 
-MAX_SECONDS, MAX_BYTES, WAITING = 60, 20_000_000, 16
+MAX_SECONDS, MAX_BYTES, WAITING = 3600, 200_000_000, 16
 _KEPT_SECONDS, _KEPT_BYTES = 600, 500_000_000
 _LOOK = 2.0  # seconds between two looks at how much is kept
 _PREFIX = f'aec_jax-demo-{socket.gethostname()}-'
@@ -32,61 +33,26 @@ _PREFIX = f'aec_jax-demo-{socket.gethostname()}-'
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = console.BundleParser(__doc__)
+  parser.add_argument('--index', help='To search, of aec_jax.embed.')
   parser.add_argument('--host', default='127.0.0.1', help='[127.0.0.1]')
   parser.add_argument('--port', type=int, default=7860, help='[7860]')
   arguments = parser.parse_args(argv)
   _import_gradio()
-  from aec_jax.bundle import store
+  from aec_jax import hearing, index
+  from aec_jax.bundle import embedded, store
 
   tagger = store.from_arguments(arguments)
-  if not tagger.hears:
-    raise UserError(
-      'this bundle hears nothing without VGGish: give --vggish=FILE.npz and'
-      ' --pca=FILE.npz'
-    )
+  embedded.check_hears(tagger, '--bundle')
+  opened = index.open_index(arguments.index) if arguments.index else None
+  if opened:
+    opened.check(tagger)
+  hear = hearing.Hearing(tagger, opened, MAX_SECONDS).hear
   # So that what was uploaded goes, however the command is stopped.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-  with serving(tagger, arguments.host, arguments.port) as page:
+  with serving(tagger, hear, arguments.host, arguments.port) as page:
     print(f'open {page.local_url} (stop with Ctrl-C)', flush=True)
     page.block_thread()
   return 0
-
-
-def hear(tagger, path: str) -> tuple[dict[str, float], str]:
-  """What the page does with a sound.
-
-  Args:
-    tagger: of a bundle.
-    path: of an audio file.
-
-  Returns:
-    {class: probability} of all classes; the timeline, as HTML.
-
-  Raises:
-    UserError: the file is no sound, or too long.
-  """
-  from aec_jax.audio import stream
-  from aec_jax.bundle import timeline
-
-  file = stream.Recording.of_file(path)
-  recording = stream.Recording(path, lambda: _at_most(file, MAX_SECONDS))
-  (tags,) = tagger.tag([recording])
-  if isinstance(tags, UserError):
-    # The path is the page's own, of no use to who reads it.
-    raise UserError(str(tags).replace(path, 'the sound'))
-  log_mel = timeline.log_mel_of(tagger, recording)
-  picture = timeline.figure(tags, log_mel)
-  return dict(tags.tags), picture
-
-
-def _at_most(recording, seconds):
-  """Its blocks, by which a file can't hide how long it is."""
-  count = 0
-  for block, rate in recording.blocks():
-    count += len(block)
-    if count > seconds * rate:
-      raise UserError(f'the sound is longer than {seconds} s')
-    yield block, rate
 
 
 def _import_gradio():
@@ -105,14 +71,16 @@ class serving:
 
   Args:
     tagger: of a bundle.
+    hear: gives of a sound's path what `hearing.Hearing.hear` does.
     host, port: where; port 0 takes a free one.
 
   Raises:
     UserError: the port is taken.
   """
 
-  def __init__(self, tagger, host: str, port: int):
-    self.tagger, self.host, self.port = tagger, host, port
+  def __init__(self, tagger, hear: Callable, host: str, port: int):
+    self.tagger, self.hear = tagger, hear
+    self.host, self.port = host, port
 
   def __enter__(self):
     gradio = _import_gradio()
@@ -123,7 +91,7 @@ class serving:
     os.environ['GRADIO_TEMP_DIR'] = self._folder.name
     self._over = threading.Event()
     threading.Thread(target=self._keep_small, daemon=True).start()
-    self._page = _page(gradio, self.tagger)
+    self._page = _page(gradio, self.tagger, self.hear)
     try:
       self._page.queue(max_size=WAITING, default_concurrency_limit=1).launch(
         server_name=self.host,
@@ -178,14 +146,14 @@ def keep_below(folder: Path, size: int) -> None:
     total -= bytes_
 
 
-def _page(gradio, tagger):
+def _page(gradio, tagger, hear):
   from aec_jax.bundle import card
 
   def on_sound(path):
     if not path:
       return None, ''
     try:
-      return hear(tagger, path)
+      return hear(path)
     except UserError as error:
       return None, f'<p role="alert">{html.escape(str(error))}</p>'
 
@@ -197,7 +165,7 @@ def _page(gradio, tagger):
   ) as page:
     gradio.HTML(
       f'<h1>{html.escape(name)}</h1><p>{len(tagger.classes)} classes. Drop or'
-      f' record a sound of at most {MAX_SECONDS} s.</p>'
+      f' record a sound of at most {MAX_SECONDS // 60} minutes.</p>'
     )
     sound = gradio.Audio(
       type='filepath',
@@ -206,11 +174,11 @@ def _page(gradio, tagger):
       label='Sound',
     )
     tags = gradio.Label(num_top_classes=5, label='Tags')
-    picture = gradio.HTML()
+    found = gradio.HTML()
     with gradio.Accordion('What it knows, and how well', open=False):
-      classes = ', '.join(map(html.escape, tagger.classes))
+      classes = ', '.join(map(text.markdown, tagger.classes))
       gradio.Markdown(f'## Classes\n\n{classes}\n\n{card.about(tagger.info)}')
-    sound.change(on_sound, sound, [tags, picture], api_name='tag')
+    sound.change(on_sound, sound, [tags, found], api_name='tag')
   return page
 
 

@@ -39,6 +39,8 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
     yield 'data: none given: a SYNTHETIC set would be made'
   elif config.dataset == 'audioset':
     yield from _released(config, cache_dir)
+    if config.teacher:
+      yield f'targets in part what is said by {config.teacher}'
   else:
     yield from _recorded(config, cache_dir)
   if not extractors.row(config.extractor).classifies:
@@ -47,7 +49,7 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
 
 
 def _trained(config, cache_dir) -> Iterator[str]:
-  members = 1
+  members = config.members
   if config.dataset != 'audioset':
     members = len(config.extractors) * config.folds
   for length in config.segments:

@@ -5,17 +5,17 @@
 OUT is x.parquet or x.npz, which appears when all is done, or a folder that
 gets Parquet parts, each whole or absent: there the same command goes on where a
 killed one was. A row is a segment: file, start and end in seconds, and the
-embedding, of all the bundle's extractors one after another. Parquet needs
-pyarrow: pip install '.[parquet]'.
+embedding, of all the bundle's extractors one after another; of silence there is
+none. Parquet needs pyarrow: pip install '.[parquet]'.
 """
 
+import functools
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aec_jax import archive, asking, predict
+from aec_jax import archive, asking, formats, predict
 from aec_jax.errors import UserError
 from aec_jax.run import console, files
 
@@ -23,6 +23,7 @@ from aec_jax.run import console, files
 def main(argv: Sequence[str] | None = None) -> int:
   parser = console.BundleParser(__doc__)
   parser.add_argument('paths', nargs='+', metavar='PATH')
+  asking.add_float_range(parser)
   asking.add_out(parser, required=True)
   arguments = parser.parse_args(argv)
   kind = Path(arguments.out).suffix.lower()
@@ -35,20 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   from aec_jax.bundle import store
 
   tagger = store.from_arguments(arguments)
+  console.allow_any_names()
   answer = answers.Embeddings(tagger)
-  about = archive.about_bundle(tagger)
-  about['source'] = {
-    name: path and os.path.abspath(path)
-    for name, path in vars(arguments).items()
-    if name in ('bundle', 'vggish', 'pca')
-  }
+  about = archive.about_bundle(tagger, arguments)
+  tag = functools.partial(predict.tag, float_range=arguments.float_range)
   if kind not in ('.parquet', '.npz'):
     return archive.run(
-      answer, tagger, found, arguments.out, about, arguments.decoders,
-      predict.tag,
-    )  # fmt: skip
+      answer, tagger, found, arguments.out, about, arguments.decoders, tag
+    )
   write = archive.write_part if kind == '.parquet' else _write_npz
-  heard = asking.Told(predict.tag(answer, found))
+  heard = formats.Told(tag(answer, found))
   try:
     write(Path(arguments.out), answer, heard, about)
   except OSError as error:
@@ -58,12 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_npz(path, answer, heard, about) -> None:
-  """Arrays 'path', 'start', 'end' and 'embedding', and 'bundle' as JSON."""
+  """Arrays 'path', 'start', 'end' and 'embedding', and 'bundle' as JSON.
+
+  Those of sounds that have rows; what else there is of others stderr has said.
+  """
   import numpy as np
 
   rows = [
-    (name, *row) for _, name, found in heard for row in found.rows
-  ]  # fmt: skip
+    (name, *row)
+    for _, name, found in archive.lasting(heard)
+    for row in found.rows
+  ]
   if not rows:
     raise UserError(f'{path}: nothing could be embedded')
   columns = dict(

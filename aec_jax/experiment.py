@@ -44,7 +44,8 @@ from aec_jax.train import curves, shared, step
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import Classifiers, step_costs
 from aec_jax.train.curves import Writer
-from aec_jax.train.loop import fit, left
+from aec_jax.train.guards import left
+from aec_jax.train.loop import fit
 
 # Segments of a piece: 16 minutes.
 _LONGEST = 1000
@@ -71,7 +72,7 @@ def run(
   """
   if not presets.is_resolved(config):
     config = presets.resolve(config)
-  check_config(config)
+  check_config(config, trains=mode == 'train')
   devices.announce()
   workdir = Path(workdir)
   try:
@@ -103,11 +104,15 @@ def dry_run(config, workdir: Path, cache_dir: Path) -> Iterator[str]:
   return dry_run_lib.lines(config, workdir, cache_dir, model)
 
 
-def check_config(config) -> None:
+def check_config(config, trains: bool = True) -> None:
   """Raises `UserError` for a field whose value makes no sense.
 
   Before the work folder is claimed, since afterwards the mended field would be
   refused as another setting.
+
+  Args:
+    config: resolved.
+    trains: whether extractors may be trained, and need their first weights.
   """
   fields.check(config)
   devices.check_determinism(config.deterministic)
@@ -123,6 +128,8 @@ def check_config(config) -> None:
     )
   step.check(config.extractor, 'config.extractor')
   extractors.check(config.extractor)
+  if trains:
+    extractors.pretrained(config.extractor)
   if not config.extractors:
     raise UserError(
       f'config.extractors is empty; it takes {", ".join(EXTRACTOR_NAMES)}'
@@ -171,6 +178,11 @@ def _check_released(config) -> bool:
       f'config.segments is {config.segments}; the released clips have'
       f' {MAX_SEGMENTS}'
     )
+  if config.teacher and not released:
+    raise UserError(
+      "config.teacher is for classifiers of AudioSet's embeddings:"
+      " config.dataset='audioset'"
+    )
   clip_record.check_range('config.float_range', config.float_range)
   return released
 
@@ -204,19 +216,26 @@ def _train(config, workdir, cache_dir) -> dict:
     )
   if finished and hosts.lead((workdir / store.FOLDER).exists):
     if hosts.is_first() and not (workdir / report.PAGE).exists():
-      report.write(workdir, started | finished, source.show)
+      report.write(workdir, started | finished, source.show, source.embedded)
     return finished
   with clock.stage('fine_tune'):
     source.train_extractors(cache_dir, workdir)
   with clock.stage('embed'):
     source.embed()
   if extractors.row(config.extractor).classifies:
-    about, parts, kept = {}, [scoring.part_of_extractors(config, source)], []
+    about, unseen, kept = {}, [], []
+    parts = [scoring.part_of_extractors(config, source)]
   else:
     with clock.stage('train'):
-      about, parts, kept = _train_ensembles(config, workdir, source, cache_dir)
+      about, parts, unseen, kept = _train_ensembles(
+        config, workdir, source, cache_dir
+      )
   with clock.stage('score'):
     results = started | about | scoring.score(config, workdir, source, parts)
+    results['metrics'] |= scoring.best_on_eval(
+      config.metric, about.get('ensembles', {})
+    )
+    results |= scoring.examine_labels(config, workdir, source, unseen)
   results['fine_tuning'] = {
     e.name: {k: v for k, v in e.history.items() if k != 'seconds'}
     for e in source.extractors
@@ -232,7 +251,9 @@ def _train(config, workdir, cache_dir) -> dict:
       workdir, config, results, source.classes,
       {e.name: e.variables for e in source.extractors}, kept,
     )  # fmt: skip
-    report.write(workdir, started | (finished or results), source.show)
+    report.write(
+      workdir, started | (finished or results), source.show, source.embedded
+    )
   return finished or results
 
 
@@ -263,12 +284,12 @@ def _train_ensembles(config, workdir, source, cache_dir):
   """Trains and predicts, once for each length of pieces.
 
   Returns:
-    What results.json says of the training, a `scoring.Part` for each
-    length, and what
-    a bundle keeps of it.
+    What results.json says of the training; for each length a `scoring.Part` of
+    what is scored, one of clips with labels that members have not trained on,
+    and what a bundle keeps of it.
   """
   members = source.members()
-  reports, parts, kept = {}, [], []
+  reports, parts, unseen, kept = {}, [], [], []
   for i, length in enumerate(config.segments, 1):
     system = Classifiers(
       config, OBJECTIVES[config.objective], source.features(length), members
@@ -285,6 +306,9 @@ def _train_ensembles(config, workdir, source, cache_dir):
         _shared(config, length, source),
       )
     parts.append(scoring.part_of(system, state, history))
+    unseen.append(parts[-1])
+    if source.scored_on == 'test':
+      unseen[-1] = scoring.part_of(system, state, history, 'validation')
     kept.append(_kept(config, length, system, state, history))
     reports[str(length)] = _report(system, history)
   steps = [m['best_step'] for r in reports.values() for m in r['members']]
@@ -294,7 +318,7 @@ def _train_ensembles(config, workdir, source, cache_dir):
     'ensembles': reports,
     'trained_seconds': sum(r.pop('seconds') for r in reports.values()),
   }
-  return about, parts, kept
+  return about, parts, unseen, kept
 
 
 def _which(i: int, lengths) -> list[str]:

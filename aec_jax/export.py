@@ -1,41 +1,41 @@
-"""Exports a bundle as StableHLO programs, which run without this package.
+"""Exports a bundle as StableHLO or ONNX, which run without this package.
 
   python -m aec_jax.export --bundle=DIR/bundle --out=OUT [--seconds=10]
+      [--format=stablehlo|onnx]
 
 OUT becomes a folder of
   tags.stablehlo          waveforms (batch, sample), 16 kHz -> probabilities
   classifier_L.stablehlo  embeddings of pieces of L segments -> probabilities
   export.json             inputs, outputs and classes of each
-for any batch size, on CPUs, CUDA GPUs and TPUs, with the weights inside. Each
-is read again and compared with the bundle's own prediction before it is put in
-place. `jax.export.deserialize(bytes).call(…)` runs one. Waveforms all have the
-length of --seconds, which export.json repeats, and are taken whole: silence at
-their ends is for the caller to trim.
+for any batch size, with the weights inside. Each is read again and compared
+with the bundle's own prediction before it is put in place. Waveforms all have
+the length of --seconds, which export.json repeats, and are taken whole: silence
+at their ends is for the caller to trim. `jax.export.deserialize(bytes).call(…)`
+runs a program, on CPUs, CUDA GPUs and TPUs.
+
+With --format=onnx (pip install '.[onnx]') the same become *.onnx, and beside
+them
+  examples.onnx           examples of a segment (batch, sample) -> embeddings,
+                          or of extractors that classify probabilities
+of which sounds of any length are made up. ONNX is in float32, whatever the
+bundle's products are rounded to; how far that is from the bundle is told.
 """
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import export as jax_export
-from jax import lax
 
 from aec_jax.bundle import store
-from aec_jax.bundle.network import Ensemble
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UserError
-from aec_jax.input import pieces
-from aec_jax.models import extractors
+from aec_jax.exports import formats, programs
+from aec_jax.exports.formats import FORMATS, Format
+from aec_jax.exports.programs import Program
 from aec_jax.run import console, files
-
-PLATFORMS = ('cpu', 'cuda', 'tpu')
-# How far a program's probabilities may be from the bundle's own.
-TOLERANCE = 1e-3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,196 +44,131 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--seconds', type=float, default=10.0, help='Of a waveform [10].'
   )
+  parser.add_argument(
+    '--format', choices=FORMATS, default='stablehlo', help='[stablehlo]'
+  )
   arguments = parser.parse_args(argv)
   if not 0.025 <= arguments.seconds <= 600:
     raise UserError(f'--seconds is {arguments.seconds}; it takes 0.025 to 600')
   out = Path(arguments.out)
   if out.exists():
     raise UserError(f'--out is {out}, which is there already: name another')
+  form = FORMATS[arguments.format]
+  form.check()
   tagger = store.from_arguments(arguments)
-  for line in write(tagger, out, arguments.seconds):
+  for line in write(tagger, out, arguments.seconds, form):
     print(line, flush=True)
   return 0
 
 
-def write(tagger: Tagger, out: Path, seconds: float):
+def write(
+  tagger: Tagger,
+  out: Path,
+  seconds: float,
+  form: Format = FORMATS['stablehlo'],
+) -> Iterator[str]:
   """Writes the folder of programs, whole or not at all.
 
   Args:
     tagger: of a bundle.
     out: a folder that is not there yet.
-    seconds: of the waveforms that tags.stablehlo takes.
+    seconds: of the waveforms that the program `tags` takes.
+    form: what is written.
 
   Yields:
     A line on each program that passed its check.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: the folder cannot be written, or the format has no words for the
+      bundle's network.
     RuntimeError: a program does not predict what the bundle does.
   """
+  about = {
+    'experiment': tagger.info['experiment'],
+    'format': form.suffix,
+    'sample_rate': tagger.spec.sample_rate,
+    'objective': tagger.objective.name,
+    'front_end': tagger.front_end,
+    'classes': tagger.classes,
+    **form.about,
+  }
+  # The default on GPUs rounds float32 products, too.
+  precision = 'highest' if form.float32 else None
   try:
-    with files.whole_folder(out) as folder:
+    with (
+      jax.default_matmul_precision(precision),
+      files.whole_folder(out) as folder,
+    ):
       entries = []
-      for name, function, inputs, expected in programs(tagger, seconds):
-        entry = _export(
-          folder / f'{name}.stablehlo', function, inputs, expected
-        )
-        length = ''
-        if name == 'tags':
-          entry['seconds'] = seconds
-          length = f', of waveforms of exactly {seconds:g} s'
-        entries.append(entry)
-        yield (
-          f'{entry["file"]}: equal to {entry["largest_difference"]:.1e} on'
-          f' {len(expected)} examples{length}'
-        )
-      about = {
-        'experiment': tagger.info['experiment'],
-        'sample_rate': tagger.spec.sample_rate,
-        'platforms': PLATFORMS,
-        'programs': entries,
-        'classes': tagger.classes,
-      }
-      files.write_json(folder / 'export.json', about)
+      for program, own in _with_own(tagger, seconds, form):
+        path = folder / f'{program.name}.{form.suffix}'
+        entries.append(_export(path, program, form, about))
+        line = _line(entries[-1], len(program.expected))
+        if own is not None:
+          largest = formats.difference(own, program.expected)
+          entries[-1]['bfloat16_difference'] = largest
+          line += f"; bfloat16 products change the bundle's by {largest:.1e}"
+        yield line
+      files.write_json(folder / 'export.json', about | {'programs': entries})
   except OSError as error:
     raise UserError(f'{out}: cannot be written: {error.strerror}') from error
 
 
-def programs(tagger: Tagger, seconds: float):
-  """What is exported of a bundle.
-
-  Yields:
-    name; function of batches; {input: example batch}; expected probabilities
-    (example, class), from the bundle's own path.
-  """
-  rng = np.random.default_rng(0)
-  if tagger.hears:
-    # Loud to their ends, so that the bundle's own path trims nothing.
-    samples = round(seconds * tagger.spec.sample_rate)
-    waveforms = rng.uniform(-1, 1, (3, samples)).astype(np.float32)
-    waveforms *= np.array([[0.1], [0.5], [1]], np.float32)
-    found = [tagger.predict(x, tagger.spec.sample_rate) for x in waveforms]
-    expected = np.stack([tags.probabilities for tags in found])
-    inputs = {'waveforms': waveforms}
-    yield 'tags', wav_to_tags(tagger, samples), inputs, expected
-  quantised = tagger.takes_embeddings
-  for ensemble in tagger.ensembles:
-    count = 1 if quantised else len(tagger.extractors)
-    size = extractors.embedding_size(
-      SimpleNamespace(**tagger.info['extractor'])
-    )
-    shape = (3, count, ensemble.length, size)
-    if quantised:
-      x = rng.integers(0, 256, (shape[0], *shape[2:]), np.uint8)
-    else:
-      x = rng.standard_normal(shape).astype(np.float32)
-    inputs = {'embeddings': x}
-    if ensemble.last_piece != 'repeat':
-      n = np.arange(1, 4) * ensemble.length // 3
-      inputs['n_segments'] = np.maximum(n, 1).astype(np.int32)
-    function = classifier(tagger, ensemble)
-    expected = np.asarray(jax.jit(function)(*inputs.values()))
-    yield f'classifier_{ensemble.length}', function, inputs, expected
+def _line(entry, count) -> str:
+  length = ''
+  if 'seconds' in entry:
+    length = f', of waveforms of exactly {entry["seconds"]:g} s'
+  return (
+    f'{entry["file"]}: equal to {entry["largest_difference"]:.1e} on'
+    f' {count} examples{length}'
+  )
 
 
-def classifier(tagger: Tagger, ensemble: Ensemble) -> Callable:
-  """The function from pieces to probabilities (piece, class).
-
-  Its arguments: embeddings (piece, extractor, segment, feature) float32, of
-  AudioSet experiments (piece, segment, 128) uint8; and, unless pieces are
-  always full, n_segments (piece,) int32, how many of them are valid.
-  """
-
-  def apply(embeddings, n_segments=None):
-    if embeddings.ndim == 3:
-      embeddings = embeddings[:, None]
-    if n_segments is None:
-      n_segments = jnp.full(embeddings.shape[:1], ensemble.length, jnp.int32)
-    x = jnp.swapaxes(embeddings, 0, 1)
-    said = tagger.say(ensemble.arrays, x, n_segments)
-    return tagger.objective.to_probabilities(said.values)
-
-  return apply
+def _with_own(tagger, seconds, form):
+  """The programs, and what the bundle says where it rounds and they don't."""
+  plain = programs.in_float32(tagger) if form.float32 else tagger
+  own = (
+    programs.of_bundle(tagger, seconds, form) if plain is not tagger else None
+  )
+  for program in programs.of_bundle(plain, seconds, form):
+    yield program, next(own).expected if own else None
 
 
-def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
-  """The function from waveforms (batch, sample) to probabilities.
-
-  Args:
-    tagger: that hears.
-    samples: of a waveform, at 16 kHz.
-  """
-  hop, length = tagger.spec.example_hop, tagger.spec.example_samples
-  whole = tagger.spec.fitted(max(samples, length))
-  starts = range(0, whole - length + 1, hop)
-
-  def one(waveform):
-    if tagger.front_end['peak_normalise']:
-      peak = jnp.max(jnp.abs(waveform))
-      audible = peak >= np.finfo(np.float32).tiny
-      waveform = waveform * jnp.where(audible, 1 / peak, 1)
-    if samples < whole:
-      waveform = jnp.resize(waveform, (whole,))
-    rows = jnp.stack([waveform[i : i + length] for i in starts])
-    log_mels = tagger.front_end_of(rows)
-    found = [tagger.extract(v, log_mels) for v in tagger.extractors]
-    return _tags(tagger, jnp.stack(found))
-
-  # One after the other: the convolutions are cut up by the batch's size.
-  return lambda waveforms: lax.map(one, waveforms)
-
-
-def _tags(tagger, embeddings):
-  """(extractor, segment, feature) of one sound -> probabilities (class,)."""
-  objective = tagger.objective
-  if not tagger.ensembles:  # the extractors classify
-    p = objective.to_probabilities(objective.values(embeddings))
-    values = objective.from_probabilities(jnp.mean(p, 1))
-    return objective.to_probabilities(jnp.mean(values, 0))
-  total = 0.0
-  for ensemble in tagger.ensembles:
-    offsets = np.array([0, embeddings.shape[1]])
-    cut = pieces.cut(offsets, ensemble.length, ensemble.last_piece)
-    x = embeddings[:, cut.segments]
-    said = tagger.say(ensemble.arrays, x, jnp.asarray(cut.n_segments))
-    total += cut.weights() @ said.values / len(tagger.ensembles)
-  return objective.to_probabilities(total)
-
-
-def _export(path, function, inputs, expected) -> dict:
+def _export(path: Path, program: Program, form: Format, about: dict) -> dict:
   """Writes one program and what export.json says of it."""
-  (batch,) = jax_export.symbolic_shape('batch')
-  shapes = [
-    jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
-    for x in inputs.values()
-  ]
-  exported = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*shapes)
-  path.write_bytes(exported.serialize())
+  path.write_bytes(
+    form.encode(program.function, program.inputs, program.output, about)
+  )
   data = path.read_bytes()
-  again = jax_export.deserialize(bytearray(data))
-  largest = 0.0
-  for count in (len(expected), 1):
-    found = again.call(*(x[:count] for x in inputs.values()))
-    difference = np.abs(np.asarray(found) - expected[:count]).max()
-    largest = max(largest, float(difference))
-  if not largest <= TOLERANCE:
+  again, expected = form.decode(data), program.expected
+  found = [
+    formats.difference(
+      again(*(x[:count] for x in program.inputs.values())), expected[:count]
+    )
+    for count in (len(expected), 1)
+  ]
+  largest = float(np.max(found))  # NaN where one is
+  allowed = form.tolerance if program.tolerance is None else program.tolerance
+  if not largest <= allowed:
     raise RuntimeError(
-      f'{path.name} is off by {largest:.1e}; {TOLERANCE:.0e} is allowed'
+      f'{path.name} is off by {largest:.1e}; {allowed:.0e} is allowed'
     )
   return {
     'file': path.name,
     'inputs': {
       name: {'shape': ['batch', *x.shape[1:]], 'dtype': str(x.dtype)}
-      for name, x in inputs.items()
+      for name, x in program.inputs.items()
     },
     'outputs': {
-      'probabilities': {
-        'shape': ['batch', *expected.shape[1:]], 'dtype': 'float32'
+      program.output: {
+        'shape': ['batch', *expected.shape[1:]],
+        'dtype': str(expected.dtype),
       }
     },
     'sha256': hashlib.sha256(data).hexdigest(),
     'largest_difference': largest,
-  }  # fmt: skip
+    **program.about,
+  }
 
 
 if __name__ == '__main__':

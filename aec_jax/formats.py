@@ -1,10 +1,14 @@
-"""Answers on sounds as text: tables, CSV, JSON, Audacity's and Raven's."""
+"""Answers on sounds as text: tables, CSV, JSON, Audacity's and Raven's.
+
+What is odd about sounds, or wrong with them, is said on stderr (`Told`),
+whichever way answers are written.
+"""
 
 import contextlib
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from aec_jax.answers import NONE, Answer, Found
 from aec_jax.errors import UserError
@@ -19,6 +23,44 @@ _RAVEN = (
   'Low Freq (Hz)', 'High Freq (Hz)', 'Begin Path', 'File Offset (s)', 'Class',
   'Confidence',
 )  # fmt: skip
+
+
+class Told:
+  """Passes sounds on, counts them, and says on stderr what is odd about them.
+
+  Args:
+    sounds: (file, name, `Found`), as `predict.tag` gives them.
+
+  Attributes:
+    good, failed: how many sounds were heard, and how many could not be.
+    mistakes: how many of these the user named.
+  """
+
+  def __init__(self, sounds: Iterable[tuple]) -> None:
+    self._sounds = sounds
+    self.good = self.failed = self.mistakes = 0
+
+  def __iter__(self) -> Iterator[tuple]:
+    for file, name, found in self._sounds:
+      if found.error:
+        print(f'error: {printable(str(found.error))}', file=sys.stderr)
+        self.failed, self.mistakes = self.failed + 1, self.mistakes + file.named
+      else:
+        self.good += found.last
+      if found.last:
+        say_notes(name, found.notes)
+      yield file, name, found
+
+  @property
+  def status(self) -> int:
+    """The command's exit status."""
+    return 0 if self.good and not self.mistakes else 2
+
+
+def say_notes(name: str, notes: Iterable[str]) -> None:
+  """Says on stderr what is odd about a sound."""
+  for note in notes:
+    print(f'note: {printable(f"{name}: {note}")}', file=sys.stderr)
 
 
 @contextlib.contextmanager

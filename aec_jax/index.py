@@ -17,6 +17,8 @@ from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import pieces
 from aec_jax.run import files
 
+# Segments of a sound that a block's rows are held against at a time.
+_TOGETHER = 128
 _COLUMNS = ('file', 'start', 'end', 'embedding')
 
 
@@ -49,6 +51,25 @@ class Index:
   about: dict
   blocks: Callable[[], Iterator[Block]]
 
+  @property
+  def source(self) -> dict:
+    """Where the bundle lay, and from where on paths went."""
+    return self.about.get(archive.SOURCE, {})
+
+  def place(self, file: str) -> str:
+    """The path of a file that it names, as it is from here."""
+    folder = self.source.get('folder', os.curdir)
+    return file if folder == os.getcwd() else os.path.join(folder, file)
+
+  def check(self, tagger: Tagger) -> None:
+    """Raises `UserError` unless a bundle's embeddings are of the same kind."""
+    bundle = archive.identity(tagger)
+    for key, what in (('weights', 'bundle'), ('released', 'VGGish or PCA')):
+      mine, other = self.about.get(key), bundle[key]
+      # Released embeddings may be looked through with a VGGish of one's own.
+      if mine != other and (key == 'weights' or (mine and other)):
+        raise UserError(f'{self.path} was made with another {what}')
+
 
 def open_index(path: str) -> Index:
   """Opens what `aec_jax.embed` has written.
@@ -56,29 +77,42 @@ def open_index(path: str) -> Index:
   Raises:
     UserError: it is no such file or folder, or not finished.
   """
-  if path.endswith('.npz'):
-    return _open_npz(path)
+  opened = _open_npz if path.endswith('.npz') else _open_parquet
+  about, blocks = opened(path)
+  if not isinstance(about, dict) or not isinstance(
+    about.get(archive.SOURCE, {}), dict
+  ):
+    raise UserError(
+      f'{path}: no index of aec_jax.embed: it says nothing of its bundle'
+    )
+  return Index(path, about, blocks)
+
+
+def _open_parquet(path):
+  """What a file or a folder of parts says of its bundle, and its blocks."""
   _, parquet = archive.pyarrow()
-  if os.path.isdir(path):
-    about = files.read_json(Path(path, archive.RUN), 'parts', 'bundle')
-    paths = sorted(map(str, Path(path).glob('part-*.parquet')))
-    if len(paths) < about['parts']:
-      raise UserError(
-        f'{path} has {len(paths):,} of {about["parts"]:,} parts: let embed'
-        ' finish it'
-      )
-    about = about['bundle']
-  else:
-    paths = [path]
+  if not os.path.isdir(path):
     try:
       found = parquet.read_schema(path).metadata or {}
       about = json.loads(found[archive.ABOUT])
     except (*UNREADABLE, KeyError) as error:
       raise UserError(f'{path}: no index of aec_jax.embed: {error}') from error
-  return Index(path, about, lambda: _of_parquet(paths))
+    return about, lambda: _of_parquet([path])
+  claim = files.read_json(Path(path, archive.RUN), 'parts', 'bundle')
+  paths = sorted(map(str, Path(path).glob('part-*.parquet')))
+  if len(paths) < claim['parts']:
+    raise UserError(
+      f'{path} has {len(paths):,} of {claim["parts"]:,} parts: let embed'
+      ' finish it'
+    )
+  about = claim['bundle']
+  if isinstance(about, dict):
+    about = about | {archive.SOURCE: claim.get(archive.SOURCE, {})}
+  return about, lambda: _of_parquet(paths)
 
 
-def _open_npz(path) -> Index:
+def _open_npz(path):
+  """As `_open_parquet`."""
   try:
     with np.load(path, allow_pickle=False) as file:
       about = json.loads(str(file['bundle']))
@@ -86,7 +120,7 @@ def _open_npz(path) -> Index:
       block = Block(*(file[name] for name in names))
   except UNREADABLE as error:
     raise UserError(f'{path}: no index of aec_jax.embed: {error}') from error
-  return Index(path, about, lambda: iter([block]))
+  return about, lambda: iter([block])
 
 
 def _of_parquet(paths) -> Iterator[Block]:
@@ -124,7 +158,7 @@ def nearest(
     count: how many.
 
   Returns:
-    (likeness, file, start, end) each, the nearest first.
+    (likeness, file, start, end) each, the nearest first; files as from here.
   """
   mean, deviation = _moments(index)
   wanted = _unit((query - mean) / deviation)
@@ -132,16 +166,28 @@ def nearest(
   best: list[tuple] = []
   for block in index.blocks():
     rows = _unit((block.embedding - mean) / deviation)
-    likeness = (rows @ wanted.T).max(1)
+    likeness = _likeness(rows, wanted)
     for i in np.argsort(-likeness, kind='stable'):
       entry = (round(float(likeness[i]), 4), str(block.file[i]),
                float(block.start[i]), float(block.end[i]))  # fmt: skip
       if len(best) == count and entry[0] <= best[0][0]:
         break
-      if os.path.realpath(entry[1]) != own:
+      if os.path.realpath(index.place(entry[1])) != own:
         push = heapq.heappush if len(best) < count else heapq.heappushpop
         push(best, entry)
-  return sorted(best, key=lambda e: (-e[0], e[1:]))
+  best.sort(key=lambda e: (-e[0], e[1:]))
+  return [(like, index.place(file), *span) for like, file, *span in best]
+
+
+def _likeness(rows, wanted) -> np.ndarray:
+  """(row,) the highest over the segments, some of them at a time."""
+  return np.max(
+    [
+      (rows @ wanted[start : start + _TOGETHER].T).max(1)
+      for start in range(0, len(wanted), _TOGETHER)
+    ],
+    0,
+  )
 
 
 def _moments(index) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +239,7 @@ def disputed(index: Index, tagger: Tagger, count: int) -> list[tuple]:
       push = heapq.heappush if len(best) < count else heapq.heappushpop
       push(best, entry)
   return [
-    (file, start, end, '', guess, value)
+    (index.place(file), start, end, '', guess, value)
     for value, file, start, end, guess in sorted(best, reverse=True)
   ]
 

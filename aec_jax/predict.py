@@ -22,7 +22,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     timeline.check_path(arguments.timeline)
   asking.check(arguments)
   piped = arguments.paths == ['-']
-  files = [] if piped else list(find(arguments.paths))
+  files = [File('-', named=True)] if piped else list(find(arguments.paths))
   if arguments.timeline:
     timeline.check_count(arguments.timeline, len(files))
   from aec_jax.bundle import store
@@ -71,9 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   drawing = None
   if arguments.timeline:
     drawing = timeline.Drawing(arguments.timeline, tagger)
-  for stream in (sys.stdout, sys.stderr):  # names in whatever bytes they have
-    if isinstance(stream, io.TextIOWrapper):
-      stream.reconfigure(encoding='utf-8', errors='surrogateescape')
+  console.allow_any_names()
   read = functools.partial(tag, float_range=arguments.float_range)
   return asking.answer(tagger, arguments, files, read, drawing)
 
@@ -86,26 +83,9 @@ def _parser():
     metavar='OUT.png|html',
     help='Draws the sound, or on a page all of them: tags over time.',
   )
-  parser.add_argument(
-    '--float_range',
-    type=_range,
-    default=(),
-    metavar='LOW,HIGH',
-    help='What 0 and 255 stand for in TFRecords of floats: -2,2 before the'
-    " release's quantisation, 0,1 divided by 255.",
-  )
+  asking.add_float_range(parser)
   asking.add_options(parser)
   return parser
-
-
-def _range(text: str) -> tuple[float, ...]:
-  from aec_jax.datasets import clip_record
-
-  found: tuple = tuple(text.split(','))
-  with contextlib.suppress(ValueError):  # else refused as it is
-    found = tuple(map(float, found))
-  clip_record.check_range('--float_range', found)
-  return found
 
 
 def find(paths: Sequence[str]) -> Iterator[File]:
@@ -178,7 +158,7 @@ def _sounds(file, bar, float_range):
     yield from _clips(file.path, float_range)
     bar.advance(file.size)
     return
-  recording = stream.Recording.of_file(file.path)
+  recording = stream.Recording.of_file(file.path).held()
   yield file.path, dataclasses.replace(
     recording, blocks=lambda: _watched(recording, file.size, bar)
   )  # fmt: skip

@@ -7,7 +7,7 @@ members that score it (§5.1, §5.2.3).
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,9 @@ from aec_jax.objective import OBJECTIVES
 from aec_jax.run import cache, claim, files, hosts
 from aec_jax.run import results as results_lib
 from aec_jax.run.clock import Clock
-from aec_jax.train.checkpoint import Checkpoints
+from aec_jax.train.checkpoint import Checkpoints, holds_any
 from aec_jax.train.classifiers import Classifiers
-from aec_jax.train.loop import left
+from aec_jax.train.guards import left
 from aec_jax.train.progress import History
 
 
@@ -71,11 +71,22 @@ def restored(checkpoints: Checkpoints, system: Classifiers):
   return found[0], History(**found[1])
 
 
-def part_of(system: Classifiers, state, history: History) -> Part:
-  """What the members that have not diverged say at their best."""
-  values = system.clip_values(state.best, [m.scored for m in system.members])
+def part_of(
+  system: Classifiers, state, history: History, on: str = 'scored'
+) -> Part:
+  """What the members that have not diverged say at their best.
+
+  Args:
+    system, state, history: of their training.
+    on: 'scored', or 'validation': the clips that each stopped by.
+  """
+  clips = [getattr(member, on) for member in system.members]
+  values = system.clip_values(state.best, clips)
   good = left(system, history)
-  return Part([system.members[i] for i in good], [values[i] for i in good])
+  members = [
+    dataclasses.replace(system.members[i], scored=clips[i]) for i in good
+  ]
+  return Part(members, [values[i] for i in good])
 
 
 def part_of_extractors(config, source, same: bool = True) -> Part:
@@ -86,10 +97,12 @@ def part_of_extractors(config, source, same: bool = True) -> Part:
   """
   objective, nothing = OBJECTIVES[config.objective], np.zeros(0, int)
   scored, members, values = source.scored_clips(), [], []
+  held_out = [job.held_out is not None for job in source.jobs] if same else []
+  of_folds = source.members() if any(held_out) else []
   for i, extractor in enumerate(source.extractors):
     mine = scored
-    if same and source.jobs[i].held_out is not None:
-      mine = next(m.scored for m in source.members() if m.extractor == i)
+    if same and held_out[i]:
+      mine = next(m.scored for m in of_folds if m.extractor == i)
     found = objective.example_means(source.outputs[i], source.offsets)
     members.append(Member(extractor.name, i, nothing, nothing, mine))
     values.append(found[mine])
@@ -149,6 +162,44 @@ def score(
   }
 
 
+def examine_labels(
+  config, workdir: Path, source, parts: Sequence[Part]
+) -> dict:
+  """What results.json says of suspect labels, where each clip has one.
+
+  Args:
+    config, workdir, source: of the experiment.
+    parts: what members say of clips that they have not trained on.
+  """
+  objective = OBJECTIVES[config.objective]
+  if not objective.single or not parts:
+    return {}
+  values = combine(len(source.ids), parts)
+  clips = np.flatnonzero(~np.isnan(values[:, 0]))
+  probabilities = np.asarray(objective.to_probabilities(values[clips]))
+  return {'label_doctor': source.examine(clips, probabilities, workdir)}
+
+
+def best_on_eval(metric: str, reports: Mapping[str, Mapping]) -> dict:
+  """The thesis's way beside the honest one: the best of all evaluations on
+  what is scored.
+
+  Args:
+    metric: that chooses the step.
+    reports: what results.json says of ensembles.
+
+  Returns:
+    {'mAP_best_on_eval': …}; {} where what is scored was not watched.
+  """
+  found = [
+    entry['scored'][metric]
+    for report in reports.values()
+    for entry in report['evaluations']
+    if 'scored' in entry
+  ]
+  return {f'{metric}_best_on_eval': max(found)} if found else {}
+
+
 def _fold_scores(objective, labels, parts) -> dict[str, dict]:
   """Of each fold what its members alone score, and on how many clips."""
   folds = {_fold(m.name) for part in parts for m in part.members}
@@ -205,11 +256,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   bundled = (workdir / store.FOLDER).exists()
   if bundled:
     stored = store.read(workdir / store.FOLDER)
-    if tuple(stored.info['classes']) != tuple(source.classes):
-      raise UserError(
-        f'{workdir} knows other classes than {config.data_dir}:'
-        f' {", ".join(stored.info["classes"][:5])} …'
-      )
+    _check_stored(config, workdir, stored, source)
     source.extractors = [
       sources.Trained(name, variables, f'{workdir.absolute()}/{name}/'
                       f'{stored.info["files"][store.WEIGHTS]}')
@@ -217,13 +264,21 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
         stored.info['extractors'], stored.extractors, strict=True)
     ]  # fmt: skip
   else:
-    source.train_extractors(cache_dir)
+    _check_begun(config, workdir)
+    source.load_extractors(cache_dir)
   source.embed()
   clock.lap('embed')
   if extractors.row(config.extractor).classifies:
     parts = [part_of_extractors(config, source, same)]
   elif bundled:
-    parts = [_stored_part(config, source, e, same) for e in stored.ensembles]
+    # In the order of the config's lengths. An ensemble's own is in doubt: the
+    # longest of clips that were left whole may have as many segments as pieces.
+    parts = [
+      _stored_part(config, source, ensemble, length, same)
+      for ensemble, length in zip(
+        stored.ensembles, config.segments, strict=True
+      )
+    ]
   else:
     parts = [_latest_part(config, workdir, source, n) for n in config.segments]
   if same:
@@ -251,20 +306,49 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   return results
 
 
+def _check_stored(config, workdir, stored: store.Stored, source) -> None:
+  """Raises `UserError` for a bundle that is not this experiment's."""
+  if tuple(stored.info['classes']) != tuple(source.classes):
+    raise UserError(
+      f'{workdir} knows other classes than {config.data_dir}:'
+      f' {", ".join(stored.info["classes"][:5])} …'
+    )
+  classifies = extractors.row(config.extractor).classifies
+  if not classifies and len(stored.ensembles) != len(config.segments):
+    raise UserError(
+      f'{workdir / store.FOLDER} has {len(stored.ensembles)} ensembles, and'
+      f' config.segments {len(config.segments)} lengths: it is of another'
+      ' experiment'
+    )
+
+
+def _check_begun(config, workdir) -> None:
+  """Raises `UserError` where a length of pieces has no classifiers yet."""
+  if extractors.row(config.extractor).classifies:
+    return
+  for length in config.segments:
+    folder = checkpoints_of(workdir, length)
+    if not holds_any(folder):
+      raise UserError(f'{folder} holds no checkpoint: train first')
+
+
 def _merged(path, results) -> dict:
   """Of finished results all that scoring again does not tell."""
   before = results_lib.read(path.parent)
   seconds = before.get('seconds', {}) | {'score': results['seconds']['score']}
-  return before | results | {'seconds': seconds}
+  metrics = before.get('metrics', {}) | results['metrics']
+  return before | results | {'seconds': seconds, 'metrics': metrics}
 
 
-def _stored_part(config, source, ensemble: Ensemble, same: bool) -> Part:
+def _stored_part(
+  config, source, ensemble: Ensemble, length: int, same: bool
+) -> Part:
   """What the members of a bundle say of the clips that they may score.
 
   On other data than they were scored on, each scores all clips.
   """
-  members = source.members()
   if same:
+    members = source.members()
     by_name = {m.name: m for m in members}
     # Older bundles have all members, and do not name them.
     chosen = [by_name[name] for name in ensemble.members] or members
@@ -275,7 +359,6 @@ def _stored_part(config, source, ensemble: Ensemble, same: bool) -> Part:
       Member(str(i), int(extractor), nothing, nothing, scored)
       for i, extractor in enumerate(ensemble.extractors)
     ]
-  length = ensemble.length if ensemble.length in config.segments else 0
   system = Classifiers(
     config, OBJECTIVES[config.objective], source.features(length), chosen
   )

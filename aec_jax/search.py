@@ -15,9 +15,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from aec_jax import asking, predict
+from aec_jax import asking, formats, predict
 from aec_jax.errors import UserError
-from aec_jax.run import console, files
+from aec_jax.run import console, files, text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,28 +26,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     raise UserError('give a SOUND to look for, or --label=FILE.csv')
   if arguments.count < 1:
     raise UserError(f'--count is {arguments.count}; it must be 1 or more')
-  from aec_jax import archive, index
+  from aec_jax import index
   from aec_jax.bundle import store
 
+  console.allow_any_names()
   opened = index.open_index(arguments.index)
-  source = opened.about.get('source', {})
   for name in ('bundle', 'vggish', 'pca'):
     if getattr(arguments, name) is None:
-      setattr(arguments, name, source.get(name))
+      setattr(arguments, name, opened.source.get(name))
+  arguments.float_range = arguments.float_range or tuple(
+    opened.about.get('float_range', ())
+  )
   if not arguments.bundle:
     raise UserError(f'{arguments.index} names no bundle: give --bundle')
   tagger = store.from_arguments(arguments)
-  about = archive.about_bundle(tagger)
-  if opened.about.get('weights') != about['weights']:
-    raise UserError(
-      f'{arguments.index} was made with another bundle than {arguments.bundle}'
-    )
+  opened.check(tagger)
   if arguments.label:
     rows = index.disputed(opened, tagger, arguments.count)
     _write_list(arguments.label, rows)
-    print(f'wrote {arguments.label}: {len(rows):,} pieces', file=sys.stderr)
+    name = console.printable(arguments.label)
+    print(f'wrote {name}: {len(rows):,} pieces', file=sys.stderr)
     return 0
-  query = _query(tagger, arguments.sound)
+  query = _query(tagger, arguments.sound, arguments.float_range)
   _show(index.nearest(opened, query, arguments.sound, arguments.count),
         arguments.format)  # fmt: skip
   return 0
@@ -65,21 +65,29 @@ def _parser():
   parser.add_argument('--bundle', help='[the one that made the index]')
   parser.add_argument('--vggish', help='[as for embed]')
   parser.add_argument('--pca', help='[as for embed]')
+  asking.add_float_range(parser)
   return parser
 
 
-def _query(tagger, sound):
+def _query(tagger, sound, float_range):
   """(segment, number) embeddings of the sound that is looked for."""
   import numpy as np
 
   from aec_jax import answers
 
   file = predict.File(sound, named=True)
+  tagged = predict.tag(
+    answers.Embeddings(tagger), [file], float_range=float_range
+  )
   rows: list = []
-  for _, _, found in predict.tag(answers.Embeddings(tagger), [file]):
+  for _, name, found in tagged:
     if found.error:
       raise found.error
+    if found.last:
+      formats.say_notes(name, found.notes)
     rows += [row for _, _, row in found.rows]
+  if not rows:
+    raise UserError(f'{sound}: is silent: there is nothing to look for')
   return np.stack(rows)
 
 
@@ -91,7 +99,8 @@ def _show(rows, kind: str) -> None:
     print(json.dumps(found, indent=1))
   elif kind == 'csv':
     out = csv.writer(sys.stdout, lineterminator='\n')
-    out.writerows([names, *rows])
+    out.writerow(names)
+    out.writerows((like, text.cell(file), *at) for like, file, *at in rows)
   else:
     for similarity, file, start, end in rows:
       name = console.printable(file)
@@ -102,11 +111,14 @@ def _write_list(path: str, rows) -> None:
   try:
     with (
       files.whole(path) as unfinished,
-      open(unfinished, 'w', encoding='utf-8', newline='') as file,
+      open(
+        unfinished, 'w', encoding='utf-8', errors='surrogateescape', newline=''
+      ) as file,
     ):
       out = csv.writer(file, lineterminator='\n')
       out.writerow(('file', 'start', 'end', 'label', 'guess', 'disagreement'))
-      out.writerows(rows)
+      for *cells, guess, dispute in rows:
+        out.writerow((*cells, text.cell(guess), dispute))
   except OSError as error:
     raise UserError(f'{path}: cannot be written: {error.strerror}') from error
 

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from aec_jax import label_doctor, teachers
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UserError
 from aec_jax.features import log_mels, packed
 from aec_jax.features.embeddings import embed, load_variables
-from aec_jax.input import pieces
+from aec_jax.input import batches, pieces, strata
 from aec_jax.input.batches import Features
 from aec_jax.input.folds import (
   Job,
@@ -30,8 +32,8 @@ from aec_jax.input.folds import (
   scored_how,
 )
 from aec_jax.models import extractors
-from aec_jax.report import Shown, clip_figures
-from aec_jax.run import progress
+from aec_jax.report import Embedded, Shown, clip_figures
+from aec_jax.run import checksums, hosts, progress
 from aec_jax.train import extractor as fine_tuning
 
 
@@ -86,8 +88,13 @@ class Released:
     self.ids = np.concatenate([part.ids for part in parts])
     self.labels = Labels.concatenate([part.labels for part in parts])
     self.usage = np.full(len(self.ids), '')
-    self.fingerprints = [part.fingerprint() for part in parts]
+    self._cache_dir, self._teachers = cache_dir, []
+    if not scoring:
+      self._teachers = teachers.read(config, self.classes)
+    self._trained_on = [part.fingerprint() for part in training]
     self.scored_fingerprints = [part.fingerprint() for part in scored]
+    self.fingerprints = [*map(teachers.key, self._teachers)]
+    self.fingerprints += self._trained_on + self.scored_fingerprints
     splits = (*(() if scoring else config.train_splits), *config.eval_splits)
     self.skipped = packed.listed_beside(config, splits, 'skipped')
     self.skipped += [entry for part in parts for entry in part.skipped]
@@ -96,14 +103,39 @@ class Released:
   def train_extractors(self, cache_dir, workdir=None) -> None:
     """Nothing: the embeddings are there."""
 
+  def load_extractors(self, cache_dir) -> None:
+    """Nothing, likewise."""
+
   def embed(self) -> None:
     """Nothing, likewise."""
 
   def members(self) -> list[Member]:
-    """The one classifier, which stops by what it is scored on (§5.1.3)."""
-    training = np.arange(self.n_train)
-    scored = np.arange(self.n_train, len(self.ids))
-    return [Member('released', 0, training, scored, scored)]
+    """One classifier, or several that differ by their seeds.
+
+    They stop by what is held out of their training, or by what they are scored
+    on (§5.1.3).
+    """
+    names = ['released']
+    if self._config.members > 1:
+      names = [f'released_{i}' for i in range(self._config.members)]
+    training, held_out = self._divided()
+    scored = self.scored_clips()
+    some, watched = (held_out, True) if len(held_out) else (scored, False)
+    return [Member(n, 0, training, some, scored, watched) for n in names]
+
+  def _divided(self) -> tuple[np.ndarray, np.ndarray]:
+    """Clips that train, and those that are held out to choose the step by."""
+    training, share = np.arange(self.n_train), self._config.holdout
+    if not share or not self.n_train:  # scoring alone reads none
+      return training, training[:0]
+    labels = self.labels.select(training)
+    out = strata.held_out(self.ids[training], labels, share)
+    if not out.any():
+      raise UserError(
+        f'config.holdout is {share}, and of {self.n_train} training clips that'
+        ' is none: give a larger share, or 0'
+      )
+    return np.flatnonzero(~out), np.flatnonzero(out)
 
   def scored_clips(self) -> np.ndarray:
     """(clip,) indices of what is scored."""
@@ -116,12 +148,19 @@ class Released:
     whole = Examples.concatenate(self._parts)
     rows, size, width = whole.embeddings.shape
     del length  # of all of them the same
-    return Features(
+    features = Features(
       whole.embeddings.reshape(1, rows * size, width),
       pieces.padded(whole.n_segments.astype(int), size),
       self.ids,
       self.labels,
     )
+    if not self._teachers:
+      return features
+    learned = teachers.targets(
+      self._teachers, self._config.teacher_weight, features, self.n_train,
+      self._trained_on, self._cache_dir,
+    )  # fmt: skip
+    return dataclasses.replace(features, targets=learned)
 
   def distribution(self) -> dict:
     """The clips of each class, of each split that was read."""
@@ -138,12 +177,20 @@ class Released:
 
   def show(self, clip_id: str) -> Shown:
     """A clip's embeddings, which are all that the release has of it."""
+    return Shown(self._embeddings(clip_id).T, '128 embeddings over time')
+
+  def embedded(self, clip_id: str) -> Embedded:
+    """A clip as its classifiers take it."""
+    return Embedded(self._embeddings(clip_id)[None])
+
+  def _embeddings(self, clip_id) -> np.ndarray:
+    """(segment, 128) uint8 of a clip."""
     for part in self._parts:
       found = np.flatnonzero(part.ids == clip_id.encode())
       if found.size:
         first, last = part.row_offsets[found[0] : found[0] + 2]
         rows = part.embeddings[first:last].reshape(-1, part.embeddings.shape[2])
-        return Shown(rows.T, '128 embeddings over time')
+        return rows[: part.n_segments[found[0]]]
     raise KeyError(clip_id)
 
 
@@ -160,7 +207,12 @@ class Recorded:
     self._clips = log_mels.list_clips(config, cache_dir)
     self._own = own = log_mels.prepare(config, self._clips, cache_dir)
     self.extractors: list[Trained] = []
-    self.classes, self.notes, self.skipped = own.classes, own.notes, own.skipped
+    self.classes, self.skipped = own.classes, own.skipped
+    about = [
+      {'file': config.data_dir or 'the synthetic set', 'reason': note}
+      for note in self._clips.notes
+    ]
+    self.notes = own.notes + about
     self.usage = own.usage
     self.scored_fingerprints = [own.fingerprint]
     self.n_train = int(np.sum(own.split == 'train'))
@@ -213,24 +265,41 @@ class Recorded:
       cache_dir: of the stages.
       workdir: where their curves go; None: nowhere.
     """
-    left = sum(
-      not fine_tuning.folder_of(self._config, self._own, j, cache_dir).exists()
-      for j in self.jobs
-    )
+    missing = [not self._folder(job, cache_dir).exists() for job in self.jobs]
     for i, job in enumerate(self.jobs):
       where = workdir and workdir / 'extractors' / job.title.replace('/', '_')
-      left = max(left - 1, 0)
-      with progress.within(*self._which(i), more=left):
+      with progress.within(*self._which(i), more=sum(missing[i + 1 :])):
         folder = fine_tuning.trained(
           self._config, self._own, job, cache_dir, where
         )
-      variables = extractors.extractor_variables(
-        self._config.extractor, load_variables(folder)
-      )
-      history = json.loads((folder / 'history.json').read_text('utf-8'))
-      self.extractors.append(
-        Trained(job.title, variables, folder.name, history)
-      )
+      self._add(job, folder)
+
+  def load_extractors(self, cache_dir: str | Path) -> None:
+    """Takes those that were trained from the cache, and trains none.
+
+    Raises:
+      UserError: one is not there, or damaged.
+    """
+    for job in self.jobs:
+      folder = self._folder(job, cache_dir)
+      if not folder.exists():
+        raise UserError(
+          f'{cache_dir} has no extractor {job.title} of these clips, weights'
+          ' and settings: train first (--mode=train)'
+        )
+      checksums.check(folder)
+      self._add(job, folder)
+
+  def _folder(self, job: Job, cache_dir) -> Path:
+    return fine_tuning.folder_of(self._config, self._own, job, cache_dir)
+
+  def _add(self, job: Job, folder: Path) -> None:
+    """Makes an extractor ready that lies in a folder of the cache."""
+    variables = extractors.extractor_variables(
+      self._config.extractor, load_variables(folder)
+    )
+    history = json.loads((folder / 'history.json').read_text('utf-8'))
+    self.extractors.append(Trained(job.title, variables, folder.name, history))
 
   def _which(self, i: int) -> list[str]:
     """The words for one of the jobs."""
@@ -286,7 +355,34 @@ class Recorded:
     """The clips in pieces of some length; 0: each as a whole."""
     last = self._config.last_piece
     cut = pieces.cut(self.offsets, length, last)
-    return Features(self.outputs, cut, self.ids, self.labels)
+    verified = np.concatenate([s.verified for s in self._sets])
+    weights = batches.loss_weights(verified, self._config.unverified_weight)
+    return Features(
+      self.outputs, cut, self.ids, self.labels, loss_weights=weights
+    )
+
+  def examine(
+    self, clips: np.ndarray, probabilities: np.ndarray, workdir: Path
+  ) -> dict:
+    """Looks for wrong labels, and writes a list without the surest of them.
+
+    Args:
+      clips: (clip,) of the own clips, each with one label.
+      probabilities: (clip, class) of members that have not trained on them.
+      workdir: where the list goes, as `label_doctor.LIST`.
+
+    Returns:
+      What results.json says of it.
+    """
+    own = self._own
+    about, changes = label_doctor.examine(
+      own.classes, own.ids[clips], own.labels.select(clips).ids,
+      own.verified[clips], probabilities,
+    )  # fmt: skip
+    if hosts.is_first():
+      listed = {int(own.source[clips[i]]): k for i, k in changes.items()}
+      label_doctor.write_list(workdir / label_doctor.LIST, self._clips, listed)
+    return about | {'list': str(label_doctor.LIST)}
 
   def distribution(self) -> dict:
     """See `clip_figures.distribution`."""
@@ -296,6 +392,13 @@ class Recorded:
     """See `clip_figures.show_clip`."""
     spec = extractors.front_end(self._config.extractor)
     return clip_figures.show_clip(self._clips, self._own, clip_id, spec)
+
+  def embedded(self, clip_id: str) -> Embedded | None:
+    """See `clip_figures.embedded_clip`."""
+    keys = [self._folder(job, self._cache_dir).name for job in self.jobs]
+    return clip_figures.embedded_clip(
+      self._config, self._own, clip_id, keys, self._cache_dir
+    )
 
 
 def open_source(

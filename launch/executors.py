@@ -100,7 +100,7 @@ class Local(_Slots):
       super().__init__([[]] * parallel)
 
   def commands(self, run, gpus):
-    address = f'localhost:{_free_port()}'
+    address = f'127.0.0.1:{_free_port()}'
     for process in range(self.hosts):
       env, more = {}, []
       if gpus:
@@ -140,7 +140,7 @@ def _gpus() -> list[str]:
 
 def _free_port() -> int:
   with socket.socket() as s:
-    s.bind(('localhost', 0))
+    s.bind(('127.0.0.1', 0))
     return s.getsockname()[1]
 
 

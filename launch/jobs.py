@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import aec_jax
 from aec_jax.run import cache
 
+# Seconds from SIGTERM, after which a run ends within 10, to SIGKILL.
+_GRACE = 12.0
 # What Python finds the package in: the checkout, or where it is installed.
 ROOT = Path(aec_jax.__file__).parents[1]
 
@@ -73,13 +76,22 @@ class Processes:
     return None if None in codes else 0
 
   def stop(self) -> None:
+    """Has them save and end; what has not in time is killed."""
+    self._send(signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE
     for process in self.processes:
-      if process.poll() is None:
-        # All that it has started, too.
-        with contextlib.suppress(ProcessLookupError):
-          os.killpg(process.pid, signal.SIGKILL)
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, deadline - time.monotonic()))
+    self._send(signal.SIGKILL)
     for process in self.processes:
       process.wait()
+
+  def _send(self, number: int) -> None:
+    """Signals those that go on, and all that they have started."""
+    for process in self.processes:
+      if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+          os.killpg(process.pid, number)
 
 
 class Adopted:

@@ -30,7 +30,10 @@ def prepare(argv: Sequence[str]) -> str:
   add('--audio', required=True, help='a folder, or with --segments a pattern')
   add('--segments', help="one of AudioSet's segment lists")
   add('--classes', help='class_labels_indices.csv, with --segments')
-  add('--split', default='bal_train', help='bal_train, unbal_train or eval')
+  add(
+    '--split', default='bal_train', help='bal_train, unbal_train or eval: of a'
+    ' folder with splits its training clips, or for eval its test clips',
+  )  # fmt: skip
   add('--out', required=True)
   add('--weights', required=True, help='of python -m aec_jax.models.convert')
   add('--pca', required=True, help='vggish_pca_params.npz')
@@ -53,10 +56,10 @@ def prepare(argv: Sequence[str]) -> str:
       options.segments, options.audio, options.classes
     )
   else:
-    found = recordings.of_folder(options.audio)
+    found = recordings.of_folder(options.audio, options.split)
   todo = embedded_recordings.shards(
-    *found, options.out, options.split, options.files, options.weights,
-    options.pca, options.width,
+    found.recordings, found.classes, options.out, options.split, options.files,
+    options.weights, options.pca, options.width, found.skipped, found.notes,
   )  # fmt: skip
   start = time.monotonic()
   if options.beam:

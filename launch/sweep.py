@@ -17,12 +17,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent import futures
 from pathlib import Path
 
 import numpy as np
 
 from aec_jax import presets
 from aec_jax.errors import UserError
+from aec_jax.features import log_mels
 from aec_jax.run import cache, console, fields
 
 from . import executors
@@ -33,7 +35,7 @@ from .watch import Screen, Watch
 _LOOK = 1.0
 # Of anything that is counted; bytes of a folder's name.
 _MOST, _LONGEST = 10_000, 200
-_DATASETS = ('audioset', 'fsdkaggle2018', 'folder')
+_DATASETS = ('audioset', *log_mels.DATASETS)
 
 
 def plan(options, overrides: Sequence[str]) -> list[Run]:
@@ -63,8 +65,8 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
         raise UserError(f'{label[:80]}…: too long a name for a folder')
       group = label.rsplit('-', 1)[0] if options.seeds else label
       workdir = Path(options.workdir).absolute() / label
-      config = f'--config={console.config_path(name)}'
-      chosen = (*given, *(f'--{x}' for x in point))
+      config = f'--config={os.path.abspath(console.config_path(name))}'
+      chosen = _absolute((*given, *(f'--{x}' for x in point)))
       files = (f'--workdir={workdir}', f'--cache_dir={options.cache_dir}')
       runs.append(Run(label, group, workdir, (config, *files, *chosen)))
   names = [run.name for run in runs]
@@ -80,7 +82,7 @@ def _experiments(path: str) -> Sequence[str]:
   It has a list EXPERIMENTS, or SWEEPS of other files beside it.
   """
   file = Path(path)
-  if not file.exists():
+  if not file.is_file():
     file = Path(__file__).parent / 'sweeps' / f'{file.stem}.py'
   try:
     module = _module(file)
@@ -122,6 +124,21 @@ def _fitting(name: str, options, overrides: Sequence[str]) -> list[str]:
     chosen.append(f'--config.extractor.init={options.vggish}')
   chosen += [x for x in overrides if fields.matters(_field(x), config)]
   return chosen
+
+
+def _absolute(overrides: Sequence[str]) -> tuple[str, ...]:
+  """Overrides whose paths are the user's: runs have another working folder."""
+  found = []
+  for override in overrides:
+    name, _, value = override.partition('=')
+    if fields.names_place(_field(override), value):
+      # Of teachers there may be several.
+      several = value.split(',') if _field(override) == 'teacher' else [value]
+      value = ','.join(
+        os.path.abspath(os.path.expanduser(path)) for path in several
+      )
+    found.append(f'{name}={value}')
+  return tuple(found)
 
 
 def _field(override: str) -> str:
@@ -180,9 +197,10 @@ def run_all(watches, executor, retries: int, screen: Screen) -> None:
       screen.show(watches)
       time.sleep(_LOOK)
   finally:
-    for watch in watches:
-      if watch.state in ('queued', 'running'):
-        watch.job.stop()
+    active = [w for w in watches if w.state in ('queued', 'running')]
+    with futures.ThreadPoolExecutor(max(1, len(active))) as pool:
+      for watch in active:  # all at once: each may take some seconds to save
+        pool.submit(watch.job.stop)
   screen.show(watches)
 
 
@@ -204,11 +222,15 @@ def score_table(watches: Sequence[Watch]) -> str:
   for watch in watches:
     if watch.results:
       groups.setdefault(watch.run.group, []).append(watch.results['metrics'])
-  names = [
-    name
-    for name, value in next(iter(groups.values()))[0].items()
-    if isinstance(value, float)
-  ]
+  # Experiments of several objectives have several kinds of scores.
+  names = list(
+    dict.fromkeys(
+      name
+      for scores in itertools.chain(*groups.values())
+      for name, value in scores.items()
+      if isinstance(value, float)
+    )
+  )
   rows = [('experiment', 'runs', *names)]
   for group, scores in groups.items():
     cells = [_cell([s[name] for s in scores if name in s]) for name in names]

@@ -10,7 +10,7 @@ from ml_collections import config_flags
 from aec_jax import presets
 from aec_jax.errors import UserError
 from aec_jax.run import cache, claim, console, files
-from aec_jax.train.progress import duration
+from aec_jax.train.progress import duration, score_words
 
 from .jobs import Adopted, Run
 
@@ -106,8 +106,10 @@ class Watch:
       step = f'{self.results.get("best_step", 0):,}'
     elif progress:
       step = f'{progress["step"]:,}/{progress["max_steps"]:,}'
+      if progress['extractor']:
+        step = f'{progress["extractor"]} {step}'
       if progress['best'] is not None:
-        best = f'{progress["metric"]} {progress["best"]:.4f}'
+        best = score_words(progress['metric'], progress['best'])
       if progress['seconds_left'] is not None:
         left = duration(progress['seconds_left'])
     starts = str(self.starts or '')
@@ -115,11 +117,16 @@ class Watch:
 
   def _progress(self) -> dict:
     """What the trainer last said, of whatever it trains at the moment."""
-    # There is one for each length of pieces.
-    found = self.run.workdir.glob('checkpoints/*/progress.json')
+    # There is one for each extractor and for each length of pieces.
+    found = [*self.run.workdir.glob('extractors/*/progress.json'),
+             *self.run.workdir.glob('checkpoints/*/progress.json')]  # fmt: skip
     try:
       latest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-      return files.read_json(latest, *_PROGRESS) if latest else {}
+      if not latest:
+        return {}
+      kind, name = latest.parts[-3:-1]
+      extractor = name if kind == 'extractors' else ''
+      return files.read_json(latest, *_PROGRESS) | {'extractor': extractor}
     except (OSError, UserError):  # it is just replaced
       return {}
 

@@ -62,7 +62,7 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
     'max_steps': 6,
     'eval_every': 2,
     'checkpoint_every': 3,
-    'steps_per_dispatch': 2,
+    'steps_per_dispatch': 1,  # so that one program has all steps
     'model.hidden': (8, 8, 8),
     'extractor.init': 'random',
     'extractor.width': 0.03,

@@ -1,11 +1,15 @@
 """What is asked of bundles: events, decisions, embeddings, search, labels."""
 
 import csv
+import hashlib
 import io
 import json
 import shutil
+import sys
+import types
 
 import dcase_data
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -84,6 +88,12 @@ def test_frames_of_a_segment_are_the_pieces_around_it(tagger, sounds):
   windows, valid = activity._windows(7, 3, 2, 'repeat')
   assert windows.tolist() == [[0, 2, 4], [1, 3, 5], [2, 4, 6]]
   assert valid.tolist() == [3, 3, 3]
+  windows, valid = activity._windows(5, 3, 2, 'align')
+  assert windows.tolist() == [[0, 2, 4], [1, 3, 1]] and valid.tolist() == [3, 2]
+  (two,) = (e for e in tagger.ensembles if e.length == 2)
+  for located in (False, True):  # each of three examples is in a piece
+    found = activity.of_ensemble(tagger, two, rows[:3], 2, located)
+    assert found.shape[0] == 4 and np.isfinite(found).all()
   windows, valid = activity._windows(3, 3, 2, 'align')
   assert windows.tolist() == [[0, 2, 0], [1, 1, 1]] and valid.tolist() == [2, 1]
 
@@ -166,6 +176,96 @@ def test_an_older_bundle_learns_to_decide(bundle, tagger, tmp_path):
   assert '## Decisions' in (folder / 'README.md').read_text()
 
 
+def test_silence_has_no_embeddings_and_ends_are_the_sounds(tagger):
+  answer = answers.Embeddings(tagger)
+  wave = dcase_data.tone(np.random.default_rng(0), 'mid', 2.5)
+  sounds = [
+    stream.Recording.of_array(wave, dcase_data.RATE),
+    stream.Recording.of_array(0 * wave, dcase_data.RATE),
+  ]
+  heard, silent = answer.tag(sounds)
+  assert silent.rows == [] and silent.notes == ('silent',)
+  assert [end for _, end, _ in heard.rows] == [0.96, 1.92]
+  short = stream.Recording.of_array(wave[: len(wave) // 5], dcase_data.RATE)
+  ((start, end, _),) = next(answer.tag([short])).rows
+  assert (start, end) == (0, 0.5)
+
+
+def test_what_becomes_nan_is_an_error_of_every_answer(tagger, sounds):
+  broken = jax.tree.map(lambda x: np.full_like(x, np.nan), tagger.extractors)
+  nan = Tagger(tagger.info, broken, tagger.ensembles)
+  thresholds = np.zeros(len(tagger.classes))
+  for answer in (
+    answers.Embeddings(nan), answers.Events(nan, 1, 'pieces', 1, thresholds),
+    answers.Tags(nan, 5, thresholds == 0),
+  ):  # fmt: skip
+    (found,) = answer.tag([stream.Recording.of_file(sounds / 'b.wav')])
+    assert found.rows == [] and 'makes NaN of it' in str(found.error)
+
+
+def piped(capsys, monkeypatch, bundle, data, *options):
+  stdin = types.SimpleNamespace(buffer=io.BytesIO(data))
+  monkeypatch.setattr(sys, 'stdin', stdin)
+  return run(capsys, predict.main, f'--bundle={bundle}', *options, '-')
+
+
+def test_a_pipe_ends_with_the_status_of_what_came(
+  capsys, monkeypatch, bundle, sounds
+):
+  data = (sounds / 'b.wav').read_bytes()
+  status, out, err = piped(capsys, monkeypatch, bundle, data, '--top=1')
+  assert status == 0 and out.startswith('-:0.00-1.9')
+  assert 'note: -: the last 0.' not in err
+  file = io.BytesIO()
+  soundfile.write(file, np.full(16000, np.nan), 8000, 'FLOAT', format='WAV')
+  status, out, err = piped(capsys, monkeypatch, bundle, file.getvalue())
+  assert (status, out) == (2, '') and 'NaN' in err
+  rng = np.random.default_rng(0)
+  raw = rng.integers(-9999, 9999, 2 * 15360 + 4000, np.int16).tobytes()
+  status, out, err = piped(capsys, monkeypatch, bundle, raw, '--rate=16000')
+  assert status == 0 and out.count('-:') == 1
+  assert 'note: -: the last 0.2' in err
+
+
+def test_an_archive_is_of_a_bundle_whatever_its_card_says(
+  capsys, bundle, sounds, tmp_path, monkeypatch
+):
+  folder = tmp_path / 'bundle'
+  shutil.copytree(bundle, folder)
+  options = [f'--out={tmp_path / "out"}', '--decoders=1']
+  status, _, _ = run(capsys, embed.main, f'--bundle={bundle}', *options, sounds)
+  assert status == 0
+  info = json.loads((folder / 'bundle.json').read_text())
+  card_text = (folder / 'README.md').read_text() + 'More.\n'
+  (folder / 'README.md').write_text(card_text)
+  digest = hashlib.sha256(card_text.encode()).hexdigest()
+  info['files']['README.md'] = digest
+  (folder / 'bundle.json').write_text(json.dumps(info))
+  status, _, err = run(
+    capsys, embed.main, f'--bundle={folder}', *options, sounds
+  )
+  assert status == 0 and 'goes on after 1 of 1 parts' in err
+  assert f'note: {folder}: extractors trained from random weights' in err
+  status, _, err = run(
+    capsys, embed.main, f'--bundle={folder}', *options, '--float_range=0,1',
+    sounds,
+  )  # fmt: skip
+  assert status == 2 and 'another run (bundle)' in err
+  # From elsewhere, a relative name is still the file that it was.
+  monkeypatch.chdir(sounds)
+  status, _, _ = run(
+    capsys, embed.main, f'--bundle={bundle}', f'--out={tmp_path / "x.npz"}',
+    'a.wav', 'b.wav',
+  )  # fmt: skip
+  monkeypatch.chdir(tmp_path)
+  status, out, _ = run(
+    capsys, search.main, f'--index={tmp_path / "x.npz"}', '--format=csv',
+    sounds / 'b.wav',
+  )  # fmt: skip
+  rows = list(csv.DictReader(io.StringIO(out)))
+  assert status == 0 and {row['file'] for row in rows} == {f'{sounds}/a.wav'}
+
+
 def test_classes_are_chosen_by_name_or_by_a_list(tagger, tmp_path):
   a, b, *_ = tagger.classes
   (tmp_path / 'list').write_text(f'{b}\n\n{a}\n')
@@ -235,6 +335,7 @@ def test_an_index_is_searched_and_labelled(capsys, bundle, sounds, tmp_path):
     (['--classes=x'], "'x' is no class"),
     (['--precision=0.42', '--decide'], '--precision is 0.42'),
     (['--rate=8000'], 'of -'),
+    (['--rate=0'], 'of -'),
   ],
 )
 def test_mistakes_are_named(tagger, options, message):

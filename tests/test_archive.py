@@ -1,6 +1,7 @@
 """Folders of parts: killed, gone on with, refused; what comes on a pipe."""
 
 import io
+import os
 import types
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from aec_jax import archive, pipe, predict
+from aec_jax import archive, embed, pipe, predict
 from aec_jax.answers import Found
 from aec_jax.audio import FRONT_END, stream
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError
 
 DEAF = types.SimpleNamespace(
   spec=FRONT_END, hears=True,
@@ -22,7 +23,7 @@ DEAF = types.SimpleNamespace(
 class Lengths:
   """An answer: how long sounds are."""
 
-  name = 'lengths'
+  name, per_segment = 'lengths', 2
 
   def __init__(self):
     self.settings, self.columns = {'per_segment': 2}, {'seconds': float}
@@ -34,6 +35,8 @@ class Lengths:
       if sound.name.endswith('killed.wav'):
         raise KeyboardInterrupt
       try:
+        if sound.name.endswith('away.wav'):
+          raise PassingError.of(sound.name, 'Input/output error')
         found = stream.survey(sound, None, False)
       except UserError as error:
         yield Found([], error=error)
@@ -42,8 +45,8 @@ class Lengths:
         yield Found(rows, found.notes)
 
 
-def fill(folder, answer, out, decoders=0):
-  files = list(predict.find([str(folder)]))
+def fill(folder, answer, out, decoders=0, more=()):
+  files = list(predict.find([str(folder), *map(str, more)]))
   return archive.run(answer, DEAF, files, str(out), {}, decoders, predict.tag)
 
 
@@ -110,6 +113,40 @@ def test_another_runs_folder_is_refused(sounds, tmp_path):
     fill(sounds, Lengths(), sounds)
 
 
+def test_what_may_pass_leaves_its_part_missing(sounds, tmp_path):
+  out = tmp_path / 'out'
+  (sounds / '2.wav').rename(sounds / '2away.wav')
+  with pytest.raises(PassingError, match='run the same command again'):
+    fill(sounds, Lengths(), out)
+  assert [p.name for p in out.glob('*.parquet')] == ['part-00000.parquet']
+  (sounds / '2away.wav').rename(sounds / '3a.wav')
+  rows = [(None, name, Found([], error=PassingError('x'))) for name in 'ab']
+  path = tmp_path / 'one.parquet'
+  with pytest.raises(PassingError):
+    archive.write_part(path, Lengths(), rows, {})
+  with pytest.raises(PassingError):
+    embed._write_npz(tmp_path / 'one.npz', Lengths(), rows, {})
+  assert not list(tmp_path.glob('one.*'))
+
+
+def test_a_named_path_that_cannot_be_heard_gives_status_2(
+  sounds, tmp_path, capsys
+):
+  out, gone = tmp_path / 'out', tmp_path / 'gone.wav'
+  for _ in range(2):  # whether it is new or was there
+    assert fill(sounds, Lengths(), out, more=[gone]) == 2
+    said = capsys.readouterr().err
+    assert said.count(f'error: {gone}: no such file') == 1
+
+
+def test_names_are_kept_as_they_are_as_far_as_parquet_can(tmp_path):
+  names = ['a\tb.wav', os.fsdecode(b'\xff.wav')]
+  rows = [(None, name, Found([(1.0,)])) for name in names]
+  path = tmp_path / 'part-0.parquet'
+  archive.write_part(path, Lengths(), rows, {})
+  assert [row['file'] for row in table(tmp_path)] == ['a\tb.wav', '\\xff.wav']
+
+
 def test_what_is_decoded_elsewhere_is_the_same(sounds):
   path = str(sounds / '4.wav')
   there = stream.read_examples(path, FRONT_END, None, False)
@@ -122,6 +159,38 @@ def test_what_is_decoded_elsewhere_is_the_same(sounds):
   assert isinstance(
     stream.read_examples('gone', FRONT_END, None, False), UserError
   )
+  # However small its file is, a long sound is not held.
+  long = str(sounds / 'long.flac')
+  soundfile.write(long, np.zeros(61 * 8000), 8000)
+  assert os.path.getsize(long) < 50_000
+  assert stream.read_examples(long, FRONT_END, None, False) is None
+
+
+class Job:
+  """In the place of another process's."""
+
+  def __init__(self, found):
+    self._found = found
+
+  def result(self):
+    return self._found
+
+
+def test_others_decode_what_is_short_at_the_answers_own_step(sounds):
+  asked = []
+
+  class Pool:
+    def submit(self, read, path, spec, *how):
+      asked.append((path, spec.step))
+      return Job(None if path.endswith('1.wav') else 'held')
+
+  decoders = archive._Decoders(DEAF, 2, 2)
+  decoders._pool = Pool()
+  long = stream.Recording.of_file(sounds / '1.wav')
+  some = [stream.Recording.of_file(sounds / '0.wav'), long, UserError('x')]
+  found = list(decoders.decoded(some))
+  assert found == ['held', long, some[2]]
+  assert asked == [(f'{sounds}/0.wav', 48), (f'{sounds}/1.wav', 48)]
 
 
 def wav(samples, rate, subtype):
@@ -137,7 +206,7 @@ def test_a_pipe_is_cut_into_pieces(kind):
   data, rate = wav(wave, 1000, 'PCM_16' if kind == 'raw' else kind), None
   if kind == 'raw':
     data, rate = data[44:], 1000
-  found = list(pipe.pieces(io.BytesIO(data), rate, 1.0, 0.1))
+  found = list(pipe.pieces(io.BytesIO(data), rate, 1.0, 0.1, []))
   assert [start for start, _, _ in found] == [0.0, 1.0, 2.0]
   assert [len(samples) for _, samples, _ in found] == [1100, 1100, 600]
   recording = stream.Recording.of_array(found[1][1], 8000)
@@ -145,14 +214,48 @@ def test_a_pipe_is_cut_into_pieces(kind):
   np.testing.assert_allclose(block, wave[1000:2100], atol=1e-6)
 
 
+class Pipe(io.BytesIO):
+  """What can't be gone back or forth in."""
+
+  def seekable(self):
+    return False
+
+
+def of_pipe(data, rate=None, overlap=0.0):
+  """(samples of each piece, notes) of bytes."""
+  notes = []
+  found = pipe.pieces(Pipe(data), rate, 1.0, overlap, notes)
+  return [len(samples) for _, samples, _ in found], notes
+
+
 def test_a_short_rest_of_a_pipe_is_left_out_but_not_all_of_it():
   data = np.zeros(1200, '<i2').tobytes()
-  assert len(list(pipe.pieces(io.BytesIO(data), 1000, 1.0, 0.0))) == 1
-  assert len(list(pipe.pieces(io.BytesIO(data[:80]), 1000, 1.0, 0.0))) == 1
+  lengths, (note,) = of_pipe(data, 1000)
+  assert lengths == [1000] and note.startswith('the last 0.20 s')
+  assert of_pipe(data[:80], 1000) == ([40], [])
+  assert of_pipe(data[:2200], 1000, 0.1) == ([1100], [])  # it is all in there
   with pytest.raises(UserError, match='no samples'):
-    list(pipe.pieces(io.BytesIO(b''), 1000, 1.0, 0.0))
+    of_pipe(b'', 1000)
   with pytest.raises(UserError, match='no wav came'):
-    list(pipe.pieces(io.BytesIO(b'hello'), None, 1.0, 0.0))
-  wave = wav(np.zeros(9), 8000, 'PCM_24')
+    of_pipe(b'hello')
   with pytest.raises(UserError, match='16 or 32 bits'):
-    list(pipe.pieces(io.BytesIO(wave), None, 1.0, 0.0))
+    of_pipe(wav(np.zeros(9), 8000, 'PCM_24'))
+  with pytest.raises(UserError, match='50 samples a second'):
+    of_pipe(wav(np.zeros(9), 50, 'PCM_16'))
+
+
+def test_a_wav_ends_where_its_header_says():
+  data = wav(np.zeros(1500), 1000, 'PCM_16')
+  tags = b'LIST' + (400).to_bytes(4, 'little') + b'x' * 400
+  assert of_pipe(data + tags) == ([1000, 500], [])
+  lengths, (note,) = of_pipe(data + data)
+  assert lengths == [1000, 500] and 'another wav' in note
+  # A chunk before the samples is passed over; a size that is none is not one.
+  before = data[:12] + b'JUNK' + (3).to_bytes(4, 'little') + b'abcd' + data[12:]
+  for size in (0, 0xFFFFFFFF):
+    unknown = before[:-3004] + size.to_bytes(4, 'little') + before[-3000:]
+    assert of_pipe(unknown) == ([1000, 500], [])
+  sizes = (9999).to_bytes(8, 'little') + (3000).to_bytes(8, 'little')
+  ds64 = b'ds64' + (28).to_bytes(4, 'little') + sizes + bytes(12)
+  large = b'RF64' + data[4:12] + ds64 + data[12:40] + b'\xff' * 4 + data[44:]
+  assert of_pipe(large + tags) == ([1000, 500], [])

@@ -215,7 +215,7 @@ def test_it_says_what_it_is(dcase_run):
   assert str(Path(config.data_dir).parent) not in json.dumps(info)
   card = (folder / 'README.md').read_text()
   score = results['metrics']['MAP@3_public']
-  assert f'| MAP@3_public | {score:.4f} | 0.936 |' in card
+  assert rf'| MAP@3\_public | {score:.4f} | 0.936 |' in card
   assert '8 × `attention`' in card
   with np.load(folder / 'weights.npz', allow_pickle=False) as file:
     names = list(file)

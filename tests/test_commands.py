@@ -15,7 +15,7 @@ COMMANDS = {
   'aec_jax.predict': '--bundle', 'aec_jax.export': '--seconds',
   'aec_jax.demo': '--port', 'launch.sweep': '--grid',
   'aec_jax.embed': '--out', 'aec_jax.search': '--label',
-  'launch.prepare': '--segments',
+  'launch.prepare': '--segments', 'launch.onnx_page': 'OUT',
 }  # fmt: skip
 
 

@@ -255,13 +255,47 @@ def test_two_runs_of_a_row_have_a_line_each(tmp_path):
   assert text.count('\n| level-3 | 0.') == 2
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path):
+def test_runs_on_different_clips_are_compared_but_in_no_table(tmp_path):
   finished_runs.audioset_run(tmp_path / 'run')
   finished_runs.audioset_run(tmp_path / 'fewer', 'audioset_level1', clips=50)
-  with pytest.raises(
-    UserError, match='run was scored on other clips than .*fewer'
-  ):
-    compare.compare(tmp_path / 'p.html', [tmp_path / 'run', tmp_path / 'fewer'])
+  text = compared(tmp_path, [tmp_path / 'run', tmp_path / 'fewer'])
+  _, rows = table(text, 'Scores, and below each')
+  assert [name.partition('<br>')[0] for name in rows] == ['run', 'fewer']
+  assert 'not scored on the same clips and classes: fewer, run.' in text
+  assert '**Table 10' not in text
+
+
+def test_scores_that_a_run_lacks_are_left_open(tmp_path):
+  for seed in (1, 2):
+    results = finished_runs.audioset_run(tmp_path / f'run{seed}', seed=seed)
+    results['config']['seed'] = seed
+    if seed == 1:
+      del results['metrics']['AUC']
+    else:
+      results['metrics']['new'] = 0.5
+    (tmp_path / f'run{seed}/results.json').write_text(json.dumps(results))
+  text = compared(tmp_path, [tmp_path / 'run1', tmp_path / 'run2'])
+  header, rows = table(text, 'Scores, and below each')
+  cells = dict(zip(header[1:], next(iter(rows.values())), strict=True))
+  assert cells['AUC'] == '—' and cells['new'] == '—' and cells['mAP'] != '—'
+  header, rows = table(text, 'Runs that differ in their seed alone')
+  cells = dict(zip(header[1:], rows['run1, run2'], strict=True))
+  assert cells['AUC'] == '—' and '±' in cells['mAP']
+
+
+def test_intervals_of_older_runs_are_of_what_is_scored(tmp_path):
+  results = finished_runs.dcase_run(tmp_path / 'run')
+  results.pop('intervals', None)
+  results['metrics']['log_likelihood'] = -1.0
+  (tmp_path / 'run/results.json').write_text(json.dumps(results))
+  low, high = compare.load(tmp_path / 'run').intervals['log_likelihood']
+  with np.load(tmp_path / 'run/predictions.npz') as file:
+    p = np.take_along_axis(file['probabilities'], file['label_ids'][:, None], 1)
+  assert low < np.log(p).mean() < high <= 0
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+  finished_runs.audioset_run(tmp_path / 'run')
   with pytest.raises(UserError, match='must end in .html'):
     compare.compare(tmp_path / 'p', [tmp_path / 'run'])
   for text in ('{', '{}', '[]'):

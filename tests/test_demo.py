@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import demo
+from aec_jax import answers, archive, demo, embed, hearing, index
 from aec_jax.errors import UserError
 from aec_jax.run import console
 
@@ -27,35 +27,78 @@ def sound(tmp_path):
   return str(path)
 
 
-def test_it_hears_what_the_bundle_hears(bundle, sound):
-  tagger = aec_jax.load(*bundle)
-  tags, picture = demo.hear(tagger, sound)
+@pytest.fixture
+def tagger(bundle):
+  return aec_jax.load(*bundle)
+
+
+@pytest.fixture
+def hear(tagger):
+  return hearing.Hearing(tagger, None, 60).hear
+
+
+def test_it_hears_what_the_bundle_hears(tagger, hear, sound):
+  tags, body = hear(sound)
   waveform, rate = soundfile.read(sound)
   expected = tagger.predict(waveform, rate)
   assert list(tags) == [label for label, _ in expected.tags]
   np.testing.assert_allclose(
     list(tags.values()), [p for _, p in expected.tags], rtol=1e-4
   )
-  assert picture.count('data:image/png;base64,') == 4
+  assert body.count('data:image/png;base64,') == 4
+  decided = answers.Decisions(
+    tagger, None, 3, np.ones(len(tagger.classes), bool)
+  )
+  for label, probability, *_ in decided.rows(expected):
+    assert f'>{label}</td><td>{probability:.3f}</td>' in body
+  there = any(yes for *_, yes in decided.rows(expected))
+  assert (f'>{answers.NONE}</td>' in body) != there
+  assert 'in the index' not in body
 
 
-def test_long_and_unreadable_sounds_are_refused(bundle, sound, monkeypatch):
-  tagger = aec_jax.load(*bundle)
-  monkeypatch.setattr(demo, 'MAX_SECONDS', 1)
+def test_it_says_what_is_odd_and_finds_what_is_alike(
+  bundle, tagger, sound, tmp_path, capsys
+):
+  folder, vggish, pca = bundle
+  options = [f'--bundle={folder}', f'--vggish={vggish}', f'--pca={pca}']
+  out = tmp_path / 'x.npz'
+  assert embed.main([*options, f'--out={out}', sound]) == 0
+  opened = index.open_index(str(out))
+  opened.check(tagger)
+  other = tmp_path / 'other.wav'
+  wave, rate = soundfile.read(sound)
+  soundfile.write(other, 30000 * wave, rate, 'FLOAT')
+  _, body = hearing.Hearing(tagger, opened, 60).hear(str(other))
+  assert 'Note: ' in body and 'divided by 32768' in body
+  assert body.count(f'>{sound}</td>') == 2  # 0.96 s each
+  assert body.count('<audio controls src="data:audio/mpeg;base64,') == 2
+  _, body = hearing.Hearing(tagger, opened, 60).hear(sound)
+  assert sound not in body  # its own pieces
+  soundfile.write(other, 0 * wave, rate)
+  tags, body = hearing.Hearing(tagger, opened, 60).hear(str(other))
+  assert not tags and 'Silence is like nothing' in body
+  about = archive.identity(tagger) | {'released': 'x'}
+  with pytest.raises(UserError, match='another VGGish or PCA'):
+    index.Index('x', about, lambda: iter(())).check(tagger)
+
+
+def test_long_and_unreadable_sounds_are_refused(tagger, sound):
   with pytest.raises(UserError, match='longer than 1 s'):
-    demo.hear(tagger, sound)
+    hearing.Hearing(tagger, None, 1).hear(sound)
   with open(sound, 'w') as file:
     file.write('no sound')
   with pytest.raises(UserError, match='the sound: is not readable') as error:
-    demo.hear(tagger, sound)
+    hearing.Hearing(tagger, None, 1).hear(sound)
   assert os.path.dirname(sound) not in str(error.value)
 
 
-def test_the_server_is_local_limited_and_cleans_up(bundle, sound, tmp_path):
+def test_the_server_is_local_limited_and_cleans_up(
+  tagger, hear, sound, tmp_path, monkeypatch
+):
   import gradio_client
 
-  tagger = aec_jax.load(*bundle)
-  with demo.serving(tagger, '127.0.0.1', 0) as page:
+  monkeypatch.setattr(demo, 'MAX_BYTES', 1_000_000)
+  with demo.serving(tagger, hear, '127.0.0.1', 0) as page:
     folder = os.environ['GRADIO_TEMP_DIR']
     assert page.local_url.startswith('http://127.0.0.1:')
     assert page.share_url is None and page.max_file_size == demo.MAX_BYTES
@@ -63,23 +106,23 @@ def test_the_server_is_local_limited_and_cleans_up(bundle, sound, tmp_path):
     client = gradio_client.Client(
       page.local_url, verbose=False, analytics_enabled=False
     )
-    tags, picture = client.predict(
+    tags, body = client.predict(
       gradio_client.handle_file(sound), api_name='/tag'
     )
     assert tags['label'] in tagger.classes and len(tags['confidences']) == 5
-    assert 'data:image/png' in picture
+    assert 'data:image/png' in body
     unreadable = tmp_path / 'bad.wav'
     unreadable.write_text('no sound')
-    tags, picture = client.predict(
+    tags, body = client.predict(
       gradio_client.handle_file(str(unreadable)), api_name='/tag'
     )
-    assert not tags and 'the sound: is not readable' in picture
+    assert not tags and 'the sound: is not readable' in body
     large = tmp_path / 'large.wav'
     soundfile.write(large, np.zeros(demo.MAX_BYTES // 2 + 9999), 44100)
     with pytest.raises(Exception, match=r'413|exceeds|large'):
       client.predict(gradio_client.handle_file(str(large)), api_name='/tag')
     with pytest.raises(UserError, match='--port is'):
-      demo.serving(tagger, '127.0.0.1', page.server_port).__enter__()
+      demo.serving(tagger, hear, '127.0.0.1', page.server_port).__enter__()
     assert os.listdir(folder)
   assert not os.path.exists(folder)
 

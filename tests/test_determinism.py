@@ -33,7 +33,9 @@ _TRAINING = {
     'optimizer': _CLAIM, 'average': _CLAIM, 'examples_on': _NOTHING,
     'checkpoint_every': _NOTHING, 'steps_per_dispatch': _NOTHING,
     'synthetic': _CLAIM, 'folds': _CLAIM, 'segments': _CLAIM,
-    'last_piece': _CLAIM, 'label_separator': _CLAIM,
+    'last_piece': _CLAIM, 'label_separator': _CLAIM, 'holdout': _CLAIM,
+    'members': _CLAIM, 'teacher': _NOTHING, 'teacher_weight': _CLAIM,
+    'unverified_weight': _CLAIM,
 }  # fmt: skip
 RECORDED = _TRAINING | {
     'dataset': _TUNED, 'objective': _TUNED,
@@ -46,7 +48,7 @@ RECORDED = _TRAINING | {
     'extractor.tail': {'clips', 'shifted'} | _TUNED,
     'extractor.examples_on': _NOTHING, 'extractor.checkpoint_every': _NOTHING,
     'extractor.steps_per_dispatch': _NOTHING,
-    'pitch_to': {'shifted', 'embeddings', 'claim'},
+    'pitch_to': {'shifted', 'embeddings', 'claim'}, 'unverified_weight': _TUNED,
     'train_splits': _CLAIM, 'eval_splits': _CLAIM, 'float_range': _CLAIM,
 }  # fmt: skip
 RELEASED = _TRAINING | {
@@ -55,7 +57,7 @@ RELEASED = _TRAINING | {
     'classes': _CLAIM, 'extractors': _CLAIM, 'pitch_to': _CLAIM,
     'float_range': {'pack', 'claim'},
     'extractor': _CLAIM, 'extractor.examples_on': _NOTHING,
-    'extractor.checkpoint_every': _NOTHING,
+    'extractor.checkpoint_every': _NOTHING, 'extractor.init': _NOTHING,
     'extractor.steps_per_dispatch': _NOTHING,
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from jax import export as jax_export
 
 import aec_jax
 from aec_jax import export
+from aec_jax.exports import programs
 from aec_jax.run import console
 
 
@@ -92,17 +93,18 @@ def test_an_hearing_that_hears_exports_wav_to_tags(
   assert 'is there already' in capfd.readouterr().err
 
 
+@pytest.mark.parametrize('off', [0.01, np.nan])
 def test_a_program_that_predicts_otherwise_is_not_put_in_place(
-  hearing, tmp_path, monkeypatch
+  hearing, tmp_path, monkeypatch, off
 ):
   tagger = aec_jax.load(hearing[0])
-  honest = export.programs
+  honest = programs.of_bundle
 
   def forged(*args):
-    for name, function, inputs, expected in honest(*args):
-      yield name, function, inputs, expected + 0.01
+    for program in honest(*args):
+      yield program._replace(expected=program.expected + off)
 
-  monkeypatch.setattr(export, 'programs', forged)
+  monkeypatch.setattr(programs, 'of_bundle', forged)
   with pytest.raises(RuntimeError, match='is off by'):
     list(export.write(tagger, tmp_path / 'out', 10))
   assert not list(tmp_path.iterdir())

@@ -62,6 +62,7 @@ def test_it_is_scored_out_of_fold_by_map(finished):
   assert low <= results['metrics']['mAP'] <= high
   text = (workdir / 'report/index.html').read_text()
   assert 'Confusions' not in text and 'mAP' in text
+  assert 'class="strip"' in text
 
 
 def test_the_bundle_and_its_export_predict_alike(finished, tmp_path):

@@ -25,8 +25,9 @@ def released_config(**fields):
       'max_steps': 12,
       'eval_every': 4,
       'checkpoint_every': 3,
-      'steps_per_dispatch': 2,
-      'model.hidden': (8, 8, 8),
+      'steps_per_dispatch': 1,  # so that one program has all steps
+      'model.hidden': (8,),
+      'model.levels': (1,),
       'model.dtype': 'float32',
       **fields,
     }

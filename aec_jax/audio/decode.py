@@ -14,6 +14,11 @@ from aec_jax.audio.blocks import Run, cut, even, floats
 from aec_jax.errors import PassingError, UserError, may_pass
 from aec_jax.run import files
 
+_BLOCK = 1 << 18  # samples that are held while a file is heard through
+# Of wavs that libsndfile reads: formats and bits, and channels.
+_USUAL = ((1, 8), riff.PCM16, (1, 24), (1, 32), (3, 32), (3, 64))
+_CHANNELS = 64
+
 
 def blocks(
   path: str | os.PathLike, size: int, notes: list[str] | None = None
@@ -40,14 +45,15 @@ def blocks(
   name = os.fspath(path)
   said = []
   try:
-    _check_there(name)
+    if trouble := files.why_no_file(name):
+      raise UserError(f'{name}: {trouble}')
     wav = riff.look(name)
     if wav and wav.note:
       said.append(wav.note)
     plain = _plain(name) if wav and wav.plain and not wav.note else None
     if wav and plain:
       count = 0
-      for samples, rate in _samples(plain, size):
+      for samples, rate in _samples(plain, size, wav.kind == riff.PCM16):
         count += len(samples)
         yield samples, rate
       if count < wav.frames:  # it takes what the system refuses for the end
@@ -59,19 +65,13 @@ def blocks(
       yield from cut(even(ffmpeg.Container(name, wav, said), said), size)
   except ffmpeg.failures() as error:
     _let_pass(name, error)
+    if _is_empty(name):
+      raise UserError(f'{name}: is an empty file') from error
     raise UserError(
       f'{name}: is not readable as audio: {_reason(name, error)}'
     ) from error
   if notes is not None:
     notes.extend(note for note in said if note not in notes)
-
-
-def _check_there(name) -> None:
-  """Raises `UserError` for what is no file with something in it."""
-  if trouble := files.why_no_file(name):
-    raise UserError(f'{name}: {trouble}')
-  if not os.path.getsize(name):
-    raise UserError(f'{name}: is an empty file')
 
 
 def _let_pass(name, error) -> None:
@@ -84,12 +84,19 @@ def _let_pass(name, error) -> None:
 
 
 def trouble_with(path: str) -> str:
-  """Why a file cannot be heard, by its first samples; '' where it can.
+  """Why a file cannot be heard; '' where it can.
+
+  By its header, where it is a wav of a usual one; else by its first samples.
+
+  Args:
+    path: of a file that is there.
 
   Raises:
     PassingError: the system can't read it now.
   """
   try:
+    if _is_usual(path):
+      return ''
     with contextlib.closing(blocks(path, 1024)) as some:
       return '' if next(some, None) else 'no samples'
   except PassingError:
@@ -97,8 +104,34 @@ def trouble_with(path: str) -> str:
   except UserError as error:
     if isinstance(error.__cause__, ffmpeg.NoSound):
       return str(error.__cause__)
+    if _is_empty(path):
+      return 'empty'
     what = kinds.impostor(kinds.head_of(path))
     return 'unreadable header' if what in (None, kinds.TEXT) else what
+
+
+def _is_empty(name) -> bool:
+  try:
+    return not os.path.getsize(name)
+  except OSError:  # gone meanwhile
+    return False
+
+
+def _is_usual(path) -> bool:
+  """Whether the header of a wav tells of samples that libsndfile reads."""
+  try:
+    wav = riff.look(path)
+  except OSError:  # which reading it will tell
+    return False
+  return (
+    wav is not None
+    and wav.plain
+    and wav.size is not None
+    and wav.frames > 0
+    and wav.kind in _USUAL
+    and wav.channels <= _CHANNELS
+    and wav.rate >= ffmpeg.MIN_RATE
+  )
 
 
 def seconds_of(path: str) -> float | None:
@@ -118,6 +151,33 @@ def seconds_of(path: str) -> float | None:
   except ffmpeg.failures() as error:
     _let_pass(path, error)
     return None
+
+
+def heard_seconds_of(path: str) -> float | None:
+  """How long a file is: a wav by its header, any other heard to its end.
+
+  Returns:
+    Seconds; None where nothing can be heard.
+
+  Raises:
+    PassingError: the system can't read it now.
+  """
+  try:
+    wav = riff.look(path)
+    if wav and wav.size is not None:
+      return wav.seconds - wav.missing
+  except ffmpeg.failures() as error:
+    _let_pass(path, error)
+    return None
+  seconds = 0.0
+  try:
+    for samples, rate in blocks(path, _BLOCK):
+      seconds += len(samples) / rate
+  except PassingError:
+    raise
+  except UserError:
+    return None
+  return seconds
 
 
 def _reason(name, error) -> str:
@@ -147,12 +207,11 @@ def _plain(name):
     return None
 
 
-def _samples(plain, size) -> Iterator[Run]:
+def _samples(plain, size, is_pcm16) -> Iterator[Run]:
   """The blocks of an open file of libsndfile's, which is closed then."""
   with plain:
     ffmpeg.check_rate(plain.samplerate)
     # libsndfile's own conversion to floats takes longer than its reading.
-    is_pcm16 = plain.subtype == 'PCM_16'
     dtype = 'int16' if is_pcm16 else 'float32'
     while len(samples := plain.read(size, dtype, always_2d=True)):
       yield floats(samples), plain.samplerate

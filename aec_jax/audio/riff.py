@@ -1,13 +1,15 @@
 """What a wav file's header says, and whether that can be so."""
 
 import os
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 # As a data size: not known. FFmpeg and SoX write such numbers into a pipe.
 _UNKNOWN = 0x7FFFF000
+_EXTENSIBLE = 0xFFFE  # as a format: another place says it
 # Bytes behind the samples that are no chunk, and that nobody misses.
 _CRUMBS = 64
 _TAGS = (b'ID3', b'TAG', b'APETAGEX', b'LYRICS')
+PCM16 = (1, 16)  # the usual `Wav.kind`
 
 
 class Wav(NamedTuple):
@@ -22,6 +24,9 @@ class Wav(NamedTuple):
     frames: of them that are there, where they are plain; a sample a channel.
     seconds: of them by the header.
     note: what is odd, '' if nothing.
+    kind: the format, 1 for PCM and 3 for floats, and the bits of a sample.
+    channels: how many.
+    rate: Hz.
   """
 
   plain: bool
@@ -30,6 +35,100 @@ class Wav(NamedTuple):
   frames: int
   seconds: float
   note: str
+  kind: tuple[int, int]
+  channels: int
+  rate: int
+
+
+class Form(NamedTuple):
+  """How the samples of a wav are written.
+
+  Attributes:
+    tag: 1 of PCM, 3 of floats.
+    channels: of each frame.
+    rate: frames a second, Hz.
+    a_second: bytes a second.
+    align: bytes of a frame.
+    bits: of a sample.
+  """
+
+  tag: int
+  channels: int
+  rate: int
+  a_second: int
+  align: int
+  bits: int
+
+
+class Head(NamedTuple):
+  """What stands before the samples.
+
+  Attributes:
+    kind: b'RIFF', or b'RF64' of a wav that may pass 4 GB.
+    form: of the samples.
+    size: their bytes, as it is written there.
+  """
+
+  kind: bytes
+  form: Form
+  size: int
+
+  @property
+  def told(self) -> int | None:
+    """The samples' bytes; None where whoever wrote it did not know."""
+    return None if not self.size or self._unknown else self.size
+
+  @property
+  def _unknown(self) -> bool:
+    return self.kind == b'RIFF' and self.size >= _UNKNOWN
+
+
+def until_samples(file: BinaryIO) -> Head | None:
+  """Reads a wav as far as its first sample.
+
+  Args:
+    file: at its beginning; it may be a pipe.
+
+  Returns:
+    None where it is no wav, or ends before that.
+  """
+  start = file.read(12)
+  kind = start[:4]
+  if kind not in (b'RIFF', b'RF64') or start[8:] != b'WAVE':
+    return None
+  body, long = b'', 0
+  while True:
+    name, length = file.read(4), file.read(4)
+    if len(length) < 4:
+      return None
+    size = int.from_bytes(length, 'little')
+    if name == b'data':
+      size = long if kind == b'RF64' and size == 0xFFFFFFFF else size
+      return Head(kind, _form(body), size) if len(body) >= 16 else None
+    taken = b''
+    if name in (b'fmt ', b'ds64'):
+      taken = file.read(min(size, 64))
+    if name == b'fmt ':
+      body = taken
+    elif name == b'ds64':
+      long = int.from_bytes(taken[8:16], 'little')
+    _pass_over(file, size - len(taken) + (size & 1))
+
+
+def _form(body) -> Form:
+  sizes = ((0, 2), (2, 4), (4, 8), (8, 12), (12, 14), (14, 16))
+  numbers = [int.from_bytes(body[i:j], 'little') for i, j in sizes]
+  if numbers[0] == _EXTENSIBLE and len(body) >= 26:
+    numbers[0] = int.from_bytes(body[24:26], 'little')
+  return Form(*numbers)
+
+
+def _pass_over(file, size) -> None:
+  if file.seekable():
+    file.seek(size, 1)
+    return
+  while size and (some := file.read(min(size, 1 << 20))):
+    size -= len(some)
 
 
 def look(path: str) -> Wav | None:
@@ -40,53 +139,38 @@ def look(path: str) -> Wav | None:
   """
   with open(path, 'rb') as file:
     end = os.fstat(file.fileno()).st_size
-    head = file.read(12)
-    if head[:4] != b'RIFF' or head[8:] != b'WAVE':
+    found = until_samples(file)
+    if found is None or found.kind != b'RIFF':
       return None
-    form = b''
-    while True:
-      name, length = file.read(4), file.read(4)
-      if len(length) < 4:
-        return None
-      size = int.from_bytes(length, 'little')
-      if name == b'data':
-        return _layout(file, form, size, end) if len(form) >= 16 else None
-      if name == b'fmt ':
-        form = file.read(min(size, 64))
-        file.seek(size - len(form), 1)
-      else:
-        file.seek(size, 1)
-      file.seek(size & 1, 1)
+    return _layout(file, found.form, found.size, end)
 
 
 def _layout(file, form, size, end) -> Wav:
-  numbers = [int.from_bytes(form[i : i + 2], 'little') for i in (0, 2, 12, 14)]
-  tag, channels, align, bits = numbers
-  if tag == 0xFFFE and len(form) >= 26:
-    tag = int.from_bytes(form[24:26], 'little')
-  a_second = int.from_bytes(form[8:12], 'little') or 1
+  align, bits, a_second = form.align, form.bits, form.a_second or 1
+  about = (form.tag, bits), form.channels, form.rate
   plain = (
-    tag in (1, 3)
+    form.tag in (1, 3)
     and bits in (8, 16, 24, 32, 64)
-    and channels > 0
-    and align == channels * bits // 8
+    and form.channels > 0
+    and align == form.channels * bits // 8
   )
   start = file.tell()
   there = end - start
   if size > there:
     if size >= _UNKNOWN:
       note = 'its header does not say how long it is: heard to its end'
-      return Wav(plain, None, 0.0, 0, 0.0, note)
+      return Wav(plain, None, 0.0, 0, 0.0, note, *about)
     seconds = size / a_second
     missing = (size - there) / a_second
-    return Wav(plain, size, missing, there // (align or 1), seconds, '')
+    return Wav(plain, size, missing, there // (align or 1), seconds, '', *about)
   file.seek(start + size + (size & 1))
   behind = _behind(file, end)
   if behind is None:
     said = 'nothing' if not size else f'{size / a_second:.2f} s'
     note = f'its header says {said}, but there is more: heard to its end'
-    return Wav(plain, None, 0.0, 0, 0.0, note)
-  return Wav(plain, size, 0.0, size // (align or 1), size / a_second, behind)
+    return Wav(plain, None, 0.0, 0, 0.0, note, *about)
+  seconds = size / a_second
+  return Wav(plain, size, 0.0, size // (align or 1), seconds, behind, *about)
 
 
 def _behind(file, end) -> str | None:

@@ -229,16 +229,22 @@ def open_examples(
 
 def read_examples(
   path: str, spec: FrontEnd, trim_db: float | None, peak_normalise: bool
-) -> Examples | UserError:
-  """A small file's examples in memory, or why it has none.
+) -> Examples | UserError | None:
+  """A short file's examples in memory, or why it has none.
 
   For processes that read ahead, which do without JAX. Args as of
   `open_examples`.
+
+  Returns:
+    None for a file that lasts too long to be held, however small it is.
   """
   try:
-    found = open_examples(
-      Recording.of_file(path), spec, trim_db, peak_normalise
-    )
+    if (decode.seconds_of(path) or 0) > SHORT:
+      return None
+    recording = Recording.of_file(path).held()
+    found = open_examples(recording, spec, trim_db, peak_normalise)
+    if found.facts.duration > SHORT:  # its header did not say
+      return None
     return dataclasses.replace(found, blocks=list(found.blocks))
   except UserError as error:
     return error

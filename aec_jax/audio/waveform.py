@@ -4,6 +4,7 @@ Functions over mono float32 arrays (sample,). None changes its argument; some
 return a view of it. `prepare` puts together what every clip goes through.
 """
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 
@@ -229,8 +230,13 @@ def resampled(
   if rate == target:
     yield from blocks
     return
+  blocks = iter(blocks)
+  some = list(itertools.islice(blocks, 2))
+  if len(some) == 1:  # the same by a quarter of a millisecond sooner
+    yield resample(np.ascontiguousarray(some[0]), rate, target)
+    return
   stream = soxr.ResampleStream(rate, target, 1, 'float32', 'HQ')
-  for block in blocks:
+  for block in itertools.chain(some, blocks):
     yield stream.resample_chunk(np.ascontiguousarray(block))
   yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from aec_jax.audio.stream import Facts
-from aec_jax.bundle.embedded import Item, stretches
+from aec_jax.bundle.embedded import Item, Stretch, check_finite, stretches
 from aec_jax.bundle.network import Ensemble, Network
 from aec_jax.errors import UserError
 
@@ -67,18 +67,30 @@ def follow(
   Yields:
     One or more of each sound, in their order.
   """
+  embedded = stretches(network, sounds, per_segment)
+  yield from follow_embedded(network, embedded, per_segment, by)
+
+
+def follow_embedded(
+  network: Network, embedded: Iterable[Stretch], per_segment: int, by: str
+) -> Iterator[Frames]:
+  """As `follow`, of sounds that are embedded already, at that many examples."""
   hop = network.spec.seconds / per_segment
   of_sound = None
-  for stretch in stretches(network, sounds, per_segment):
+  for stretch in embedded:
     of_sound = of_sound or _Sound(network, per_segment, by == 'attention')
     begun = of_sound.done
     probabilities = np.zeros((0, len(network.classes)), np.float32)
     if stretch.embeddings and not stretch.facts.silent:
       some = np.stack(stretch.embeddings)
       probabilities = of_sound.add(some, stretch.last)
+      try:
+        check_finite(stretch.name, probabilities)
+      except UserError as error:
+        of_sound.error = of_sound.error or error
     yield Frames(
       stretch.facts, stretch.facts.kept[0] + begun * hop, hop, probabilities,
-      stretch.last, stretch.error,
+      stretch.last, stretch.error or of_sound.error,
     )  # fmt: skip
     if stretch.last:
       of_sound = None
@@ -89,7 +101,10 @@ class _Sound:
 
   Attributes:
     done: frames that have been told.
+    error: what is wrong with what was told.
   """
+
+  error: UserError | None = None
 
   def __init__(self, network, per_segment, located):
     self._network, self._per, self._located = network, per_segment, located
@@ -150,8 +165,9 @@ def of_ensemble(
     ensemble, np.moveaxis(rows, 1, 0), segments, valid, asked=asked
   )
   if of_segments is None:
-    whole = len(rows) > (ensemble.length - 1) * per_segment
+    whole = _whole(len(rows), ensemble.length, per_segment)
     length = ensemble.length if whole else 1
+    pieces = pieces[: whole or None]
     return _centred(pieces, length, per_segment, len(rows))
   own = wanted & (_numbers(segments, per_segment) < len(rows))
   total = np.zeros((len(rows), pieces.shape[1]))
@@ -167,17 +183,22 @@ def _numbers(segments, per_segment) -> np.ndarray:
   return segments[:, :1] + steps
 
 
+def _whole(count, length, per_segment) -> int:
+  """How many pieces fit into a number of examples."""
+  return max(0, count - (length - 1) * per_segment)
+
+
 def _windows(count, length, per_segment, last_piece):
   """Pieces that begin at every example.
 
-  Where a sound is too short for one they begin at every example of its first
-  segment, and repeat or are masked as the bundle's pieces.
+  Of those of the first segment each begins one, so that all are in some; what
+  is too short for them repeats or is masked as the bundle's pieces.
 
   Returns:
     segments (piece, length) and how many of them are valid (piece,).
   """
-  whole = count - (length - 1) * per_segment
-  starts = np.arange(whole if whole > 0 else min(per_segment, count))
+  whole = _whole(count, length, per_segment)
+  starts = np.arange(max(whole, min(per_segment, count)))
   there = np.minimum(length, -(-(count - starts) // per_segment))
   steps = np.arange(length) % there[:, None]
   valid = np.full(len(starts), length) if last_piece == 'repeat' else there

@@ -5,8 +5,10 @@ be pushed there as it is.
 """
 
 import json
+import math
 
 from aec_jax.bundle import decisions
+from aec_jax.run import console
 from aec_jax.run.text import markdown
 
 # Classes whose thresholds are in the card; of more they are in bundle.json.
@@ -23,28 +25,40 @@ def card(info: dict) -> str:
   return '\n\n'.join([*parts, _use(released)]) + _limits(info, released)
 
 
+def caveats(info: dict) -> list[str]:
+  """What is to be known of a bundle before it is held against others."""
+  config = {'extractor': info['extractor']}
+  return console.caveats({'synthetic': info.get('synthetic'), 'config': config})
+
+
 def _header(info) -> str:
-  """YAML, in which JSON's texts are texts, too."""
-  name = json.dumps(info['experiment'])
+  """YAML, in which JSON's texts are texts, too.
+
+  Without the scores of a synthetic set, which a hub would rank by.
+  """
+  lines = [
+    '---', 'license: other', 'license_name: that-of-the-training-recordings',
+    'library_name: aec_jax', 'pipeline_tag: audio-classification',
+    'tags:', '- audio', '- audio-event-classification', '- jax',
+    *([] if info['synthetic'] else _model_index(info)), '---',
+  ]  # fmt: skip
+  return '\n'.join(lines)
+
+
+def _model_index(info) -> list[str]:
+  """The header's lines of scores."""
   metrics = [
     f'    - type: {json.dumps(key)}\n      value: {value:.4f}'
     for key, value in info['metrics'].items()
-    if isinstance(value, float) and value == value
+    if isinstance(value, float) and math.isfinite(value)
   ]
   data = json.dumps(info['config']['dataset'])
-  results = [
-    'model-index:', f'- name: {name}', '  results:',
+  return [
+    'model-index:', f'- name: {json.dumps(info["experiment"])}', '  results:',
     '  - task:\n      type: audio-classification',
     f'    dataset:\n      type: {data}\n      name: {data}',
     '    metrics:', *metrics,
   ] if metrics else []  # fmt: skip
-  lines = [
-    '---', 'license: other', 'license_name: that-of-the-training-recordings',
-    'library_name: aec_jax', 'pipeline_tag: audio-classification',
-    'tags:', '- audio', '- audio-event-classification', '- jax', *results,
-    '---',
-  ]  # fmt: skip
-  return '\n'.join(lines)
 
 
 def _decisions(info) -> str:
@@ -84,16 +98,31 @@ def _with_interval(point, key, k) -> str:
   value, interval = point[key][k], point[f'{key} interval'][k]
   if value is None:
     return '—'
+  if interval is None:
+    return f'{value:.2f}'
   return f'{value:.2f} ({interval[0]:.2f}–{interval[1]:.2f})'
 
 
 def about(info: dict) -> str:
-  """Of the model card the data, the scores and the limits."""
+  """Of the model card what the model is, its data, scores and limits."""
   released = info['extractor']['model'] == 'released'
-  return f'{_data(info)}\n\n{_scores(info)}{_limits(info, released)}'
+  parts = [_kind(info), _data(info), _scores(info)]
+  return '\n\n'.join(parts) + _limits(info, released)
 
 
 def _what(info):
+  multi = info['objective'] == 'multi_label'
+  many = 'independent probabilities' if multi else (
+    'probabilities that add up to 1'
+  )  # fmt: skip
+  return (
+    f'{_kind(info)}\n\n{len(info["classes"])} classes, {many}. The labels, the'
+    ' settings of the front end and the whole config are in `bundle.json`,'
+    ' the parameters in `weights.npz`.'
+  )
+
+
+def _kind(info) -> str:
   if not info['ensembles']:
     kind = 'The convolutional network of the challenge, on log-mel examples'
   else:
@@ -105,19 +134,11 @@ def _what(info):
       f'{members} × `{info["model"]["name"]}`, on pieces of {lengths}'
       f' segments of {seconds:.2f} s, over'
     )
-    names = ', '.join(f'`{name}`' for name in info['extractors'])
+    names = ', '.join(map(markdown, info['extractors']))
     kind += f' {names or "embeddings of the released VGGish"}'
     if info['extractor'].get('init') == 'random':
       kind += ', trained from random weights'
-  multi = info['objective'] == 'multi_label'
-  many = 'independent probabilities' if multi else (
-    'probabilities that add up to 1'
-  )  # fmt: skip
-  return (
-    f'{kind}.\n\n{len(info["classes"])} classes, {many}. The labels, the'
-    ' settings of the front end and the whole config are in `bundle.json`,'
-    ' the parameters in `weights.npz`.'
-  )
+  return f'{kind}.'
 
 
 def _data(info):
@@ -125,12 +146,13 @@ def _data(info):
   name = config['dataset']
   if name == 'audioset':
     name = f'AudioSet, {" + ".join(config["train_splits"])}'
+  name = markdown(name)
   if info['synthetic']:
     name += ', but a synthetic set of its form: it knows no real sounds'
   return (
     f'## Data\n\n{name}: {info["n_train_examples"]:,} clips to train on,'
     f' {info["n_examples"]:,} scored; fingerprint'
-    f' `{info["dataset_fingerprint"]}`.'
+    f' {markdown(info["dataset_fingerprint"])}.'
   )
 
 
@@ -140,7 +162,7 @@ def _scores(info):
     if isinstance(value, float):
       theirs = info['expected'].get(name)
       theirs = f'{theirs:.3f}' if theirs is not None else ''
-      lines.append(f'| {name} | {value:.4f} | {theirs} |')
+      lines.append(f'| {markdown(name)} | {value:.4f} | {theirs} |')
   if info.get('scored_on') == 'out-of-fold':
     lines += ['', (
       'Scored out of fold, each clip by the members that had not seen it. The'
@@ -173,6 +195,6 @@ def _limits(info, released):
       'AudioSet was labelled by people who heard 10 s clips of web videos; many'
       ' labels are missing or wrong.'
     )
-  made = ', '.join(f'{k} {v}' for k, v in info['versions'].items())
+  made = ', '.join(markdown(f'{k} {v}') for k, v in info['versions'].items())
   body = '\n'.join(f'- {line}' for line in lines)
   return f'\n\n## Limits\n\n{body}\n\nMade with {made}.\n'

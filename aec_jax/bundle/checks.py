@@ -128,8 +128,15 @@ def file_size(shapes: Shapes) -> int:
   return _AROUND + sum(_AROUND + 4 * math.prod(s) for s in shapes.values())
 
 
-def read_arrays(file: io.BufferedReader, name: str, shapes: Shapes) -> dict:
+def read_arrays(
+  file: io.BufferedReader, name: str, shapes: Shapes, part: str = ''
+) -> dict:
   """The arrays of a file of weights, by their names.
+
+  Args:
+    file, name: of the weights.
+    shapes: of all of them.
+    part: what the names of those begin with that are read.
 
   Raises:
     ValueError: they have other names, shapes or types, or are no weights.
@@ -142,8 +149,9 @@ def read_arrays(file: io.BufferedReader, name: str, shapes: Shapes) -> dict:
     # Not the same bytes again and again.
     if sum(i.file_size for i in entries) > os.fstat(file.fileno()).st_size:
       raise ValueError(f'{name} has arrays that lie in each other')
-    arrays = dict(archive)
-  _check_arrays(name, arrays, shapes)
+    arrays = {k: archive[k] for k in archive.files if k.startswith(part)}
+  wanted = {k: shape for k, shape in shapes.items() if k.startswith(part)}
+  _check_arrays(name, arrays, wanted)
   return arrays
 
 

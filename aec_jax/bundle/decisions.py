@@ -220,16 +220,16 @@ def _points_of(targets, scores, drawn) -> dict[str, dict]:
   levels, _, *whole = bootstrap.ranked(targets, scores, once)
   _, _, *resampled = bootstrap.ranked(targets, scores, drawn)
   here, there = _measures(*whole), _measures(*resampled)
+  told = _below(levels, scores)
   found = {}
   for name in (BEST, *(f'{p:g}' for p in PRECISIONS)):
     level = int(_chosen(name, here)[0])
     if level < 0:
       continue
     others = _chosen(name, there)
-    spread = levels[others[others >= 0]]
     point = {
-      'threshold': _below(levels[level], scores),
-      'threshold interval': _interval(spread),
+      'threshold': float(told[level]),
+      'threshold interval': _interval(told[others[others >= 0]]),
     }
     for key in _MEASURES:
       point[key] = round(float(here[key][level, 0]), 4)
@@ -241,29 +241,36 @@ def _points_of(targets, scores, drawn) -> dict[str, dict]:
 def _measures(hits, above) -> dict[str, np.ndarray]:
   """Precision, recall and F1 at each level: (level, resample) each.
 
-  Where a resample has nothing above a level they are 0.
+  NaN where a resample can't say: without positives, or of precision with
+  nothing above a level.
   """
   with np.errstate(invalid='ignore', divide='ignore'):
-    ratios = hits / above, hits / hits[-1], 2 * hits / (above + hits[-1])
-  return dict(zip(_MEASURES, map(np.nan_to_num, ratios), strict=True))
+    recall = hits / hits[-1]
+    f1 = np.where(hits[-1] > 0, 2 * hits / (above + hits[-1]), np.nan)
+    return dict(zip(_MEASURES, (hits / above, recall, f1), strict=True))
 
 
 def _chosen(name, measures) -> np.ndarray:
   """(resample,) the level of the threshold, -1 where there is none."""
   if name == BEST:
-    return np.argmax(measures['F1'], 0)
+    f1 = measures['F1']
+    best = np.argmax(np.nan_to_num(f1, nan=-1), 0)
+    return np.where(np.isnan(f1).all(0), -1, best)
   good = measures['precision'] >= float(name) - 1e-6
   last = len(good) - 1 - np.argmax(good[::-1], 0)  # of the highest recall
   return np.where(good.any(0), last, -1)
 
 
-def _below(level, scores) -> float:
-  """Half way from a score to the next one below it."""
-  lower = scores[scores < level]
-  return float((level + lower.max()) / 2 if lower.size else level)
+def _below(levels, scores) -> np.ndarray:
+  """(level,) half way from each score to the next one below it."""
+  ordered = np.unique(scores)
+  lower = np.searchsorted(ordered, levels) - 1
+  return np.where(lower < 0, levels, (levels + ordered[lower]) / 2)
 
 
 def _interval(values) -> list[float] | None:
+  """Of what resamples say, those that say something."""
+  values = values[~np.isnan(values)]
   if not len(values):
     return None
   return _short(np.percentile(values, [2.5, 97.5]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aec_jax.audio import stream
+from aec_jax.audio import FrontEnd, stream
 from aec_jax.bundle.network import Network
 from aec_jax.errors import UserError
 from aec_jax.models import embedding_postprocess
@@ -34,7 +34,6 @@ class Stretch:
     first: the number of its first example.
     last: whether no more come of this sound.
     embeddings: an (extractor, feature) an example.
-    error: why the sound can't be heard, or not to its end; no more come then.
   """
 
   name: str
@@ -42,12 +41,17 @@ class Stretch:
   first: int = 0
   last: bool = False
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
-  error: UserError | None = None
   _count: int = 0
+  _faults: list[UserError] = dataclasses.field(default_factory=list)
 
   @property
   def complete(self) -> bool:
     return len(self.embeddings) == self._count
+
+  @property
+  def error(self) -> UserError | None:
+    """Why the sound can't be heard, or not to its end."""
+    return self._faults[0] if self._faults else None
 
 
 def check_hop(network: Network, hop: float | None) -> int:
@@ -72,6 +76,29 @@ def check_hop(network: Network, hop: float | None) -> int:
   return near
 
 
+def spec_of(network: Network, per_segment: int) -> FrontEnd:
+  """The front end where so many examples begin in a segment."""
+  return network.spec._replace(step=network.spec.step // per_segment)
+
+
+def check_hears(network: Network, name: str) -> None:
+  """Raises `UserError` where a bundle takes no sound, such as that name's."""
+  if not network.hears:
+    raise UserError(
+      f'{name}: this bundle hears nothing without VGGish: give'
+      ' --vggish=FILE.npz and --pca=FILE.npz, or AudioSet embeddings'
+      ' (*.tfrecord)'
+    )
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+  """Raises `UserError` where a bundle makes NaN of the sound of that name."""
+  if not np.isfinite(values).all():
+    raise UserError(
+      f'{name}: the bundle makes NaN of it: its weights are no sound ones'
+    )
+
+
 def stretches(
   network: Network, sounds: Iterable[Item], per_segment: int = 1
 ) -> Iterator[Stretch]:
@@ -94,6 +121,10 @@ def stretches(
       found = network.embed(np.stack([row for _, row in rows]))
     for (stretch, _), embeddings in zip(rows, found, strict=True):
       stretch.embeddings.append(embeddings)
+      try:
+        check_finite(stretch.name, embeddings)
+      except UserError as error:
+        stretch._faults.append(error)
     rows.clear()
 
   for item in sounds:
@@ -103,7 +134,9 @@ def stretches(
       for example in _examples(network, item, stretch, per_segment):
         if stretch._count == _LONGEST:
           after = stretch.first + _LONGEST
-          stretch = Stretch(stretch.name, stretch.facts, after)
+          stretch = Stretch(
+            stretch.name, stretch.facts, after, _faults=stretch._faults
+          )
           waiting.append(stretch)
         stretch._count += 1
         rows.append((stretch, example))
@@ -113,7 +146,7 @@ def stretches(
           while len(waiting) > 1 and waiting[0].complete:
             yield waiting.popleft()
     except UserError as error:
-      stretch.error = error
+      stretch._faults.append(error)
     stretch.last = True
     if not rows:
       yield from waiting
@@ -135,19 +168,13 @@ def _examples(network, item, stretch, per_segment) -> Iterator[np.ndarray]:
     stretch.embeddings = list(item[:, None])
     stretch._count = len(item)
     return
-  if not network.hears:
-    raise UserError(
-      f'{item.name}: this bundle hears nothing without VGGish: give'
-      ' --vggish=FILE.npz and --pca=FILE.npz, or AudioSet embeddings'
-      ' (*.tfrecord)'
-    )
-  spec = network.spec
-  spec = spec._replace(step=spec.step // per_segment)
+  check_hears(network, item.name)
   how = network.front_end
   if isinstance(item, stream.Recording):
     item = stream.open_examples(
-      item, spec, how['trim_db'], how['peak_normalise']
-    )
+      item, spec_of(network, per_segment), how['trim_db'],
+      how['peak_normalise'],
+    )  # fmt: skip
   stretch.facts = item.facts
   for some in item.blocks:
     yield from some

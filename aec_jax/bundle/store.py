@@ -14,24 +14,25 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import flax
-import jax
 import numpy as np
 
 from aec_jax.bundle import checks, decisions
-from aec_jax.bundle.card import card
+from aec_jax.bundle.card import card, caveats
 from aec_jax.bundle.network import Ensemble
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors
 from aec_jax.objective import OBJECTIVES
-from aec_jax.run import files
+from aec_jax.run import devices, files
+from aec_jax.run.text import printable
 
 # Format 1 had `task`, `loss` and `wrap`; it is still read.
 FORMAT = 2
@@ -71,7 +72,7 @@ class Stored:
 
   Attributes:
     info: what `bundle.json` holds, as of the newest format.
-    extractors: the variables of each.
+    extractors: the variables of each that was read.
     ensembles: of classifiers.
   """
 
@@ -162,6 +163,8 @@ def _without_paths(config) -> dict:
   out = config.to_dict() | {'data_dir': ''}
   init = os.path.basename(out['extractor']['init'])
   out['extractor'] = out['extractor'] | {'init': init}
+  named = out['teacher'].split(',')
+  out['teacher'] = ','.join(map(os.path.basename, named))
   return json.loads(json.dumps(out))
 
 
@@ -170,11 +173,12 @@ def _sha256(path: Path) -> str:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def read(bundle: str | os.PathLike) -> Stored:
+def read(bundle: str | os.PathLike, hears: bool = True) -> Stored:
   """Reads a bundle.
 
   Args:
     bundle: its folder, or the work folder that has it.
+    hears: whether the extractors are read, too, which are most of it.
 
   Raises:
     UserError: the folder is no bundle, a file of it is missing or changed, it
@@ -193,7 +197,8 @@ def read(bundle: str | os.PathLike) -> Stored:
     shapes = checks.shapes_of(info)
     with checks.open_regular(path, checks.file_size(shapes)) as file:
       _check_digest(file, path, info['files'])
-      arrays = checks.read_arrays(file, WEIGHTS, shapes)
+      part = '' if hears else 'ensembles/'
+      arrays = checks.read_arrays(file, WEIGHTS, shapes, part)
     return Stored(info, *_variables(arrays, info))
   except _MALFORMED as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
@@ -318,7 +323,9 @@ def _is_ensemble(value, extractors: int) -> bool:
 
 def _variables(arrays, info) -> tuple[list[dict], list[Ensemble]]:
   tree = flax.traverse_util.unflatten_dict(arrays, sep='/')
-  trained = [tree['extractors'][str(i)] for i in range(len(info['extractors']))]
+  # By number: none where they were not read.
+  by_number = tree.get('extractors', {})
+  trained = [by_number[str(i)] for i in range(len(by_number))]
   ensembles = [
     Ensemble(
       int(e['length']),
@@ -353,11 +360,16 @@ def _released(info, vggish_path, pca_path):
 def from_arguments(arguments) -> Tagger:
   """The tagger that the options of a `console.BundleParser` name.
 
+  What is to be known of its scores is said on stderr.
+
   Compiled programs are kept in the user's cache folder, so that the next
-  command starts faster: $XDG_CACHE_HOME/aec_jax/xla, or ~/.cache/aec_jax/xla.
+  command starts faster: $XDG_CACHE_HOME/aec_jax/xla, or ~/.cache/aec_jax/xla,
+  or where $JAX_COMPILATION_CACHE_DIR says.
   """
   home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-  folder = os.path.join(home, 'aec_jax', 'xla')
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-  return load(arguments.bundle, arguments.vggish, arguments.pca)
+  devices.keep_programs(Path(home) / 'aec_jax' / 'xla', small=True)
+  tagger = load(arguments.bundle, arguments.vggish, arguments.pca)
+  for what in caveats(tagger.info):
+    line = printable(f'{arguments.bundle}: {what}')
+    print(f'note: {line}', file=sys.stderr)
+  return tagger

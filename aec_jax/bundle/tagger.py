@@ -82,11 +82,10 @@ class Tagger(Network):
     several = isinstance(sound, list)
     sounds = sound if isinstance(sound, list) else [sound]
     found = []
+    # One at a time, since each holds what was read of it.
     for tags in self.tag(
-      [
-        _recording(x, sample_rate, f'waveform {i}' if several else 'waveform')
-        for i, x in enumerate(sounds)
-      ]
+      _recording(x, sample_rate, f'waveform {i}' if several else 'waveform')
+      for i, x in enumerate(sounds)
     ):
       if isinstance(tags, UserError):
         raise tags
@@ -103,10 +102,16 @@ class Tagger(Network):
     Yields:
       For each of them, in their order, its tags, or what is wrong with it.
     """
+    yield from self.tag_embedded(embedded.stretches(self, sounds))
+
+  def tag_embedded(
+    self, stretches: Iterable[embedded.Stretch]
+  ) -> Iterator[Tags | UserError]:
+    """As `tag`, of sounds that are embedded already, by whole segments."""
     group: list[_Heard] = []
     rows: list[np.ndarray] = []
     segments = 0
-    for stretch in embedded.stretches(self, sounds):
+    for stretch in stretches:
       rows += stretch.embeddings
       if not stretch.last:
         continue
@@ -140,11 +145,11 @@ class Tagger(Network):
     attention = np.mean(weights, 0) if weights else None
     for i, sound in enumerate(sounds):
       mine = slice(offsets[i], offsets[i + 1])
-      if not np.isfinite([*whole[i], timeline[mine].sum()]).all():
-        yield UserError(
-          f'{sound.name}: the bundle makes NaN of it: its weights are no sound'
-          ' ones'
-        )
+      try:
+        values = np.append(whole[i], timeline[mine].sum())
+        embedded.check_finite(sound.name, values)
+      except UserError as error:
+        yield error
         continue
       facts = sound.facts
       yield Tags(
@@ -199,7 +204,7 @@ def _recording(sound, rate, name) -> stream.Recording:
       raise UserError(
         f'{os.fspath(sound)}: a file has its own sample rate: give none'
       )
-    return stream.Recording.of_file(sound)
+    return stream.Recording.of_file(sound).held()
   if np.ndim(sound) == 0:
     raise UserError(
       f'{name} is {sound!r:.80}, neither a path nor a waveform: of one'

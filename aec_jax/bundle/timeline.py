@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from aec_jax.audio import stream
+from aec_jax.bundle.events import Event
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.bundle.tags import Tags
 from aec_jax.bundle.timeline_figure import (
@@ -81,7 +82,8 @@ class Drawing:
       UserError: the sound can't be read again.
     """
     name = os.path.basename(sound)
-    log_mel = log_mel_of(self._tagger, stream.Recording.of_file(sound))
+    recording = stream.Recording.of_file(sound).held()
+    log_mel = log_mel_of(self._tagger, recording)
     if self._picture:
       self._drawn.append(draw(name, tags, log_mel, WIDE))
     else:
@@ -143,30 +145,37 @@ def _padded(blocks, samples):
   yield np.zeros((samples, channels), np.float32), rate
 
 
-def figure(tags: Tags, log_mel: LogMel) -> str:
-  """HTML of the pictures: for wide and narrow windows, light and dark."""
+def figure(tags: Tags, log_mel: LogMel, events: Sequence[Event] = ()) -> str:
+  """HTML of the pictures: for wide and narrow windows, light and dark.
+
+  Args:
+    tags: of a sound.
+    log_mel: of it.
+    events: to mark on the log-mel.
+  """
   narrow, dark = '(max-width: 700px)', '(prefers-color-scheme: dark)'
   sources = [
     (f'{narrow} and {dark}', NARROW, True), (narrow, NARROW, False),
     (dark, WIDE, True),
   ]  # fmt: skip
+
+  def picture(width, night):
+    drawn = draw('', tags, log_mel, width, night, events)
+    return _data('image/png', drawn)
+
   lines = [
-    f'<source media="{media}" srcset="{_picture(tags, log_mel, width, night)}">'
+    f'<source media="{media}" srcset="{picture(width, night)}">'
     for media, width, night in sources
   ]
   return '\n'.join(
     [
       '<picture>',
       *lines,
-      f'<img src="{_picture(tags, log_mel, WIDE, False)}" style="width: 100%"'
+      f'<img src="{picture(WIDE, False)}" style="width: 100%"'
       ' alt="Log-mel, probabilities and attention over time">',
       '</picture>',
     ]
   )
-
-
-def _picture(tags, log_mel, width, dark) -> str:
-  return _data('image/png', draw('', tags, log_mel, width, dark))
 
 
 def entry(name: str, tags: Tags, log_mel: LogMel, sound: str) -> dict:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aec_jax.bundle.events import Event
 from aec_jax.bundle.tags import Tags
 from aec_jax.run.text import printable
 
@@ -19,6 +21,9 @@ _SIDE_BY_SIDE = 9
 # log-mel, a probability, an attention, and the line of times. Inches.
 _LEFT, _RIGHT = 0.42, 0.14
 _TEXT, _MEL, _CURVE, _ATTENTION, _TIMES, _GAP = 0.24, 1.5, 0.46, 0.36, 0.3, 0.1
+# Of marked events: the height of a lane as a share of the log-mel, what is read
+# on its colours, and the characters of a name.
+_LANE, _EVENT, _LABEL = 0.15, '#7fd1ff', 24
 _BETWEEN = 0.16  # so that the numbers of two axes don't touch
 
 
@@ -62,7 +67,12 @@ def panels(width: float) -> tuple[float, float]:
 
 
 def draw(
-  name: str, tags: Tags, log_mel: LogMel, width: float, dark: bool = False
+  name: str,
+  tags: Tags,
+  log_mel: LogMel,
+  width: float,
+  dark: bool = False,
+  events: Sequence[Event] = (),
 ) -> bytes:
   """A picture, as PNG.
 
@@ -75,6 +85,7 @@ def draw(
     log_mel: of the same, untrimmed.
     width: inches.
     dark: whether for a dark page.
+    events: to mark on the log-mel, of the surest classes.
   """
   top = (
     np.zeros(0, int)
@@ -94,6 +105,7 @@ def draw(
   sheet.write(f'log-mel, {log_mel.low:,.0f} to {log_mel.high:,.0f} Hz')
   axes = sheet.panel(_MEL)
   _picture(axes, log_mel)
+  _mark(axes, events, tags.duration)
   sheet.finish(axes, times=True)
   relative = _relative(tags) if heard else None
   most = 0.0
@@ -142,6 +154,36 @@ def _picture(axes, log_mel) -> None:
   axes.set_yticks([])
 
 
+def _mark(axes, events, duration) -> None:
+  """Bars over a log-mel, a lane for each of the surest classes."""
+  surest: dict[str, float] = {}
+  for event in events:
+    most = surest.get(event.label, 0.0)
+    surest[event.label] = max(most, event.confidence)
+  order = sorted(surest, key=lambda label: -surest[label])[:CLASSES]
+  for lane, label in enumerate(order):
+    top = 0.97 - lane * _LANE
+    spans = [(e.onset, e.offset) for e in events if e.label == label]
+    for onset, offset in spans:
+      axes.fill_between(
+        (onset, offset), top - 0.75 * _LANE, top, color=_EVENT, linewidth=1,
+      )  # fmt: skip
+    late = spans[0][0] > duration / 2  # its name is written to the left
+    axes.annotate(
+      _shortened(label, _LABEL), (spans[0][late], top - 0.37 * _LANE),
+      (-3 if late else 3, 0), textcoords='offset points',
+      ha='right' if late else 'left', va='center', fontsize=7.5, color='black',
+      parse_math=False, annotation_clip=False,
+      bbox={'facecolor': _EVENT, 'edgecolor': 'none', 'pad': 0.8},
+    )  # fmt: skip
+
+
+def _shortened(words: str, most: int) -> str:
+  """On one line, cut where it is too long."""
+  words = printable(words)
+  return words if len(words) <= most else f'{words[: most - 1]}…'
+
+
 @dataclasses.dataclass(eq=False)
 class _Sheet:
   """A figure that is filled from its top down."""
@@ -161,8 +203,7 @@ class _Sheet:
   def write(self, words: str, at: float = 0.0, **style) -> None:
     """A line of text, `at` inches from the left; what is too long is cut."""
     self.y -= _TEXT
-    words, most = printable(words), round(13 * self.width)
-    words = words if len(words) <= most else f'{words[: most - 1]}…'
+    words = _shortened(words, round(13 * self.width))
     style = {'color': self.colours.text, **style}
     self.figure.text(
       self._box[0] + at / self.width, (self.y + 0.07) / self.height, words,

@@ -5,12 +5,14 @@ perhaps with the segment's start behind it).
 """
 
 import collections
+import math
 import os
+from typing import NamedTuple
 
 from aec_jax.datasets import excerpts
+from aec_jax.datasets.class_list import names_of_mids
 from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
 from aec_jax.datasets.entries import Entry, checked
-from aec_jax.datasets.label_cells import names_of_mids
 from aec_jax.datasets.lists import Table, fault, read_table
 
 _PLACES = ('', 'csv', 'meta', 'metadata')
@@ -23,10 +25,52 @@ _WEAK = {
   'unbalanced_train_segments.csv': 'train',
   'eval_segments.csv': 'test',
 }
+_SEGMENT = ['ytid', 'start_seconds', 'end_seconds', 'positive_labels']
 _Event = tuple[float, float, str]  # start, end, mid
 LISTS = {*_STRONG, *_WEAK}
 _ID = 11  # characters of a YouTube id
 _COVERED = 0.5  # of a part, by an event whose label it then has, too
+
+
+class Segment(NamedTuple):
+  """A row of a list of segments.
+
+  Attributes:
+    row: its line in the file.
+    video: the YouTube id.
+    start, end: seconds.
+    mids: of its classes.
+  """
+
+  row: int
+  video: str
+  start: float
+  end: float
+  mids: tuple[str, ...]
+
+
+def read_segments(path: str) -> list[Segment]:
+  """The rows of a list such as `balanced_train_segments.csv`.
+
+  Args:
+    path: as `read_table` takes it; lines that begin with # are remarks.
+
+  Raises:
+    UserError: it can't be read, or a row is no segment.
+  """
+  table, found = read_table(path, _SEGMENT, '#'), []
+  for number, cells in zip(table.numbers, table.rows, strict=True):
+    video, first, last, labels = cells
+    mids = tuple(map(str.strip, labels.split(',')))
+    try:
+      start, end = float(first), float(last)
+    except ValueError:
+      start = end = math.nan
+    if not (video and all(mids) and 0 <= start < end < math.inf):
+      what = f'{", ".join(cells)}: not YTID, start, end and labels'
+      raise fault(path, number, _SEGMENT[0], what[:200])
+    found.append(Segment(number, video, start, end, mids))
+  return found
 
 
 def from_audioset_lists(
@@ -108,24 +152,17 @@ def _index(root, files) -> dict[str, str]:
 
 def _weak(path, split, index, names) -> tuple[list[Entry], list[str]]:
   """The clips of a list of segments, and notes."""
-  table = read_table(path, ['ytid', 'start', 'end', 'labels'])
-  starts = collections.defaultdict(list)  # paths by YouTube id
+  starts: dict[str, str] = {}  # paths by YouTube id
   for stem, file in index.items():
     if stem[_ID : _ID + 1] in ('', '_'):
-      starts[stem[:_ID]].append(file)
+      starts.setdefault(stem[:_ID], file)
   entries, absent = [], 0
-  for number, (video, _, _, mids) in zip(
-    table.numbers, table.rows, strict=True
-  ):
-    if video.startswith('#'):
-      continue
-    if not mids:
-      raise fault(path, number, 'positive_labels', 'empty')
-    found = index.get(video) or next(iter(starts[video]), None)
+  for _, video, _, _, mids in read_segments(path):
+    found = index.get(video) or starts.get(video)
     if not found:
       absent += 1
       continue
-    labels = tuple(names.get(mid, mid) for mid in mids.split(','))
+    labels = tuple(names.get(mid, mid) for mid in mids)
     name = os.path.basename(found)
     entries.append(Entry(found, name, labels, name, split=split, group=video))
   return entries, _absence(absent)

@@ -7,7 +7,6 @@ forms that `clip_record` reads are read as well, of any number of frames.
 """
 
 import contextlib
-import csv
 import functools
 import json
 import os
@@ -15,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from aec_jax.datasets import clip_record, tfrecord
+from aec_jax.datasets import class_list, clip_record, tfrecord
 from aec_jax.datasets.examples import Examples, Writer
+from aec_jax.datasets.labels import check_count, offsets_of
 from aec_jax.errors import UNREADABLE, UserError, check_choice
 from aec_jax.run import threads
 
@@ -26,7 +26,6 @@ EMBEDDING_SIZE = 128
 
 # What `features.tar.gz` unpacks to, under the data folder or as it.
 _ROOTS = ('features', 'audioset_v1_embeddings', '')
-_CLASS_LIST = 'class_labels_indices.csv'
 _CHUNK_BYTES = 4 << 20
 
 
@@ -109,23 +108,16 @@ def read_classes(data_dir: str) -> tuple[str, ...]:
   Raises:
     UserError: the class list is missing or is not one.
   """
-  tried = [os.path.join(data_dir, d, _CLASS_LIST) for d in ('csv', '')]
+  tried = [os.path.join(data_dir, d, class_list.INDICES) for d in ('csv', '')]
   path = next((path for path in tried if os.path.isfile(path)), None)
   if path is None:
     raise UserError(
-      f'no class list: no file {" or ".join(tried)}; download {_CLASS_LIST}'
-      ' from the AudioSet site'
+      f'no class list: no file {" or ".join(tried)}; download'
+      f' {class_list.INDICES} from the AudioSet site'
     )
-  try:
-    with open(path, encoding='utf-8-sig', newline='') as file:
-      rows = list(csv.DictReader(file))
-    names = {int(row['index']): row['display_name'] for row in rows}
-    return tuple(names[index] for index in range(len(rows) or 1))
-  except (KeyError, TypeError, ValueError, csv.Error) as error:
-    raise UserError(
-      f'{path} is no AudioSet class list: it needs the columns index, mid,'
-      ' display_name and the indices 0, 1, 2, …'
-    ) from error
+  found = class_list.read(path, indexed=True)
+  check_count(len(found), path)
+  return tuple(name for _, name in found)
 
 
 def pack(
@@ -298,7 +290,7 @@ def _examples(names, frames, n_segments, labels, n_labels, classes, skipped):
       np.uint8 if n_segments.max(initial=0) < 256 else np.int32
     ),
     label_ids=labels.astype(np.int16),
-    label_offsets=np.searchsorted(rows, np.arange(n + 1)),
+    label_offsets=offsets_of(np.bincount(rows, minlength=n)),
     ids=np.array(names, dtype='S'),
     classes=classes,
     skipped=skipped,

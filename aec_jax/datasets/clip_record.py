@@ -17,6 +17,8 @@ _VIDEO_LEVEL = 'mean_audio'
 # The share of a frame that may be clipped: of whitened numbers, 5 % lie outside
 # -2 to 2. More are of another scale than was said.
 _CLIPPED = 0.25
+# Between which magnitudes embeddings lie that are not 0.
+_LIKELY = 1e-6, 1e4
 
 
 class Clip(NamedTuple):
@@ -87,7 +89,7 @@ def _frames(context, lists, float_range) -> list[bytes]:
       for i, f in enumerate(features)
     ]
   if 'audio_embedding' in context:
-    all_of_them = _joined(_values(context['audio_embedding']))
+    all_of_them = _one_after_another(_values(context['audio_embedding']))
     if len(all_of_them) % SIZE:
       raise ValueError(
         f'audio_embedding has {len(all_of_them)} numbers, no multiple of {SIZE}'
@@ -105,6 +107,29 @@ def _frames(context, lists, float_range) -> list[bytes]:
     )
   found = ', '.join(sorted({*context, *lists})) or 'nothing'
   raise ValueError(f'no audio_embedding; it has {found}')
+
+
+def _one_after_another(values: list[bytes] | np.ndarray) -> bytes | np.ndarray:
+  """The numbers of all frames of a feature; bytes are uint8, or floats."""
+  joined = _joined(values)
+  if isinstance(joined, bytes) and {len(v) for v in values} != {SIZE}:
+    for kind in ('<f4', '<f8'):
+      if _are_floats(joined, np.dtype(kind)):
+        return np.frombuffer(joined, kind)
+  return joined
+
+
+def _are_floats(data: bytes, kind: np.dtype) -> bool:
+  """Whether bytes are such floats, rather than frames of uint8.
+
+  Taken for floats, uint8 have exponents from all over their range.
+  """
+  if not data or len(data) % (SIZE * kind.itemsize):
+    return False
+  with np.errstate(invalid='ignore'):  # uint8 may look like NaN
+    magnitudes = np.abs(np.frombuffer(data, kind))
+  likely = (magnitudes > _LIKELY[0]) & (magnitudes < _LIKELY[1])
+  return likely.mean() > 0.5 and (likely | (magnitudes == 0)).mean() > 0.95
 
 
 def _joined(values: list[bytes] | np.ndarray) -> bytes | np.ndarray:

@@ -6,7 +6,6 @@ named in `skipped`, what is used otherwise than it looks is said in `notes`.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import os
@@ -16,8 +15,9 @@ import numpy as np
 
 from aec_jax.audio import decode, kinds
 from aec_jax.audio.kinds import EXTENSIONS
+from aec_jax.datasets.labels import offsets_of
 from aec_jax.errors import PassingError, UserError, may_pass
-from aec_jax.run import files
+from aec_jax.run import files, threads
 
 POLICIES = ('skip', 'error')
 SPLITS = ('train', 'validation', 'test')
@@ -143,9 +143,7 @@ class Clips:
 
   def seconds(self) -> np.ndarray:
     """(clip,) how long each is, by the files' headers; NaN where unknown."""
-    # Threads, as headers may come over a network.
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-      found = list(pool.map(decode.seconds_of, self.paths.tolist()))
+    found = threads.over_files(decode.seconds_of, self.paths.tolist())
     whole = np.array([np.nan if x is None else x for x in found], float)
     start = np.where(np.isnan(self.start), 0, self.start)
     return np.where(np.isnan(self.end), whole, self.end) - start
@@ -177,11 +175,6 @@ _COLUMNS = (
   'start',
   'end',
 )
-
-
-def offsets_of(counts: np.ndarray) -> np.ndarray:
-  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
-  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
 def roots_of(data_dir: str | os.PathLike | Sequence) -> list[str]:
@@ -269,17 +262,8 @@ def trouble_with(path: str) -> str:
   """
   try:
     path.encode()
-    status = os.stat(path)
   except UnicodeEncodeError:
     return 'name is not UTF-8'
-  except FileNotFoundError:
-    return 'a dangling link' if os.path.islink(path) else 'missing'
-  except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-    if may_pass(error):
-      raise PassingError.of(path, error.strerror) from error
-    return getattr(error, 'strerror', None) or str(error)
   if trouble := files.why_no_file(path):
-    return trouble
-  if not status.st_size:
-    return 'empty'
+    return 'missing' if trouble == files.ABSENT else trouble
   return decode.trouble_with(path)

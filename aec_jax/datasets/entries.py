@@ -1,7 +1,6 @@
 """From what lists and folders name to `Clips`: the files are looked at."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import math
 import os
@@ -13,11 +12,12 @@ from aec_jax.datasets.clips import (
   POLICIES,
   Clips,
   left_out,
-  offsets_of,
   trouble_with,
   visible,
 )
+from aec_jax.datasets.labels import check_count, offsets_of
 from aec_jax.errors import UserError
+from aec_jax.run import threads
 
 
 @dataclasses.dataclass
@@ -56,29 +56,48 @@ def checked(
     notes: what has been decided already.
 
   Raises:
-    UserError: `on_bad` is none of them, or it is 'error' and a file is bad, or
-      no training clip is usable.
+    UserError: `on_bad` is none of them, or it is 'error' and a file is bad, a
+      clip is listed twice, there are more classes than can be numbered, or no
+      training clip is usable.
   """
   if on_bad not in POLICIES:
     raise UserError(f'on_bad is {on_bad!r}, expected one of {POLICIES}')
-  # Threads: on a network disk the wait for each file is what takes the time.
+  check_count(len(classes), where)
+  _check_once(entries, where)
   paths = list(dict.fromkeys(entry.path for entry in entries))
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    troubles = dict(zip(paths, pool.map(trouble_with, paths), strict=True))
+  found = threads.over_files(trouble_with, paths)
+  troubles = dict(zip(paths, found, strict=True))
   bad = {e.name: troubles[e.path] for e in entries if troubles[e.path]}
   skipped = [left_out(name, why) for name, why in bad.items()] + skipped
   good = [entry for entry in entries if not troubles[entry.path]]
-  trainable = any(entry.split == 'train' for entry in good)
-  if not skipped and not trainable:
-    raise UserError('; '.join([f'{where}: no clip to train on', *notes]))
-  if skipped and (on_bad == 'error' or not trainable):
-    first = skipped[0]
-    raise UserError(
-      f'{where}: {len(skipped)} unusable files, {len(good)} usable; the first'
-      f' is {first["file"]!r}: {first["reason"]}'
-    )
+  if skipped and on_bad == 'error':
+    raise UserError(f'{where}: {_unusable(skipped, good)}')
+  if not any(entry.split == 'train' for entry in good):
+    why = [f'{where}: no clip to train on', *notes]
+    if good:
+      splits = ' or '.join(sorted({entry.split for entry in good}))
+      why.append(f'all {len(good):,} usable clips are of {splits}')
+    raise UserError('; '.join(why + [_unusable(skipped, good)] * bool(skipped)))
   said = [*notes, *_vanished(entries, good), *_straddling(good)]
   return _as_clips(good, classes, skipped, said)
+
+
+def _unusable(skipped, good) -> str:
+  first = skipped[0]
+  return (
+    f'{len(skipped)} unusable files, {len(good)} usable; the first is'
+    f' {first["file"]!r}: {first["reason"]}'
+  )
+
+
+def _check_once(entries, where) -> None:
+  """Raises `UserError` for a part of a file that two entries are."""
+  seen = set()
+  for entry in entries:
+    part = os.path.normpath(entry.path), str(entry.start), str(entry.end)
+    if part in seen:
+      raise UserError(f'{where}: {entry.name!r} is listed twice')
+    seen.add(part)
 
 
 def _vanished(entries, good) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aec_jax.datasets.labels import Labels
+from aec_jax.datasets.labels import Labels, offsets_of
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.run import files
 
@@ -57,7 +57,8 @@ class Examples:
   @property
   def row_offsets(self) -> np.ndarray:
     """(example + 1,) where the rows of each example begin."""
-    return _offsets(-(-self.n_segments.astype(int) // self.embeddings.shape[1]))
+    counts = self.n_segments.astype(int)
+    return offsets_of(-(-counts // self.embeddings.shape[1]))
 
   @property
   def labels(self) -> Labels:
@@ -129,7 +130,7 @@ class Examples:
     }
     return cls(
       **stack,
-      label_offsets=_offsets(np.concatenate(counts)),
+      label_offsets=offsets_of(np.concatenate(counts)),
       classes=parts[0].classes,
       skipped=[entry for part in parts for entry in part.skipped],
     )
@@ -184,11 +185,6 @@ class Writer:
 
 def _npy(folder, name):
   return os.path.join(folder, f'{name}.npy')
-
-
-def _offsets(counts):
-  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
-  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
 def _as_bytes(array):

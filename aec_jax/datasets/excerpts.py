@@ -1,7 +1,6 @@
 """Clips that are parts of longer files."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from aec_jax.audio import decode
 from aec_jax.datasets.clips import left_out
 from aec_jax.datasets.entries import Entry
+from aec_jax.run import threads
 
 _SLACK = 0.05  # seconds by which headers and lists differ
 
@@ -23,6 +23,9 @@ def resolved(
   Where a file has several such parts, there is no telling, and they are left
   out. A part that is all of its file is no part.
 
+  Headers only estimate how long some files are: one that a part seems to go
+  beyond, or to go to the end of, is heard through.
+
   Args:
     entries: with `start` and `end` in seconds, NaN where the file's own are
       meant.
@@ -31,10 +34,14 @@ def resolved(
     The entries, what is left out, and notes.
   """
   parted = [e for e in entries if not (math.isnan(e.start) and _open(e))]
-  seconds = _durations({entry.path for entry in parted})
+  seconds = _durations(parted)
   uses = collections.Counter(entry.path for entry in entries)
+  names: dict[str, str] = {}  # by path; one file may go by several
   kept, skipped, whole = [], [], 0
   for entry in entries:
+    if uses[entry.path] > 1:  # clips of one file go together
+      group = names.setdefault(entry.path, entry.name)
+      entry = dataclasses.replace(entry, group=entry.group or group)
     duration = seconds.get(entry.path)
     if duration is None:  # no part, or unreadable, which is named elsewhere
       kept.append(entry)
@@ -61,14 +68,27 @@ def _open(entry) -> bool:
   return math.isnan(entry.end)
 
 
-def _durations(paths) -> dict[str, float | None]:
-  # Threads: on a network disk the wait for each file is what takes the time.
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    return dict(zip(paths, pool.map(decode.seconds_of, paths), strict=True))
+def _durations(parted) -> dict[str, float | None]:
+  """Seconds by path, of the files that some parts are of."""
+  paths = list(dict.fromkeys(entry.path for entry in parted))
+  estimated = threads.over_files(decode.seconds_of, paths)
+  found = dict(zip(paths, estimated, strict=True))
+  doubtful = list(
+    dict.fromkeys(e.path for e in parted if _beyond(e, found[e.path]))
+  )
+  heard = threads.over_files(decode.heard_seconds_of, doubtful)
+  return {**found, **dict(zip(doubtful, heard, strict=True))}
+
+
+def _beyond(entry, duration) -> bool:
+  """Whether a part goes to a file's end or, as far as is known, beyond it."""
+  if duration is None or _open(entry):
+    return True
+  return entry.end > duration + _SLACK
 
 
 def _part(entry, start, end, duration) -> Entry:
-  """The entry for a part; its clips go together, unless a list says how."""
+  """The entry for a part."""
   if start == 0 and end == duration:
     return dataclasses.replace(entry, start=math.nan, end=math.nan)
   return dataclasses.replace(

@@ -69,7 +69,11 @@ def from_folder(
   (root,) = roots_of(data_dir)
   for holds, load, lists in _KNOWN:
     if holds(root):
-      return _with_others(root, load(root, on_bad), lists)
+      clips = load(root, on_bad)
+      notes = _unread(root, lists)
+      if load is not audioset_lists.from_audioset_lists:  # it names all sound
+        notes = _unused(root, clips) + notes
+      return dataclasses.replace(clips, notes=clips.notes + notes)
   files, skipped = walk(root)
   folders = class_folders.find(root, files)
   finder = listed.Finder(root, files)
@@ -92,21 +96,25 @@ def from_folder(
   return checked(entries, classes, skipped, on_bad, root, notes)
 
 
-def _with_others(root: str, clips: Clips, lists: set[str]) -> Clips:
-  """A known data set with notes on sound and lists that are none of it."""
+def _unused(root: str, clips: Clips) -> list[str]:
+  """A note on sound that is none of a known data set."""
   files, skipped = walk(root)
   named = {entry['file'] for entry in clips.skipped}
   named |= {path[len(root) + 1 :] for path in clips.paths.tolist()}
   found = {'/'.join(parts) for parts in files}
   rest = sorted((found | {entry['file'] for entry in skipped}) - named)
-  notes = list(clips.notes)
-  if rest:
-    notes.append(f'{len(rest):,} other sound files are not used: {some(rest)}')
-  unread = [path[len(root) + 1 :] for path in listed.csvs(root)]
-  unread = [name for name in unread if os.path.basename(name) not in lists]
-  if unread:
-    notes.append(f'not used: {some(unread)}, for the data set has other lists')
-  return dataclasses.replace(clips, notes=notes)
+  if not rest:
+    return []
+  return [f'{len(rest):,} other sound files are not used: {some(rest)}']
+
+
+def _unread(root: str, lists: set[str]) -> list[str]:
+  """A note on lists that are none of a known data set."""
+  names = [path[len(root) + 1 :] for path in listed.csvs(root)]
+  names = [name for name in names if os.path.basename(name) not in lists]
+  if not names:
+    return []
+  return [f'not used: {some(names)}, for the data set has other lists']
 
 
 def _others(root, files, skipped, entries, reason) -> list[dict[str, str]]:

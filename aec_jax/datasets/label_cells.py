@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from aec_jax.datasets import class_list
 from aec_jax.datasets.entries import some
-from aec_jax.datasets.lists import Table, fault, read_table
+from aec_jax.datasets.lists import Table, fault
 from aec_jax.errors import UserError
 
 ONE = ('label', 'category', 'class', 'event_label')
@@ -24,7 +25,6 @@ SEVERAL = (
 _NO_CLASSES = ('verified', 'manually_verified', 'esc10', 'target', 'salience')
 _TRUE, _FALSE = ('1', '1.0', 'true'), ('0', '0.0', 'false')
 _MID = re.compile(r'/[a-z]+/\w+')
-CLASS_LISTS = ('class_labels_indices.csv', 'mid_to_display_name.tsv')
 
 
 class Labels(NamedTuple):
@@ -202,37 +202,9 @@ def _column_a_class(table, taken) -> Labels:
   return Labels(sets, columns, [f'{note}: {some(names)}'])
 
 
-def names_of_mids(folders: Sequence[str]) -> dict[str, str]:
-  """{mid: readable name} of the class list in the first folder that has one.
-
-  A name that several mids share has its mid behind it.
-
-  Raises:
-    UserError: the list is not one.
-  """
-  paths = [os.path.join(f, name) for name in CLASS_LISTS for f in folders]
-  path = next(filter(os.path.isfile, paths), None)
-  if path is None:
-    return {}
-  if path.endswith('.tsv'):
-    table = read_table(path, ['mid', 'display_name'])
-  else:
-    table = read_table(path)
-  mid, name = table.place(('mid',)), table.place(('display_name',))
-  if mid is None or name is None:
-    raise UserError(f'{path}: no columns mid and display_name')
-  names = [row[name] for row in table.rows]
-  return {
-    row[mid]: row[name]
-    if names.count(row[name]) == 1
-    else f'{row[name]} ({row[mid]})'
-    for row in table.rows
-  }
-
-
 def named(sets: list[tuple[str, ...]], folders: Sequence[str]) -> list:
   """Labels that are all mids by their names, where a class list is at hand."""
   if not all(_MID.fullmatch(label) for labels in sets for label in labels):
     return sets
-  names = names_of_mids(folders)
+  names = class_list.names_of_mids(folders)
   return [tuple(names.get(label, label) for label in labels) for labels in sets]

@@ -5,6 +5,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aec_jax.errors import UserError
+
+_MOST = 1 << 15  # that int16 numbers
+
+
+def offsets_of(counts: np.ndarray | Sequence[int]) -> np.ndarray:
+  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
+  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def check_count(classes: int, where: str) -> None:
+  """Raises `UserError` for more classes than can be numbered."""
+  if classes > _MOST:
+    raise UserError(
+      f'{where}: {classes:,} classes; {_MOST:,} are the most: are these labels,'
+      ' or something that each clip has for itself?'
+    )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
@@ -28,15 +46,14 @@ class Labels:
   def of_one(cls, labels: np.ndarray, classes: int) -> 'Labels':
     """Labels (clip,) of clips with one each, -1 for none."""
     has = labels >= 0
-    offsets = np.concatenate([[0], np.cumsum(has)]).astype(np.int64)
-    return cls(labels[has].astype(np.int16), offsets, classes)
+    return cls(labels[has].astype(np.int16), offsets_of(has), classes)
 
   @classmethod
   def concatenate(cls, parts: Sequence['Labels']) -> 'Labels':
     """Those of several sets of clips with the same classes, in turn."""
     counts = np.concatenate([part.counts() for part in parts])
     ids = np.concatenate([part.ids for part in parts])
-    return cls(ids, _offsets(counts), parts[0].classes)
+    return cls(ids, offsets_of(counts), parts[0].classes)
 
   def counts(self) -> np.ndarray:
     """(clip,) how many labels each has."""
@@ -54,7 +71,7 @@ class Labels:
       np.cumsum(counts) - counts, counts
     )
     ids = self.ids[np.repeat(self.offsets[:-1][index], counts) + within]
-    return Labels(ids, _offsets(counts), self.classes)
+    return Labels(ids, offsets_of(counts), self.classes)
 
   def multi_hot(self) -> np.ndarray:
     """(clip, class) bool."""
@@ -79,13 +96,8 @@ class Labels:
       clips[offsets[k] : offsets[k + 1]].
     """
     order = np.argsort(self.ids, kind='stable')
-    return self.rows()[order], _offsets(self.class_counts())
+    return self.rows()[order], offsets_of(self.class_counts())
 
   def class_counts(self) -> np.ndarray:
     """(class,) how many clips have each class."""
     return np.bincount(self.ids, minlength=self.classes)
-
-
-def _offsets(counts) -> np.ndarray:
-  """Where each run begins, and the end: (run,) -> (run + 1,) int64."""
-  return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aec_jax.datasets import clips, excerpts, label_cells
+from aec_jax.datasets import class_list, clips, excerpts, label_cells
 from aec_jax.datasets.entries import Entry, some
 from aec_jax.datasets.lists import (
   ENDINGS,
@@ -33,9 +33,21 @@ _OPTIONAL = {
   'verified': ('verified', 'manually_verified'),
   'split': ('split',),
   'group': ('group', 'recording', 'fsid', 'src_file'),
-  'start': ('start', 'onset', 'start_seconds'),
-  'end': ('end', 'offset', 'end_seconds'),
 }
+# Of parts of files. An offset is where a part begins (as of offset and
+# duration), or beside a start where it ends (as of onset and offset).
+_STARTS = ('start', 'onset', 'start_seconds')
+_ENDS = ('end', 'end_seconds')
+_OFFSET = 'offset'
+_DURATIONS = ('duration', 'duration_seconds')
+_TAKEN = (
+  *_FILE,
+  *(heading for headings in _OPTIONAL.values() for heading in headings),
+  *_STARTS,
+  *_ENDS,
+  _OFFSET,
+  *_DURATIONS,
+)
 _NAMES = ('labels', 'metadata')  # of a list that no other competes with
 _PLACES = ('', 'meta', 'metadata')  # folders that a list may lie in
 
@@ -74,6 +86,7 @@ class Finder:
   def __init__(self, root: str, files: Sequence[tuple[str, ...]]):
     """Takes the folder and its files, as `clips.walk` gives them."""
     self._root = root
+    self._paths = {os.path.join(*parts) for parts in files}
     self._by_name = collections.defaultdict(list)
     for parts in files:
       stem = os.path.splitext(parts[-1])[0]
@@ -83,15 +96,12 @@ class Finder:
   def find(self, name: str) -> list[str]:
     """The paths that a name may mean: none, one or several.
 
-    A name is the path from the folder or from its `audio/`, or a part of it, or
-    goes beyond it, as a path on another machine does; it may lack the ending
-    and have backslashes.
+    A name is the path from the folder or from its `audio/`; where there is no
+    such file, it is the end of a path, or goes beyond it, as a path on another
+    machine does, and may lack the ending. It may have backslashes.
     """
-    for within in dict.fromkeys((name, name.replace('\\', '/'))):
-      for folder in (self._root, os.path.join(self._root, 'audio')):
-        path = os.path.join(folder, within)
-        if os.path.lexists(path) and not os.path.isdir(path):
-          return [path]
+    if exact := self._exact(name):
+      return exact
     wanted = [part for part in name.replace('\\', '/').split('/') if part]
     found = [
       parts
@@ -99,6 +109,22 @@ class Finder:
       if _one_ends_the_other(parts, wanted)
     ]
     return [os.path.join(self._root, *parts) for parts in found]
+
+  def _exact(self, name) -> list[str]:
+    """The files that lie at a path from the folder or from its `audio/`."""
+    paths = [
+      os.path.normpath(os.path.join(place, within))
+      for within in (name, name.replace('\\', '/'))
+      for place in ('', 'audio')
+    ]
+    found = [path for path in dict.fromkeys(paths) if path in self._paths]
+    whole = [os.path.join(self._root, path) for path in found or paths]
+    return whole if found else list(filter(_is_there, dict.fromkeys(whole)))
+
+
+def _is_there(path) -> bool:
+  """Whether something that is no folder has this name, be it a broken link."""
+  return os.path.lexists(path) and not os.path.isdir(path)
 
 
 def _one_ends_the_other(parts, wanted) -> bool:
@@ -190,7 +216,7 @@ def csvs(root: str) -> list[str]:
     if os.path.isdir(folder):
       names = clips.visible(folder, ENDINGS)
       found += [os.path.join(folder, name) for name in names]
-  lists = label_cells.CLASS_LISTS
+  lists = class_list.FILES
   return [path for path in found if os.path.basename(path) not in lists]
 
 
@@ -213,13 +239,27 @@ def _list(path) -> Table | str:
     has = f'it has {", ".join(header)}' if header else 'the file is empty'
     return f'{path}: no column {" or ".join(_FILE)}; {has}'
   table = read_table(path)
-  if table.rows and not label_cells.has_labels(table, _taken()):
+  if table.rows and not label_cells.has_labels(table, _TAKEN):
     return str(label_cells.no_labels(table))
   return table
 
 
-def _taken() -> list[str]:
-  return [*_FILE, *(name for names in _OPTIONAL.values() for name in names)]
+def _optional(table) -> dict[str, tuple[str, ...]]:
+  """The headings that columns beside files and labels go by in a table."""
+  found: dict[str, tuple[str, ...]] = {
+    **_OPTIONAL,
+    'start': _STARTS,
+    'end': _ENDS,
+  }
+  for part in ('start', 'end'):
+    if table.place(found[part]) is None:
+      found[part] = (_OFFSET,)
+      break
+  has = {part: table.place(found[part]) is not None for part in found}
+  # Without a start it may be what the whole file lasts.
+  if has['start'] and not has['end']:
+    found['duration'] = _DURATIONS
+  return found
 
 
 def _missing(table, finder) -> int:
@@ -242,30 +282,41 @@ def entries_of(
     UserError: a list is at fault, or a name may mean several files.
   """
   entries, notes, folds = [], [], False
+  seen: dict[tuple, tuple[str, int]] = {}  # list and row by part of a file
   for listing in listings:
     table = listing.table
-    rows = rows_of(table, {'file': _FILE}, _OPTIONAL, ('file',))
-    found = label_cells.labels_of(table, _taken(), separator)
+    rows = rows_of(table, {'file': _FILE}, _optional(table), ('file',))
+    found = label_cells.labels_of(table, _TAKEN, separator)
     folder = os.path.dirname(table.path)
     sets = label_cells.named(found.sets, [folder, root])
-    notes += found.notes + _ignored(table, found.columns)
+    notes += found.notes + _offsets(table) + _ignored(table, found.columns)
     folds |= 'fold' in rows[0]
-    seen: dict[tuple, int] = {}  # rows by part of a file
     for row, names in zip(rows, sets, strict=True):
       entry = _entry(root, listing, finder, row, names)
       part = os.path.normpath(entry.path), str(entry.start), str(entry.end)
       if part in seen:
-        what = f'{row["file"]!r} is in row {seen[part]} already'
+        path, number = seen[part]
+        where = f' of {os.path.basename(path)}' if path != table.path else ''
+        what = f'{row["file"]!r} is in row {number}{where} already'
         raise fault(table.path, row['row'], 'file', what)
-      seen[part] = row['row']
+      seen[part] = table.path, row['row']
       entries.append(entry)
   entries, skipped, more = excerpts.resolved(entries)
   return Listed(entries, skipped, notes + more, folds)
 
 
+def _offsets(table) -> list[str]:
+  """A note on a column of offsets that are not the ends of parts."""
+  place = table.place(_optional(table)['start'])
+  if place is None or table.header[place] != _OFFSET:
+    return []
+  where = os.path.basename(table.path)
+  return [f'{where}: an offset is where a part begins, for there is no start']
+
+
 def _ignored(table, columns) -> list[str]:
   """A note on the columns that nothing is made of."""
-  used = {table.place(names) for names in (_FILE, *_OPTIONAL.values())}
+  used = {table.place(names) for names in (_FILE, *_optional(table).values())}
   names = [
     heading
     for i, heading in enumerate(table.header)
@@ -285,7 +336,9 @@ def _entry(root, listing, finder, row, names) -> Entry:
     what = f'{file!r} may be {some(inside)}: name its folder, too'
     raise fault(listing.table.path, row['row'], 'file', what)
   path = found[0] if found else os.path.join(root, file)
-  fields = {name: row[name] for name in _OPTIONAL if name in row}
+  fields = {
+    name: row[name] for name in (*_OPTIONAL, 'start', 'end') if name in row
+  }
   if listing.split:
     fields['split'] = listing.split
   return Entry(path, file, names, file, **fields)

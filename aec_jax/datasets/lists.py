@@ -7,9 +7,10 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from aec_jax.errors import PassingError, UserError, may_pass
-from aec_jax.run import files
+from aec_jax.errors import UserError
+from aec_jax.run import remote
 
 ENDINGS = ('.csv', '.tsv')
 _DELIMITERS = ',;\t'
@@ -56,28 +57,39 @@ class Table:
     found = [self.header.index(h) for h in headings if h in self.header]
     return found[0] if found else None
 
+  def column(self, heading: str) -> list[str]:
+    """The cells under a heading that is there."""
+    place = self.header.index(heading)
+    return [row[place] for row in self.rows]
 
-def read_table(path: str, header: list[str] | None = None) -> Table:
+
+def read_table(
+  path: str, header: list[str] | None = None, remark: str = ''
+) -> Table:
   """The cells of a list.
 
   Args:
     path: in UTF-8, or UTF-16 with its byte order mark; its columns are set
-      apart by commas, semicolons or tabs, whichever its first line has most.
+      apart by tabs, where it is a .tsv whose first line has one, else by
+      commas, semicolons or tabs, whichever its first line has most. It may be
+      of any file system that `remote` opens.
     header: the headings, of a list that has none.
+    remark: what lines that are no rows begin with, where some do.
 
   Raises:
     UserError: the file is not UTF-8 or CSV, or has more cells than headings.
   """
-  lines = _lines(path)
+  lines = _lines(path, remark)
   if header is None:
     _, header = next(lines, (0, []))
   names, header = header, _normal(header)
   rows, numbers = [], []
   for number, cells in lines:
-    if any(cells[len(header) :]):
-      what = f'{len(cells)} cells under {len(header)} headings'
-      raise fault(path, number, header[-1] if header else '', what)
-    cells = cells[: len(header)] + [''] * (len(header) - len(cells))
+    if len(cells) != len(header):
+      if any(cells[len(header) :]):
+        what = f'{len(cells)} cells under {len(header)} headings'
+        raise fault(path, number, header[-1] if header else '', what)
+      cells = cells[: len(header)] + [''] * (len(header) - len(cells))
     rows.append(cells)
     numbers.append(number)
   return Table(path, header, names, rows, numbers)
@@ -118,7 +130,7 @@ def rows_of(
     For each row {name: value} and 'row', its line in the file. 'verified' is
     a bool, 'fold' an int (-1 where empty), 'split' one of `clips.SPLITS`
     ('train' where empty), 'start' and 'end' seconds (NaN where empty), anything
-    else text.
+    else text. A 'duration', in seconds, becomes the 'end' that it comes to.
 
   Raises:
     UserError: the table is empty, lacks a column, names a file or a part of
@@ -129,12 +141,15 @@ def rows_of(
   rows: list[dict] = []
   first: dict[tuple, int] = {}  # rows by part of a file
   for number, cells in zip(table.numbers, table.rows, strict=True):
-    row = {'row': number}
+    row: dict[str, Any] = {'row': number}
     for name, place in places.items():
       value = cells[place]
       if not value and name in filled:
         raise fault(path, number, header[place], 'empty')
       row[name] = _value(name, value, path, number, header[place])
+    if 'duration' in row:
+      start = row.get('start', math.nan)
+      row['end'] = row.pop('duration') + (0 if math.isnan(start) else start)
     _check_span(row, path, header, places)
     part = tuple(str(row.get(name)) for name in ('file', 'start', 'end'))
     if part in first:
@@ -162,12 +177,14 @@ def fault(path: str, row: int, column: str, what: str) -> UserError:
   return UserError(f'{path}: row {row}, column {column}: {what}')
 
 
-def _lines(path) -> Iterator[tuple[int, list[str]]]:
+def _lines(path, remark='') -> Iterator[tuple[int, list[str]]]:
   """(line number, cells) of each row that is not blank."""
   lines = list(io.StringIO(_text(path), newline=''))
+  if remark:
+    lines = ['\n' if ln.startswith(remark) else ln for ln in lines]
   reader = csv.reader(
     lines,
-    delimiter=_delimiter(lines),
+    delimiter=_delimiter(path, lines),
     skipinitialspace=True,
     strict=True,
   )
@@ -182,6 +199,8 @@ def _lines(path) -> Iterator[tuple[int, list[str]]]:
 
 def _filled(cells, line) -> list[str]:
   """Cells with '' for what stands for nothing, unless quotes make it a word."""
+  if not any(len(c) < 5 and c.lower() in _NOTHING for c in cells):
+    return cells
   return [
     '' if cell.lower() in _NOTHING and f'"{cell}"' not in line else cell
     for cell in cells
@@ -189,18 +208,11 @@ def _filled(cells, line) -> list[str]:
 
 
 def _text(path) -> str:
-  if trouble := files.why_no_file(path):  # a pipe would be waited for
-    raise UserError(f'{path}: {trouble}')
   try:
-    with open(path, 'rb') as f:
-      data = f.read()
+    data = remote.read_bytes(path)
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode('utf-16' if utf16 else 'utf-8-sig')
     return text.removeprefix('\ufeff')
-  except OSError as error:
-    if may_pass(error):
-      raise PassingError.of(path, error.strerror) from error
-    raise UserError(f'{path}: {error.strerror}') from error
   except UnicodeDecodeError as error:
     if error.encoding.startswith('utf-16'):
       raise UserError(f'{path}: is not UTF-16, as it says') from error
@@ -211,10 +223,15 @@ def _text(path) -> str:
     ) from error
 
 
-def _delimiter(lines) -> str:
-  """What the first line has most of, outside quotes; a comma if in doubt."""
+def _delimiter(path, lines) -> str:
+  """A .tsv's is the tab; else what the first line has most of outside quotes.
+
+  A comma if in doubt.
+  """
   first = next((line for line in lines if line.strip()), '')
   bare = re.sub(r'"[^"]*"?', '', first)
+  if path.lower().endswith('.tsv') and '\t' in bare:
+    return '\t'
   return max(_DELIMITERS, key=bare.count)
 
 
@@ -255,7 +272,7 @@ def _value(name, value, path, row, column):
       known = ', '.join(SPLITS)
       raise fault(path, row, column, f'{value!r} is none of {known}')
     return SPLITS[value.lower()] if value else 'train'
-  if name in ('start', 'end'):
+  if name in ('start', 'end', 'duration'):
     return _seconds(value, path, row, column)
   return value
 
@@ -274,4 +291,5 @@ def _check_span(row, path, header, places):
   start, end = row.get('start', math.nan), row.get('end', math.nan)
   if end <= start or end == 0:  # never true of NaN
     what = f'ends at {end:g} s and begins at {0 if end == 0 else start:g} s'
-    raise fault(path, row['row'], header[places['end']], what)
+    place = places['duration' if 'duration' in places else 'end']
+    raise fault(path, row['row'], header[place], what)

@@ -198,6 +198,7 @@ def make(
   seed: int = 0,
   clips_per_class: int = 12,
   test_per_class: int = 4,
+  wrong_labels: float = WRONG,
 ) -> str:
   """Makes the data set, unless it is there already; all of it or nothing.
 
@@ -209,6 +210,8 @@ def make(
       times as many as the smallest, as in the real set.
     test_per_class: scored test clips a class; one file of padding for every
       eight of them comes on top.
+    wrong_labels: the share of the training labels that are not verified and
+      are wrong; all else stays the same.
 
   Returns:
     The folder.
@@ -220,11 +223,13 @@ def make(
   if min(clips_per_class, test_per_class) < 1:
     raise UserError('clips_per_class and test_per_class must be 1 or more')
   stamp = _stamp(seed, clips_per_class, test_per_class)
+  if wrong_labels != WRONG:
+    stamp['wrong_labels'] = wrong_labels
   if _is_made(folder, stamp):
     return folder
   try:
     with files.whole_folder(folder) as unfinished:
-      _write(str(unfinished), seed, clips_per_class, test_per_class)
+      _write(str(unfinished), stamp, wrong_labels)
   except OSError:  # Another process was faster.
     if not _is_made(folder, stamp):
       raise
@@ -263,7 +268,7 @@ def _rms(x) -> float:
   return float(np.sqrt(np.mean(x * x))) + 1e-9
 
 
-def _stamp(seed, clips_per_class, test_per_class) -> dict[str, int]:
+def _stamp(seed, clips_per_class, test_per_class) -> dict[str, float]:
   return {
     'format': _FORMAT,
     'seed': seed,
@@ -291,17 +296,18 @@ def _is_made(folder, stamp) -> bool:
   return True
 
 
-def _write(folder, seed, clips_per_class, test_per_class) -> None:
+def _write(folder, stamp, wrong_labels) -> None:
+  seed, test_per_class = stamp['seed'], stamp['test_per_class']
   rng = np.random.default_rng(seed)
   classes = np.arange(len(SOUNDS))
-  train = np.repeat(classes, _class_sizes(rng, clips_per_class))
+  train = np.repeat(classes, _class_sizes(rng, stamp['clips_per_class']))
   test = np.repeat(classes, test_per_class)
   padding = rng.choice(classes, -(-len(test) // 8))
   sounds = np.concatenate([train, test, padding])  # (clip,) class of its sound
   seconds = np.clip(rng.lognormal(np.log(2.0), 0.8, len(sounds)), *DURATION)
   seconds[rng.choice(len(sounds), 2, replace=False)] = DURATION
   names = _file_names(rng, len(sounds))
-  _write_train(folder, rng, names[: len(train)], train)
+  _write_train(folder, rng, names[: len(train)], train, wrong_labels)
   _write_test(folder, rng, names[len(train) :], test, len(padding))
   folders = ['audio_train'] * len(train)
   folders += ['audio_test'] * (len(sounds) - len(train))
@@ -320,7 +326,7 @@ def _write(folder, seed, clips_per_class, test_per_class) -> None:
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     list(pool.map(write_audio, range(len(sounds))))
   with open(os.path.join(folder, _STAMP), 'w', encoding='utf-8') as f:
-    json.dump(_stamp(seed, clips_per_class, test_per_class), f)
+    json.dump(stamp, f)
 
 
 def _class_sizes(rng, mean) -> np.ndarray:
@@ -335,13 +341,13 @@ def _file_names(rng, count) -> list[str]:
   return [f'{number:08x}.wav' for number in numbers]
 
 
-def _write_train(folder, rng, names, sounds) -> None:
+def _write_train(folder, rng, names, sounds, wrong_labels) -> None:
   # One of each class for sure, lest all its labels be wrong and it vanish.
   first = np.unique(sounds, return_index=True)[1]
   share = (VERIFIED * len(sounds) - len(first)) / len(sounds)
   verified = rng.random(len(sounds)) < share
   verified[first] = True
-  wrong = ~verified & (rng.random(len(sounds)) < WRONG)
+  wrong = ~verified & (rng.random(len(sounds)) < wrong_labels)
   shift = rng.integers(1, len(SOUNDS), len(sounds))
   labels = np.where(wrong, sounds + shift, sounds) % len(SOUNDS)
   rows = zip(names, _labels(labels), verified.astype(int), strict=True)

@@ -16,7 +16,7 @@ import google_crc32c
 
 from aec_jax.audio import kinds
 from aec_jax.datasets import clip_record
-from aec_jax.errors import PassingError, may_pass
+from aec_jax.errors import PassingError, UserError, may_pass
 from aec_jax.run import files
 
 FRAME = 16  # bytes of a record around its payload
@@ -102,9 +102,17 @@ def walk(path: str) -> Iterator[tuple[bytes | None, str | None]]:
 
 
 def count_records(path: str) -> int:
-  """How many records a file has by its lengths, up to the first bad one."""
+  """How many records a file has by its lengths, up to the first bad one.
+
+  Raises:
+    UserError: it is compressed, so that only reading it would tell.
+  """
   count = position = 0
   with open(path, 'rb', buffering=0) as file:
+    if os.pread(file.fileno(), 2, 0) == _GZIP:
+      raise UserError(
+        f'{path}: compressed by gzip, which TFDS does not read: gunzip it'
+      )
     size = os.fstat(file.fileno()).st_size
     while position + FRAME <= size:
       header = os.pread(file.fileno(), 8, position)

@@ -17,6 +17,7 @@ from aec_jax.audio import FrontEnd, levels, stream
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.datasets.clips import Clips
 from aec_jax.errors import PassingError, UserError
+from aec_jax.features.file_parts import Wholes
 from aec_jax.run import files, threads
 
 # Examples of one call of log_mel.
@@ -91,7 +92,7 @@ def first_seconds(
   Raises:
     UserError: the clip is unreadable.
   """
-  recording, found = surveyed(clips, clip, {})
+  recording, found = surveyed(clips, clip, Wholes())
   wanted, parts, count = round(seconds * spec.sample_rate), [], 0
   for block in stream.samples_of(recording, found, spec):
     parts.append(block)
@@ -162,8 +163,7 @@ class _Reader:
   def __init__(self, clips: Clips, spec: FrontEnd, scratch: Path) -> None:
     self._clips, self._spec, self._scratch = clips, spec, scratch
     self._numbers = itertools.count()
-    # Of files of which clips are parts: how they are heard, what is odd.
-    self._wholes: dict[str, tuple[levels.Level, tuple[str, ...]]] = {}
+    self._wholes = Wholes()
 
   def read(self, job: tuple[int, int]) -> Sound:
     """What a job's clip comes to."""
@@ -196,29 +196,23 @@ class _Reader:
 
 
 def surveyed(
-  clips: Clips, clip: int, wholes: dict[str, tuple[levels.Level, tuple]]
+  clips: Clips, clip: int, wholes: Wholes
 ) -> tuple[stream.Recording, stream.Survey]:
   """What is to be heard of a clip, and what it takes to cut it.
 
   Args:
     clips: the list.
     clip: which one.
-    wholes: of files of which clips are parts, how they are heard and what is
-      odd about them; gets what it lacks.
+    wholes: gets what it lacks.
 
   Raises:
     UserError: it is unreadable, or a part without samples.
   """
   path, start, end = clips.paths[clip], clips.start[clip], clips.end[clip]
-  recording = stream.Recording.of_file(path)
   if np.isnan(start) and np.isnan(end):
-    recording = recording.held()
+    recording = stream.Recording.of_file(path).held()
     return recording, stream.survey(recording, _TRIM_DB, True)
-  if path not in wholes:
-    level, _ = levels.listen(path, recording.blocks, parts=False)
-    wholes[path] = level, (*recording.notes, *level.notes)
-  level, notes = wholes[path]
-  part = recording.part(level, start, end).held()
+  part, notes = wholes.part(path, start, end)
   found = stream.survey(part, _TRIM_DB, True, levels.Level())
   if not found.samples:
     raise UserError(f'{path}: has no samples from {start} to {end} s')

@@ -64,11 +64,14 @@ def shards(
   weights: str,
   pca: str,
   width: float = 1.0,
+  skipped: Sequence[dict[str, str]] = (),
+  notes: Sequence[dict[str, str]] = (),
 ) -> list[Shard]:
   """The shards that `out` still lacks; writes its class list.
 
   `out` becomes a `config.data_dir`: features/SPLIT/NNNN.tfrecord and
-  csv/class_labels_indices.csv.
+  csv/class_labels_indices.csv. What was left out and noted when the recordings
+  were listed goes beside the files.
 
   Raises:
     UserError: `out` holds embeddings of other recordings or weights, or the
@@ -97,6 +100,7 @@ def shards(
   }
   folder = top / 'features' / split
   _settle(folder / 'made_of.json', json.dumps(made_of, indent=1) + '\n')
+  _write_beside(folder, 'listing', skipped, notes)
   there = {path.name for path in folder.iterdir()}
   return [
     Shard(
@@ -132,18 +136,23 @@ def write(shard: Shard) -> dict[str, int]:
   path = epath.Path(shard.path)
   with remote.whole(path) as unfinished:
     audioset_tfrecord.write(records, os.fspath(unfinished))
-    for kind, entries in (('skipped', skipped), ('notes', notes)):
-      beside = path.with_suffix(f'.{kind}.json')
-      if entries:
-        text = json.dumps(entries, indent=1, ensure_ascii=False) + '\n'
-        remote.write_text(beside, text)
-      else:
-        beside.unlink(missing_ok=True)
+    _write_beside(path.parent, path.stem, skipped, notes)
   return {
     'recordings': len(shard.recordings) - len(skipped),
     'records': len(records),
     'skipped': len(skipped),
   }
+
+
+def _write_beside(folder: epath.Path, name: str, skipped, notes) -> None:
+  """Writes NAME.skipped.json and NAME.notes.json, for `listed_beside`."""
+  for kind, entries in (('skipped', skipped), ('notes', notes)):
+    beside = folder / f'{name}.{kind}.json'
+    if entries:
+      text = json.dumps(list(entries), indent=1, ensure_ascii=False) + '\n'
+      remote.write_text(beside, text)
+    else:
+      beside.unlink(missing_ok=True)
 
 
 def run_beam(todo: Sequence[Shard], options=(), runner=None) -> None:

@@ -1,6 +1,7 @@
 """What a trained extractor makes of clips, and how its variables are kept."""
 
 import collections
+from collections.abc import Iterator
 from pathlib import Path
 
 import flax
@@ -13,8 +14,10 @@ from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input.batches import padded_blocks
 from aec_jax.models import extractors
 from aec_jax.run import cache, files, rates
+from aec_jax.run.devices import on_cpu, replicate
 from aec_jax.run.progress import Meter
 
+_STAGE = 'embeddings'
 # Examples of a batch: on a CPU, and on an accelerator, where the next one is on
 # its way while the last comes back.
 _BLOCK = 128
@@ -49,9 +52,9 @@ def step_costs(section) -> list:
   return [section[name] for name in names]
 
 
-def _block_size(count: int, devices: int, on_cpu: bool) -> int:
+def _block_size(count: int, devices: int, cpu: bool) -> int:
   """Examples of a block that the devices share equally."""
-  size = _BLOCK if on_cpu else min(_LARGE_BLOCK, max(count, _BLOCK))
+  size = _BLOCK if cpu else min(_LARGE_BLOCK, max(count, _BLOCK))
   return -(-size // devices) * devices
 
 
@@ -73,41 +76,62 @@ def embed(
     extractor that classifies by itself, logits (segment, class).
   """
   module = extractors.row(section).module(section, classes, None)
-  depends = {'clips': clips.folder.name, 'extractor': key}
-
-  on_cpu = jax.default_backend() == 'cpu'
+  costs = step_costs(section)
 
   def build(unfinished):
-    # Each device takes its share of a block.
-    devices = jax.local_device_count()
-    apply = jax.pmap(
-      lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0)
-    )
-    count = len(clips.examples)
-    size = _block_size(count, devices, on_cpu)
-    on_device = jax.tree.map(jnp.asarray, variables)  # sent once
-    meter = Meter('examples', count, logged=True)
-    found: collections.deque = collections.deque()
-
-    def take(rows):
-      out, real = found.popleft()
-      rows.append(np.asarray(out).reshape(size, -1)[:real])
-      meter.advance(real)
-
-    costs = step_costs(section)
     with (
       files.GrowingNpy(unfinished / 'embeddings.npy') as rows,
-      rates.timed(cache_dir, 'embed', costs, count),
+      rates.timed(cache_dir, 'embed', costs, len(clips.examples)),
     ):
-      for at, real in padded_blocks(count, size):
-        block = clips.examples[at]
-        block = block.reshape(devices, -1, *block.shape[1:])
-        found.append((apply(on_device, block), real))
-        if on_cpu or len(found) > 1:
-          take(rows)
-      while found:
-        take(rows)
+      for found in _embedded(module, variables, clips.examples):
+        rows.append(found)
 
-  folder = cache.stage(cache_dir, 'embeddings', depends, build)
+  folder = cache.stage(cache_dir, _STAGE, _depends(clips, key), build)
+  return _mapped(folder)
+
+
+def embedded_already(
+  clips: ClipExamples, key: str, cache_dir: str | Path
+) -> np.ndarray | None:
+  """What `embed` would find in the cache; it computes nothing."""
+  folder = cache.folder_of(cache_dir, _STAGE, _depends(clips, key))
+  return _mapped(folder) if folder.exists() else None
+
+
+def _depends(clips: ClipExamples, key: str) -> dict:
+  """All that embeddings are a function of."""
+  return {'clips': clips.folder.name, 'extractor': key}
+
+
+def _mapped(folder: Path) -> np.ndarray:
   path = folder / 'embeddings.npy'
   return np.load(path, mmap_mode='r', allow_pickle=False)
+
+
+def _embedded(module, variables, examples) -> Iterator[np.ndarray]:
+  """(example, feature) of some examples after the other."""
+  # Each device takes its share of a block.
+  devices, cpu = jax.local_device_count(), on_cpu()
+  apply = jax.pmap(
+    lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0)
+  )
+  on_devices = replicate(variables)  # sent once
+  count = len(examples)
+  size = _block_size(count, devices, cpu)
+  meter = Meter('examples', count, logged=True)
+  found: collections.deque = collections.deque()
+
+  def oldest():
+    out, real = found.popleft()
+    rows = np.asarray(out).reshape(size, -1)[:real]
+    meter.advance(real)
+    return rows
+
+  for at, real in padded_blocks(count, size):
+    block = examples[at]
+    block = block.reshape(devices, -1, *block.shape[1:])
+    found.append((apply(on_devices, block), real))
+    if cpu or len(found) > 1:
+      yield oldest()
+  while found:
+    yield oldest()

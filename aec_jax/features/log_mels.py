@@ -15,7 +15,7 @@ from aec_jax.datasets import synthetic_fsd
 from aec_jax.datasets.clips import Clips
 from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.fsdkaggle2018 import from_fsdkaggle2018
-from aec_jax.datasets.labels import Labels
+from aec_jax.datasets.labels import Labels, offsets_of
 from aec_jax.errors import UNREADABLE, UserError, check_choice
 from aec_jax.features import clip_sounds
 from aec_jax.input import pieces
@@ -126,11 +126,25 @@ def list_clips(config, cache_dir: str | Path) -> Clips:
   logging.info('%s', clips.describe())
   if config.objective == 'single_label':
     clips.single_labels()
-  return clips.select(np.diff(clips.label_offsets) > 0)
+  return _labelled(clips)
+
+
+def _labelled(clips: Clips) -> Clips:
+  """The clips that have a label; a note on the others."""
+  has = np.diff(clips.label_offsets) > 0
+  if has.all():
+    return clips
+  first = str(clips.ids[np.argmin(has)])
+  count = len(has) - np.count_nonzero(has)
+  note = f'{count:,} clips without a label are left out: {first!r} is the first'
+  logging.info('%s', note)
+  return dataclasses.replace(clips.select(has), notes=[*clips.notes, note])
 
 
 def _synthetic(config, cache_dir):
   sizes = config.synthetic.to_dict()
+  if sizes['wrong_labels'] == synthetic_fsd.WRONG:
+    del sizes['wrong_labels']  # older caches know none
   return (
     cache.stage(
       cache_dir,
@@ -245,7 +259,12 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
     jobs: (clip, semitones) each.
     spec: of the front end.
     on_bad: 'skip' or 'error'.
-    source: (job,) what to keep as `source`; the clip when None.
+    source: (job,) of copies what to keep as `source`; None: of the clips
+      themselves, which is the clip.
+
+  Raises:
+    UserError: no clip can be read, or one is bad and `on_bad` is 'error', or
+      what is to be copied cannot be read any more.
   """
   kept, counts = [], []
   bad: list[dict] = []
@@ -257,6 +276,12 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
       clip = jobs[i][0]
       if sound.words and on_bad == 'error' and source is None:
         raise UserError(f'{clips.paths[clip]}: {sound.words[0]}')
+      if sound.count is None and source is not None:
+        raise UserError(
+          f'{clips.paths[clip]}: {sound.words[0]}; it could be read when it was'
+          ' prepared, and its shifted copies are not left out for that: run'
+          ' again once it is there'
+        )
       said = [
         {'file': str(clips.ids[clip]), 'reason': word} for word in sound.words
       ]
@@ -272,14 +297,31 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
     name: getattr(clips, name)[of] for name in _COLUMNS if name != 'source'
   }
   columns['source'] = (of if source is None else source[kept]).astype(np.int32)
-  columns['offsets'] = np.concatenate([[0], np.cumsum(counts)])
+  columns['offsets'] = offsets_of(counts)
+  told = {
+    'skipped': (clips.skipped if source is None else []) + bad,
+    'notes': notes if source is None else [],
+  }
+  _write_tables(folder, rows.hash, clips, of, columns, told)
+
+
+def _write_tables(folder, digest, clips, of, columns, told) -> None:
+  """Writes all of a folder but its examples.
+
+  Args:
+    folder: that has them.
+    digest: of them.
+    clips: the list.
+    of: (clip,) which of the list each is.
+    columns: of the clips, without their labels.
+    told: 'skipped' and 'notes'.
+  """
   labels = labels_of(clips).select(of)
   meta = {
     'ids': clips.ids[of].tolist(),
     'classes': list(clips.classes),
-    'skipped': (clips.skipped if source is None else []) + bad,
-    'notes': notes if source is None else [],
-    'fingerprint': _fingerprint(rows.hash, labels, columns, clips, of),
+    **told,
+    'fingerprint': _fingerprint(digest, labels, columns, clips, of),
   }
   columns |= {'label_ids': labels.ids, 'label_offsets': labels.offsets}
   for name, array in columns.items():

@@ -25,12 +25,17 @@ class Features:
     pieces: how the segments make up what a classifier takes.
     ids: (clip,) names.
     labels: of the clips.
+    targets: (clip, class) float16, what is learned in the labels' place; None:
+      the labels.
+    loss_weights: (clip,) float32, what each clip's loss counts; None: 1.
   """
 
   embeddings: np.ndarray
   pieces: Pieces
   ids: np.ndarray
   labels: Labels
+  targets: np.ndarray | None = None
+  loss_weights: np.ndarray | None = None
 
   @property
   def example_shape(self) -> tuple[int, int]:
@@ -40,13 +45,29 @@ class Features:
   def table(self) -> dict[str, np.ndarray]:
     """The arrays that `gather` takes rows of."""
     pieces = self.pieces
-    return {
+    labels = self.labels.packed() if self.targets is None else self.targets
+    table = {
       # (extractor · segment, feature)
       'embeddings': self.embeddings.reshape(-1, self.embeddings.shape[-1]),
       'segments': pieces.segments,
       'n_segments': pieces.n_segments,
-      'labels': self.labels.packed()[pieces.clips],
+      'labels': labels[pieces.clips],
     }
+    if self.loss_weights is not None:
+      table['loss_weight'] = self.loss_weights[pieces.clips]
+    return table
+
+
+def loss_weights(verified: np.ndarray, unverified: float) -> np.ndarray | None:
+  """What the losses of clips count; None where all count the same.
+
+  Args:
+    verified: (clip,) bool, whether a person has checked the label.
+    unverified: of those that nobody has.
+  """
+  if unverified == 1 or verified.all():
+    return None
+  return np.where(verified, 1, unverified).astype(np.float32)
 
 
 def groups_of(labels: Labels, rows: np.ndarray, sampling: str) -> Groups:
@@ -71,11 +92,13 @@ def gather(table: dict, start, indices) -> dict:
     start: where the extractor's embeddings begin.
     indices: of pieces, of any shape.
   """
-  return {
-    'embeddings': table['embeddings'][start + table['segments'][indices]],
-    'n_segments': table['n_segments'][indices],
-    'labels': table['labels'][indices],
+  rows = {
+    name: array[indices]
+    for name, array in table.items()
+    if name not in ('embeddings', 'segments')
   }
+  segments = start + table['segments'][indices]
+  return {'embeddings': table['embeddings'][segments], **rows}
 
 
 def gather_step(table: dict, start, step: dict) -> dict:
@@ -96,22 +119,31 @@ def decode(row: dict, classes: int) -> dict:
 
   Returns:
     'embeddings' (example, segment, feature) float32, zero where not valid;
-    'mask' (example, segment) bool; 'targets' (example, class) float32.
+    'mask' (example, segment) bool; 'targets' (example, class) float32; and
+    where losses count differently 'loss_weight' (example,) float32.
   """
   embeddings = row['embeddings']
   segments = jnp.arange(embeddings.shape[1], dtype=jnp.int32)
   mask = segments < row['n_segments'].astype(jnp.int32)[:, None]
   if embeddings.dtype == jnp.uint8:
     embeddings = dequantise(embeddings)
-  return {
+  out = {
     'embeddings': jnp.where(mask[..., None], embeddings, 0.0),
     'mask': mask,
     'targets': targets(row['labels'], classes),
   }
+  if 'loss_weight' in row:
+    out['loss_weight'] = row['loss_weight']
+  return out
 
 
 def targets(labels: jax.Array, classes: int) -> jax.Array:
-  """Packed labels (example, byte) -> (example, class) float32."""
+  """Packed labels (example, byte) -> (example, class) float32.
+
+  What is a float already is taken as it is.
+  """
+  if labels.dtype != jnp.uint8:
+    return labels.astype(jnp.float32)
   bits = jnp.unpackbits(labels, axis=-1, count=classes)
   return bits.astype(jnp.float32)
 
@@ -134,11 +166,12 @@ def mix(first: dict, second: dict, weight: jax.Array) -> dict:
     shorter one being silent there.
   """
   mixed = (weight < 1)[:, None]
-  return {
-    'embeddings': blend(first['embeddings'], second['embeddings'], weight),
-    'mask': first['mask'] | (mixed & second['mask']),
-    'targets': blend(first['targets'], second['targets'], weight),
+  blended = {
+    name: blend(first[name], second[name], weight)
+    for name in first
+    if name != 'mask'
   }
+  return {**blended, 'mask': first['mask'] | (mixed & second['mask'])}
 
 
 def assemble(gathered: dict, classes: int) -> dict:

@@ -80,6 +80,8 @@ class Member:
     extractor: index of the extractor whose embeddings it takes.
     training, validation: (clip,), what it learns from and when it stops.
     scored: (clip,), what its guess counts for.
+    watched: whether these are scored at each evaluation, too, where they
+      choose nothing.
   """
 
   name: str
@@ -87,6 +89,7 @@ class Member:
   training: np.ndarray
   validation: np.ndarray
   scored: np.ndarray
+  watched: bool = False
 
 
 def scored_apart(split: np.ndarray) -> np.ndarray:

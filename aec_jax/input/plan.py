@@ -20,8 +20,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-SAMPLINGS = ('balanced', 'unbalanced')
-
 # Steps that one core plans at once.
 _AT_ONCE = 20
 
@@ -134,10 +132,12 @@ class Plan:
         out['valid'] = tf.repeat(valid, tf.shape(steps)[0], 0)
       return out
 
+    # Nothing in it is for AutoGraph to translate, which takes half a second.
+    as_written = tf.autograph.experimental.do_not_convert(plan)
     spans = np.asarray(list(spans), np.int64).reshape(-1, 2)
     return (
       tf.data.Dataset.from_tensor_slices(spans)
-      .map(plan, max(2, os.cpu_count() or 1), deterministic=True)
+      .map(as_written, max(2, os.cpu_count() or 1), deterministic=True)
       .prefetch(2)
     )
 

@@ -4,8 +4,11 @@ Iterative stratification: Sechidis, Tsoumakas and Vlahavas, On the
 Stratification of Multi-Label Data (2011).
 """
 
+import hashlib
+
 import numpy as np
 
+from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 
 
@@ -39,6 +42,32 @@ def rarest(
   order = np.lexsort((classes[which], counts[which]))[::-1]
   out = np.full(unit.max(initial=-1) + 1, -1)
   out[rows[order]] = labels[order]
+  return out
+
+
+def held_out(ids: np.ndarray, labels: Labels, share: float) -> np.ndarray:
+  """Which clips are held out: of each rarest label about an equal share.
+
+  A function of the names and the labels alone, so that experiments of any seed
+  hold out the same clips.
+
+  Args:
+    ids: (clip,) bytes or str.
+    labels: of the clips.
+    share: of the clips, 0 to 1.
+
+  Returns:
+    (clip,) bool.
+  """
+  clips = len(ids)
+  names = [x if isinstance(x, bytes) else x.encode() for x in ids.tolist()]
+  hashes = [hashlib.blake2b(x, digest_size=8).digest() for x in names]
+  place = np.frombuffer(b''.join(hashes), '>u8')
+  label = rarest(labels.ids, labels.offsets, np.arange(clips))
+  order = np.lexsort((place, label))
+  ends = np.floor(np.arange(clips + 1) * share)
+  out = np.empty(clips, bool)
+  out[order] = np.diff(ends) > 0
   return out
 
 

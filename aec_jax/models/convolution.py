@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from aec_jax.models.layers import transposed
+from aec_jax.models.layers import bfloat16_operand, transposed
 from aec_jax.run import processor
 
 # Rows of one matrix product, enough to run at speed and few enough for their
@@ -222,7 +222,7 @@ def _patch_kernel_gradient(x, grad, size, dtype, turn=jnp.transpose):
     patches = _patches(x, size)
     grad = grad.reshape(-1, grad.shape[-1])
     if dtype == 'bfloat16':
-      patches, grad = (a.astype(jnp.bfloat16) for a in (patches, grad))
+      patches, grad = bfloat16_operand(patches), bfloat16_operand(grad)
     kind = jnp.promote_types(grad.dtype, jnp.float32)
     return jnp.dot(turn(patches), grad, preferred_element_type=kind)
 

@@ -185,7 +185,10 @@ def pretrained(section) -> dict | None:
 
 
 def check(section) -> None:
-  """Raises `UserError` for a section `extractor` that makes no sense."""
+  """Raises `UserError` for a section `extractor` that makes no sense.
+
+  Its file of weights is `pretrained`'s to look at.
+  """
   check_choice('config.extractor.dtype', section.dtype, ('bfloat16', 'float32'))
   check_choice(
     'config.extractor.embedding_activation',
@@ -203,4 +206,3 @@ def check(section) -> None:
         f'config.extractor.augment.mask_{axis} is {widest}; an example has'
         f' {most} {axis}'
       )
-  pretrained(section)

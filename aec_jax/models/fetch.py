@@ -9,7 +9,6 @@ as it was when first fetched; a file that has changed since is refused.
 
 import base64
 import contextlib
-import fcntl
 import functools
 import hashlib
 import http.client
@@ -24,7 +23,7 @@ from typing import NamedTuple
 
 from aec_jax.errors import UserError
 from aec_jax.models import convert, embedding_postprocess
-from aec_jax.run import console, files, progress
+from aec_jax.run import console, files, lock, progress
 
 URL = 'https://storage.googleapis.com/audioset'
 CHECKPOINT = 'vggish_model.ckpt'
@@ -158,16 +157,22 @@ def _download(path, remote, read) -> dict:
   Returns:
     What to record of it.
   """
+  try:
+    with lock.held(path.with_name(f'.{path.name}.lock')):
+      state = _download_alone(path, remote, read)
+  except lock.Busy as error:
+    raise UserError(f'{path}: {error} is fetching it') from error
+  print(f'{path}: {_show(remote.size)} from {remote.url}')
+  return state
+
+
+def _download_alone(path, remote, read) -> dict:
   version = hashlib.sha256(f'{remote.version} {remote.size}'.encode())
   part = path.with_name(f'.{path.name}.{version.hexdigest()[:8]}.part')
   for other in path.parent.glob(f'.{path.name}.*.part'):
     if other != part:  # the beginning of another version
       other.unlink()
   with open(part, 'ab') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise UserError(f'{path}: another process is fetching it') from error
     _room_for(remote.size - file.tell(), path)
     bar = progress.Meter(path.name, remote.size)
     bar.advance(file.tell())
@@ -178,7 +183,6 @@ def _download(path, remote, read) -> dict:
     os.fsync(file.fileno())
     state = _check_download(part, remote, read, path)
     os.replace(part, path)
-  print(f'{path}: {_show(remote.size)} from {remote.url}')
   return state
 
 

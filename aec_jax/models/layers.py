@@ -15,6 +15,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import layout
 
+from aec_jax.run import processor
+from aec_jax.run.devices import on_cpu
+
 
 def activation_dtype(dtype: str, backend: str | None = None) -> str:
   """The type of what a layer hands on to the next; nowhere else is it decided.
@@ -27,8 +30,20 @@ def activation_dtype(dtype: str, backend: str | None = None) -> str:
     dtype: operand precision of the products, 'float32' or 'bfloat16'.
     backend: as JAX names it; None: the one in use.
   """
-  backend = backend or jax.default_backend()
-  return 'float32' if backend == 'cpu' else dtype
+  return 'float32' if on_cpu(backend) else dtype
+
+
+def bfloat16_operand(x: jax.Array) -> jax.Array:
+  """x as an operand of a product that rounds to bfloat16.
+
+  On a processor without instructions for those, float32 of bfloat16's values:
+  XLA would turn bfloat16 into float32 within the product, which takes 1.45
+  times as long. The products of two such values are exact in float32, so that
+  the results are equal up to the order of the sums.
+  """
+  if on_cpu() and not processor.multiplies_bfloat16():
+    return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+  return x.astype(jnp.bfloat16)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -38,14 +53,14 @@ def _product_bfloat16(x, w, x_dtype, out):
 
 def _product_forward(x, w, x_dtype, out):
   del x_dtype
-  x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+  x, w = bfloat16_operand(x), bfloat16_operand(w)
   return jnp.dot(x, w, preferred_element_type=out), (x, w)
 
 
 def _product_backward(x_dtype, out, residuals, grad):
   del out
   x, w = residuals
-  grad = grad.astype(jnp.bfloat16)
+  grad = bfloat16_operand(grad)
   grad_x = jnp.dot(grad, transposed(w), preferred_element_type=x_dtype)
   grad_w = jnp.dot(transposed(x), grad, preferred_element_type=jnp.float32)
   return grad_x, grad_w
@@ -53,12 +68,12 @@ def _product_backward(x_dtype, out, residuals, grad):
 
 @jax.jit
 def transposed(x: jax.Array) -> jax.Array:
-  """x.T of a matrix, laid out anew on CPUs.
+  """x.T of a matrix; of bfloat16 laid out anew on CPUs.
 
   XLA's fast bfloat16 CPU kernel takes row-major operands alone; a transposed
   view sends it to float32 on one thread, at a quarter of the speed.
   """
-  if jax.default_backend() != 'cpu':
+  if not on_cpu() or x.dtype != jnp.bfloat16:
     return x.T
   return layout.with_layout_constraint(x.T, layout.Layout((0, 1)))
 

@@ -2,5 +2,6 @@
 
 from aec_jax.report.clip_section import Shown
 from aec_jax.report.experiment_page import PAGE, write
+from aec_jax.report.listening import Embedded
 
-__all__ = ['PAGE', 'Shown', 'write']
+__all__ = ['PAGE', 'Embedded', 'Shown', 'write']

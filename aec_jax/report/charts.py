@@ -246,6 +246,30 @@ def _polyline(x, y):
   return f'<polyline class="curve" points="{points}"/>'
 
 
+def strip(values: np.ndarray, alt: str) -> str:
+  """Steps of equal widths over the whole of a width, from 0 up.
+
+  They are filled from 1 on, where there is a line, and the strip's top is
+  their greatest, or 2 where that is less.
+
+  Args:
+    values: (step,) from 0 up; neighbours among very many are averaged.
+    alt: what is to be seen.
+  """
+  values = _fewer(np.asarray(values, float)[None])[0]
+  height = np.round(100 * (1 - values / max(2.0, values.max())), 1)
+  even = 100 * (1 - 1 / max(2.0, values.max()))
+  steps = ''.join(f'V{y:g}H{i}' for i, y in enumerate(height, 1))
+  width = len(values)
+  return (
+    f'<svg class="strip" viewBox="0 0 {width} 100" preserveAspectRatio="none"'
+    f' role="img" aria-label="{html.escape(alt)}">'
+    f'<path class="area" d="M0 {even:.1f}{steps}V{even:.1f}Z"/>'
+    f'<path class="even" d="M0 {even:.1f}H{width}"/>'
+    f'<path d="M0 {height[0]:g}{steps}"/></svg>'
+  )
+
+
 def png(values: np.ndarray) -> str:
   """A picture as a data URI.
 
@@ -253,13 +277,7 @@ def png(values: np.ndarray) -> str:
     values: (row, column), the first row at the bottom; least and greatest get
       the ends of the colours. Neighbours among very many columns are averaged.
   """
-  values = np.asarray(values, np.float32)[::-1]
-  if values.shape[1] > _COLUMNS:
-    starts = np.linspace(0, values.shape[1], _COLUMNS, endpoint=False).astype(
-      int
-    )
-    widths = np.diff(starts, append=values.shape[1])
-    values = np.add.reduceat(values, starts, 1) / widths
+  values = _fewer(np.asarray(values, np.float32)[::-1])
   level = (values - values.min()) / (np.ptp(values) or 1.0)
   picture = Image.fromarray(np.round(255 * level).astype(np.uint8))
   grid = np.linspace(0, 255, len(_VIRIDIS))
@@ -270,6 +288,15 @@ def png(values: np.ndarray) -> str:
   picture.save(file, 'PNG', compress_level=9)
   data = base64.b64encode(file.getvalue()).decode()
   return f'data:image/png;base64,{data}'
+
+
+def _fewer(values: np.ndarray) -> np.ndarray:
+  """(row, column) with no more columns than can be seen."""
+  if values.shape[1] <= _COLUMNS:
+    return values
+  starts = np.linspace(0, values.shape[1], _COLUMNS, endpoint=False).astype(int)
+  widths = np.diff(starts, append=values.shape[1])
+  return np.add.reduceat(values, starts, 1) / widths
 
 
 def mp3(samples: np.ndarray, rate: int) -> str:

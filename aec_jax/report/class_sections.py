@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aec_jax import metrics
+from aec_jax.bundle.decisions import BEST
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Cell, Figure, Section, Table, Text
+from aec_jax.report.score_sections import is_single
 from aec_jax.report.scored import Scored
 
 # More classes than this are listed by their best and worst; so many of each.
@@ -81,7 +83,7 @@ def _share(value) -> str:
 def _points(results) -> Mapping | None:
   """What the bundle's thresholds gave, by class, where it has some."""
   found = results.get('decisions') or {}
-  return found.get('points', {}).get('best F1')
+  return found.get('points', {}).get(BEST)
 
 
 def _decided_by(results) -> str:
@@ -90,7 +92,7 @@ def _decided_by(results) -> str:
       ' Precision, recall and F1 are those of the bundle’s thresholds, which'
       ' were chosen on the same clips.'
     )
-  if 'AP@3' in next(iter(results['per_class'].values())):
+  if is_single(results):
     return ' Precision, recall and F1 are those of the first guess.'
   return ' Precision, recall and F1 are those of probabilities of 0.5 and more.'
 
@@ -100,9 +102,7 @@ def _decided(results, scored) -> dict[str, Sequence | np.ndarray]:
   measures = ('precision', 'recall', 'F1')
   if points := _points(results):
     return {name: points[name] for name in measures if name in points}
-  if scored.probabilities is None:
-    return {}
-  if 'AP@3' in next(iter(results['per_class'].values())):
+  if is_single(results):
     guess = scored.probabilities.argmax(1)
     yes = guess[:, None] == np.arange(len(scored.classes))
   else:

@@ -1,14 +1,20 @@
-"""What a report shows of clips: their distribution, pictures and sounds."""
+"""What a report shows of clips: their distribution, pictures and sounds, and
+what it says of them by their embeddings.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from aec_jax.audio import FrontEnd
 from aec_jax.datasets.clips import Clips
-from aec_jax.features import clip_sounds
+from aec_jax.features import clip_sounds, embeddings
 from aec_jax.features.log_mels import ClipExamples
-from aec_jax.input.folds import scored_apart
+from aec_jax.input.folds import fold_of, scored_apart
 from aec_jax.report import charts
 from aec_jax.report.clip_section import Shown
+from aec_jax.report.listening import Embedded
 
 _QUARTILES = np.linspace(0, 1, 5)
 _HEARD = 10  # seconds of a clip that the report plays
@@ -53,3 +59,32 @@ def show_clip(
     'log-mel spectrogram',
     charts.mp3(samples, spec.sample_rate),
   )
+
+
+def embedded_clip(
+  config, prepared: ClipExamples, clip_id: str, keys: Sequence[str],
+  cache_dir: str | Path,
+) -> Embedded | None:  # fmt: skip
+  """A clip as the classifiers take it; None where it has left the cache.
+
+  No extractor is asked: of an experiment that was finished before, none is
+  loaded.
+
+  Args:
+    config: of the experiment.
+    prepared: its clips.
+    clip_id: one of them.
+    keys: (extractor,) as `embeddings.embed` takes them.
+    cache_dir: of the stages.
+  """
+  i = int(np.flatnonzero(prepared.ids == clip_id)[0])
+  mine = slice(prepared.offsets[i], prepared.offsets[i + 1])
+  rows = []
+  for key in keys:
+    of_all = embeddings.embedded_already(prepared, key, cache_dir)
+    if of_all is None:
+      return None
+    rows.append(of_all[mine])
+  apart = scored_apart(prepared.split).any()
+  fold = None if apart else int(fold_of(config, prepared)[i])
+  return Embedded(np.stack(rows), fold)

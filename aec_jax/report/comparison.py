@@ -3,7 +3,7 @@
 import collections
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from aec_jax import metrics, presets
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Cell, Figure, Section, Table, Text
 from aec_jax.report.runs import SIGNIFICANT, Run, named, p_text, score_text
-from aec_jax.report.score_sections import NAMES
+from aec_jax.report.score_sections import NAMES, validation_loss
 from aec_jax.run import fields
 
 
@@ -81,11 +81,7 @@ def _scores(runs) -> list[Block]:
       title = NAMES.get(main, main)
       chart = charts.ranges(rows, title)
       blocks.append(Figure(f'{title} and its 95 % interval.', chart))
-    scores = [
-      name
-      for name, value in some[0].results['metrics'].items()
-      if isinstance(value, float)
-    ]
+    scores = _of_any(some)
     blocks.append(
       Table(
         'Scores, and below each its 95 % interval over the scored clips; and'
@@ -97,6 +93,17 @@ def _scores(runs) -> list[Block]:
     )  # fmt: skip
     blocks += _over_seeds(some, scores)
   return blocks
+
+
+def _of_any(runs) -> list[str]:
+  """The scores that any of some runs has, in their order."""
+  found = {
+    name: None
+    for run in runs
+    for name, value in run.results['metrics'].items()
+    if isinstance(value, float)
+  }
+  return list(found)
 
 
 def _cost(run) -> list[str]:
@@ -120,7 +127,7 @@ def _over_seeds(runs, scores) -> list[Table]:
     [
       ', '.join(run.name for run in some),
       str(len(some)),
-      *(_spread([run.results['metrics'][name] for run in some])
+      *(_spread([run.results['metrics'].get(name) for run in some])
         for name in scores),
     ]
     for some in groups.values()
@@ -134,6 +141,8 @@ def _over_seeds(runs, scores) -> list[Table]:
 
 
 def _spread(values) -> str:
+  if None in values:
+    return '—'
   return f'{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}'
 
 
@@ -144,7 +153,7 @@ def _curves(runs) -> list[Block]:
       shown = dict(list(some.items())[first : first + charts.COLOURS])
       for what, of in (
         (metric, lambda e, m=metric: e.get(m)),
-        ('validation loss', _loss),
+        ('validation loss', validation_loss),
       ):
         series = {
           name: found
@@ -172,11 +181,6 @@ def _by_metric(runs) -> dict[str, dict[str, list]]:
       entries = [start] * bool(start) + report['evaluations']
       out[run.results['config'].get('metric', run.main)][name] = entries
   return out
-
-
-def _loss(entry: Mapping) -> float | None:
-  value = entry.get('log_likelihood')
-  return None if value is None else -value
 
 
 def _points(entries, of) -> tuple | None:

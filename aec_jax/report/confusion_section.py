@@ -11,7 +11,7 @@ from aec_jax.report import thesis
 from aec_jax.report.class_sections import MANY, class_scores
 from aec_jax.report.clip_section import Shown
 from aec_jax.report.page import Block, Cell, Clip, Clips, Section, Table, Text
-from aec_jax.report.scored import Scored
+from aec_jax.report.scored import Scored, guessed
 
 # A clip is taken for another class when more than so many of its class are
 # (Table 16).
@@ -25,14 +25,12 @@ def confusions(
 ) -> Section:
   """What the clips of each class are taken for, and some of them to hear."""
   size = len(scored.classes)
-  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
-  counts = np.bincount(true * size + guess, minlength=size**2)
-  counts = counts.reshape(size, size)
+  counts = guessed(scored)
   blocks: list[Block] = [_taken_for(results, scored, counts)]
   if size > MANY:
     text = Text(f'A matrix of {size} classes is left out.')
     return Section('Confusions', [*blocks, text])
-  behind = _behind(scored, true, guess, show)
+  behind = _behind(scored, show)
   matrix = _matrix(scored.classes, counts, {b.anchor for b in behind})
   return Section('Confusions', [*blocks, matrix, *behind])
 
@@ -123,11 +121,12 @@ def _matrix(names, counts, anchors) -> Table:
   )
 
 
-def _behind(scored, true, guess, show) -> list[Clips]:
+def _behind(scored, show) -> list[Clips]:
   """The clips of the largest cells off the diagonal, the surest mistakes first.
 
   None where there is nothing to hear.
   """
+  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
   pairs, sizes = np.unique(
     np.stack([true, guess])[:, true != guess], axis=1, return_counts=True
   )

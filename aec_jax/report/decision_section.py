@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
+from aec_jax.bundle.decisions import BEST
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Figure, Section, Table, Text
 from aec_jax.report.score_sections import interval_text
 
-# As in `bundle.decisions`.
-_BEST = 'best F1'
 _COLUMNS = ('threshold', 'precision', 'recall', 'F1')
 
 
@@ -44,8 +43,8 @@ def _thresholds(results, points) -> Table:
   for k, name in enumerate(results['per_class']):
     row = [name]
     for key in _COLUMNS:
-      value = points[_BEST][key][k]
-      interval = interval_text(points[_BEST][f'{key} interval'][k])
+      value = points[BEST][key][k]
+      interval = interval_text(points[BEST][f'{key} interval'][k])
       row.append('—' if value is None else f'{value:.3f} ({interval})')
     rows.append(row)
   return Table(

@@ -9,6 +9,7 @@ import numpy as np
 
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Figure, Section, Table, Text
+from aec_jax.report.score_sections import validation_loss
 
 _STEP = 'step'
 
@@ -66,7 +67,7 @@ def _classifiers(report, metric, what) -> list[Figure | Table]:
       [
         [
           f'{entry["step"]:,}', _number(entry.get('loss')),
-          _number(_loss(entry)), f'{entry[metric]:.4f}',
+          _number(validation_loss(entry)), f'{entry[metric]:.4f}',
         ]
         for entry in entries
       ],
@@ -79,17 +80,11 @@ def _number(value: float | None) -> str:
   return '—' if value is None else f'{value:.4f}'
 
 
-def _loss(entry) -> float | None:
-  """On the validation clips, of an evaluation."""
-  value = entry.get('log_likelihood')
-  return None if value is None else -value
-
-
 def _losses(entries) -> dict[str, tuple]:
   found = {}
   for name, of in (
     ('training loss', lambda e: e.get('loss')),
-    ('validation loss', _loss),
+    ('validation loss', validation_loss),
   ):
     points = [(e['step'], of(e)) for e in entries if of(e) is not None]
     if points:
@@ -103,14 +98,19 @@ def _score_curves(evaluations, metric) -> dict[str, tuple]:
   steps = [entry['step'] for entry in evaluations]
   scores = [entry[metric] for entry in evaluations]
   members = evaluations[-1].get('members', {}).get(metric, [])
+  watched = {}
+  if 'scored' in evaluations[-1]:
+    found = [entry['scored'][metric] for entry in evaluations]
+    watched = {'scored clips, which choose nothing': (steps, found)}
   if len(members) < 2:
-    return {metric: (steps, scores)}
+    return {metric: (steps, scores), **watched}
   # None, and then NaN, where a member has diverged.
   every = np.array([entry['members'][metric] for entry in evaluations], float)
   return {
     f'mean of {every.shape[1]} members': (steps, scores),
     'best member': (steps, np.nanmax(every, 1)),
     'worst member': (steps, np.nanmin(every, 1)),
+    **watched,
   }
 
 
@@ -145,8 +145,8 @@ def _extractors(tuned: Mapping[str, dict]) -> list[Block]:
         )
   rows = [
     [
-      name, f'{e["step"]:,}', _number(e.get('loss')), _number(_loss(e)),
-      _number(e.get('accuracy')),
+      name, f'{e["step"]:,}', _number(e.get('loss')),
+      _number(validation_loss(e)), _number(e.get('accuracy')),
     ]
     for name, history in tuned.items()
     for e in _entries(history)

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from aec_jax.run import files, templates
+from aec_jax.run.text import markdown
 
 _PACKAGE = 'aec_jax.report'
 
@@ -115,6 +116,7 @@ class Clip:
     facts: (what, value) pairs, the same whats for all clips of a group.
     picture: a data URI, with its description; '' for none.
     sound: a data URI, '' for none.
+    strip: a chart beneath the picture, as wide: HTML that is already escaped.
   """
 
   name: str
@@ -122,6 +124,7 @@ class Clip:
   picture: str = ''
   alt: str = ''
   sound: str = ''
+  strip: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +180,9 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
   """The same as GitHub's Markdown, without the pictures."""
-  parts = [f'# {_plain(title)}']
+  parts = [f'# {markdown(title)}']
   for section in sections:
-    parts.append(f'## {_plain(section.title)}')
+    parts.append(f'## {markdown(section.title)}')
     parts += [_block_markdown(block) for block in section.blocks]
   return '\n\n'.join(parts) + '\n'
 
@@ -197,13 +200,13 @@ def _is_numbers(column: Sequence[Cell]) -> bool:
 def _block_markdown(block: Block) -> str:
   match block:
     case Text(text):
-      return _plain(text)
+      return markdown(text)
     case Points(points):
-      return '\n'.join(f'- {_plain(point)}' for point in points)
+      return '\n'.join(f'- {markdown(point)}' for point in points)
     case Code(text):
       return f'```\n{text}\n```'
     case Figure(caption):
-      return f'*Figure: {_plain(caption)}*'
+      return f'*Figure: {markdown(caption)}*'
     case Clips(caption, clips):
       header = ['clip', *(what for what, _ in clips[0].facts)]
       rows = [[c.name, *(value for _, value in c.facts)] for c in clips]
@@ -215,17 +218,10 @@ def _block_markdown(block: Block) -> str:
 def _table_markdown(table):
   rows = [table.header, ['---'] * len(table.header), *table.rows]
   lines = [f'| {" | ".join(map(_cell_markdown, row))} |' for row in rows]
-  return '\n'.join([f'**{_plain(table.caption)}**', '', *lines])
+  return '\n'.join([f'**{markdown(table.caption)}**', '', *lines])
 
 
 def _cell_markdown(cell):
   cell = _cell(cell)
-  text = _plain(cell.text).replace('\n', '<br>')
+  text = '<br>'.join(map(markdown, str(cell.text).split('\n')))
   return f'**{text}**' if cell.mark else text
-
-
-def _plain(text):
-  """Text that Markdown shows as it is."""
-  for special in '\\|*_`<>[]':
-    text = str(text).replace(special, f'\\{special}')
-  return text

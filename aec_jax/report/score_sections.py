@@ -13,6 +13,7 @@ from aec_jax.run.console import caveats
 # What a score is called in words.
 NAMES = {
   'mAP': 'mAP',
+  'mAP_best_on_eval': 'mAP, had the scored clips chosen the step',
   'AUC': 'AUC',
   'd_prime': "d'",
   'MAP@3': 'MAP@3, all clips',
@@ -29,6 +30,23 @@ def interval_text(interval: Sequence[float] | None) -> str:
   low, high = interval
   between = '–' if low >= 0 else ' to '
   return f'{low:.3f}{between}{high:.3f}'
+
+
+def range_text(numbers: Sequence[int]) -> str:
+  """The least and the most of some numbers, or the one that all are."""
+  low, high = f'{min(numbers):,}', f'{max(numbers):,}'
+  return low if low == high else f'{low} to {high}'
+
+
+def validation_loss(entry: Mapping) -> float | None:
+  """The loss on the validation clips, of an evaluation that has it."""
+  value = entry.get('log_likelihood')
+  return None if value is None else -value
+
+
+def is_single(results: Mapping) -> bool:
+  """Whether each clip has one label."""
+  return 'AP@3' in next(iter(results['per_class'].values()))
 
 
 def scores(
@@ -128,7 +146,7 @@ def _about(results) -> str:
   line = f'{lines[what]}; trained on {trained:,}'
   line += f' and {copies:,} shifted copies' if copies > 0 else ''
   if seen and min(seen) < trained:
-    line += f', of which each classifier saw {min(seen):,} to {max(seen):,}'
+    line += f', of which each classifier saw {range_text(seen)}'
   line += '.'
   if 'best_step' in results:
     line += f' Best at step {results["best_step"]:,}.'

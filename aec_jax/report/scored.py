@@ -41,6 +41,14 @@ def scored_clips(
   )
 
 
+def guessed(scored: Scored) -> np.ndarray:
+  """(true class, first guess) numbers of clips, which have one label each."""
+  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
+  size = len(scored.classes)
+  counts = np.bincount(true * size + guess, minlength=size**2)
+  return counts.reshape(size, size)
+
+
 def _text(clip_id) -> str:
   if isinstance(clip_id, bytes):
     return clip_id.decode('utf-8', 'replace')

@@ -10,8 +10,14 @@ import numpy as np
 
 from aec_jax.objective import OBJECTIVES
 from aec_jax.report.page import Points, Section
-from aec_jax.report.score_sections import NAMES, interval_text
-from aec_jax.report.scored import Scored
+from aec_jax.report.score_sections import (
+  NAMES,
+  interval_text,
+  is_single,
+  range_text,
+  validation_loss,
+)
+from aec_jax.report.scored import Scored, guessed
 
 # Classes with fewer training clips are called small.
 _SMALL = 20
@@ -61,17 +67,12 @@ def _made(results) -> str:
     f' {results["n_train_examples"]:,} clips of {len(results["per_class"])}'
     ' classes'
   )
-  seen = sorted({m['training_clips'] for m in members if 'training_clips' in m})
+  seen = [m['training_clips'] for m in members if 'training_clips' in m]
   if seen:
-    text += f', of which each classifier saw {_range(seen)}'
-    if seen[-1] > results['n_train_examples']:
+    text += f', of which each classifier saw {range_text(seen)}'
+    if max(seen) > results['n_train_examples']:
       text += ' with shifted copies'
   return f'{text}.'
-
-
-def _range(numbers) -> str:
-  low, high = f'{numbers[0]:,}', f'{numbers[-1]:,}'
-  return low if low == high else f'{low} to {high}'
 
 
 def _good(results, scored) -> str:
@@ -90,8 +91,8 @@ def _good(results, scored) -> str:
   theirs = results['expected'].get(main)
   if theirs is not None:
     text += f'. The thesis has {theirs:.3f}'
-  single = 'AP@3' in next(iter(results['per_class'].values()))
-  objective = OBJECTIVES['single_label' if single else 'multi_label']
+  kind = 'single_label' if is_single(results) else 'multi_label'
+  objective = OBJECTIVES[kind]
   if main in objective.metrics:
     guess = objective.chance(main, scored.targets.mean(0))
     text += f'. A guess that does not listen gets {guess:.3f}'
@@ -114,15 +115,12 @@ def _weak(results, scored) -> Iterator[str]:
   ]
   if worst and len(values) > 3:
     yield f'Weakest: {"; ".join(worst)}.'
-  if name == 'AP@3':
+  if is_single(results):
     yield from _mistaken(scored)
 
 
 def _mistaken(scored) -> Iterator[str]:
-  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
-  size = len(scored.classes)
-  counts = np.bincount(true * size + guess, minlength=size**2)
-  counts = counts.reshape(size, size)
+  counts = guessed(scored)
   clips = counts.sum(1)
   np.fill_diagonal(counts, 0)
   a, b = np.unravel_index(counts.argmax(), counts.shape)
@@ -166,9 +164,13 @@ def _by_curves(results) -> Iterator[str]:
     )
   for ensemble in results.get('ensembles', {}).values():
     entries = ensemble['evaluations']
-    losses = [-e['log_likelihood'] for e in entries if 'log_likelihood' in e]
-    if losses and losses[-1] > _RISEN * max(min(losses), 1e-9):
-      at = entries[int(np.argmin(losses))]['step']
+    losses = [
+      (loss, entry['step'])
+      for entry in entries
+      if (loss := validation_loss(entry)) is not None
+    ]
+    if losses and losses[-1][0] > _RISEN * max(min(losses)[0], 1e-9):
+      at = min(losses)[1]
       yield (
         f'more variety (mixup_alpha, pitch_to, model.dropout) or more clips:'
         f' the validation loss has risen since step {at:,}'

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from aec_jax import metrics, presets
-from aec_jax.errors import UserError
 from aec_jax.report import charts, thesis
 from aec_jax.report.page import Block, Cell, Code, Figure, Section, Table, Text
 from aec_jax.report.runs import SIGNIFICANT, Run, named, p_text, score_text
@@ -29,11 +28,7 @@ _SCORES = {
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-  """The tables that one of the runs belongs to.
-
-  Raises:
-    UserError: runs of one table were scored on different clips.
-  """
+  """The tables that one of the runs belongs to."""
   found = [_section(table, runs) for table in thesis.ROWS]
   return [section for section in found if section is not None]
 
@@ -47,7 +42,9 @@ def _section(table, runs) -> Section | None:
   found = [run for _, _, some in rows for run in some]
   if not found:
     return None
-  _check_same_clips(found)
+  title = 'Tables 10 and 11' if table == 'Table 10' else table
+  if others := _on_other_clips(found):
+    return Section(title, [Text(others)])
   blocks: list[Block] = [_scores(table, rows)]
   if missing := [names[0] for _, names, some in rows if not some]:
     commands = '\n'.join(_command(name, found[0]) for name in missing)
@@ -60,19 +57,18 @@ def _section(table, runs) -> Section | None:
   if table in ('Table 14', 'Table 15'):
     figure = {'Table 14': 39, 'Table 15': 40}[table]
     blocks += [*_t_tests(table, first), *_figure_39_40(figure, first)]
-  title = 'Tables 10 and 11' if table == 'Table 10' else table
   return Section(title, blocks)
 
 
-def _check_same_clips(runs):
-  first = runs[0]
-  for run in runs[1:]:
-    same = list(run.results['per_class']) == list(first.results['per_class'])
-    if not same or not np.array_equal(run.ids, first.ids):
-      raise UserError(
-        f'{run.folder} was scored on other clips than {first.folder}: compare'
-        ' them apart'
-      )
+def _on_other_clips(runs) -> str:
+  """Why runs are no rows of one table; '' where they are."""
+  if all(run.same_clips(runs[0]) for run in runs):
+    return ''
+  names = ', '.join(run.name for run in runs)
+  return (
+    'No table is made of these runs, which were not scored on the same clips'
+    f' and classes: {names}. Compare them apart.'
+  )
 
 
 def _command(name, like) -> str:

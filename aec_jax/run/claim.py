@@ -7,6 +7,7 @@ import datetime
 import importlib.metadata
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
     before = files.read_json(path, *_NEEDED)
     changed = _changes(before['config'], claim['config'], model)
     if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
-      changed.append('the data set')
+      changed.append(_other_data(config))
     if changed:
       raise UserError(
         f'{workdir} holds an experiment with other settings'
@@ -61,6 +62,16 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
       )
   files.write_json(path, claim)
   return files.read_json(path)
+
+
+def _other_data(config) -> str:
+  """What may be another where the fingerprint of the data is."""
+  init = config.extractor.init
+  if fields.names_place('extractor.init', init):
+    return f'the data set, or the weights in {init}'
+  if config.teacher:
+    return f'the data set, or the teachers in {config.teacher}'
+  return 'the data set'
 
 
 def read_claim(config, workdir: Path, model: dict) -> dict:
@@ -114,11 +125,11 @@ def versions() -> dict[str, str]:
 
 
 def _revision(folder: Path) -> str:
-  """Of a checkout; '' where the package is installed.
+  """Of a checkout; '' where the package is installed, or git is not.
 
   An environment may lie in a repository of something else.
   """
-  if not (folder / '.git').exists():
+  if not (folder / '.git').exists() or not shutil.which('git'):
     return ''
   found = subprocess.run(
     ['git', 'describe', '--always', '--dirty'],

@@ -204,10 +204,10 @@ def config_path(name: str) -> str:
   Raises:
     UserError: there is neither.
   """
-  if os.path.exists(name):
+  if os.path.isfile(name):  # a folder may be of the same name
     return name
   path = configs_folder() / f'{Path(name).stem}.py'
-  if Path(name).suffix not in ('', '.py') or not path.exists():
+  if Path(name).suffix not in ('', '.py') or not path.is_file():
     known = sorted(p.stem for p in configs_folder().glob('[!_]*.py'))
     near = difflib.get_close_matches(Path(name).stem, known, 3) or known
     raise UserError(
@@ -293,6 +293,13 @@ def run_command(main: Callable[[], int]) -> int:
     where = getattr(error, 'filename', None) or 'what is made or said'
     print(f'error: cannot write {where}: {reason}', file=sys.stderr)
     return 2
+
+
+def allow_any_names() -> None:
+  """Has the standard streams take names in whatever bytes they have."""
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(encoding='utf-8', errors='surrogateescape')
 
 
 def _open_streams() -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 from absl import logging
 
 from aec_jax.errors import UserError
@@ -12,6 +13,37 @@ from aec_jax.errors import UserError
 # A file for each GPU that NVIDIA's driver has found.
 _DRIVER = '/proc/driver/nvidia/gpus'
 _DETERMINISTIC = '--xla_gpu_deterministic_ops=true'
+
+
+# The axis of `pmap` over the devices.
+AXIS = 'device'
+
+
+def on_cpu(backend: str | None = None) -> bool:
+  """Whether a backend, as JAX names it, or the one in use is a processor.
+
+  Nowhere else is it asked, but for what a program does on each kind of device
+  (`lax.platform_dependent`).
+  """
+  return (backend or jax.default_backend()) == 'cpu'
+
+
+def replicate(tree):
+  """Puts a tree on every device once, as `pmap` takes what it broadcasts.
+
+  Each host gives its own copy, equal to the others'.
+  """
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  if jax.process_count() == 1:
+    return jax.device_put(tree, everywhere)
+
+  # device_put would send all of it to the other hosts, to compare.
+  def put(x):
+    x = np.asarray(x)
+    return jax.make_array_from_process_local_data(everywhere, x, x.shape)
+
+  return jax.tree.map(put, tree)
 
 
 def announce() -> None:
@@ -25,7 +57,7 @@ def described() -> str:
   """Such as '8 × NVIDIA H100 80GB HBM3', '1 × cpu (16 cores)'."""
   kind = jax.devices()[0].device_kind
   cores = ''
-  if jax.default_backend() == 'cpu':
+  if on_cpu():
     cores = f' ({len(os.sched_getaffinity(0))} cores)'
   hosts = jax.process_count()
   where = f' on {hosts} hosts' if hosts > 1 else ''
@@ -44,7 +76,7 @@ def overlooked(driver: str) -> str:
     'JAX_PLATFORM_NAME'
   )
   hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
-  if jax.default_backend() != 'cpu' or chosen or hidden:
+  if not on_cpu() or chosen or hidden:
     return ''
   found = []
   for path in sorted(Path(driver).glob('*/information')):
@@ -86,15 +118,19 @@ def check_determinism(wanted: bool, backend: str | None = None) -> None:
     )
 
 
-def keep_programs(folder: Path) -> None:
+def keep_programs(folder: Path, small: bool = False) -> None:
   """Keeps compiled programs for other runs, unless the environment says where.
 
   For GPUs also, in the same folder, which kernels were fastest: JAX keeps
   that beside the programs (`jax_persistent_cache_enable_xla_caches`).
+
+  Args:
+    folder: where they are kept.
+    small: whether a processor's, too, that take less than JAX's own second to
+      compile; accelerators have many, and keep them in any case.
   """
   if not jax.config.values['jax_compilation_cache_dir']:
     jax.config.update('jax_compilation_cache_dir', str(folder))
   given = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS' in os.environ
-  if not given and jax.default_backend() != 'cpu':
-    # Of programs that take less than JAX's own second each, there are many.
+  if not given and (small or not on_cpu()):
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)

@@ -15,6 +15,8 @@ from typing import Any
 from aec_jax.errors import UserError, check_choice
 
 _ANY = 2**31 - 1
+# In the place of a path: no weights, but random ones.
+_RANDOM = 'random'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Field:
     role: 'what' changes what is computed; 'free' may change in a used work
       folder although it changes the result (how long, what is tolerated);
       'how' says where things lie and how they are done.
+    is_path: whether it names a file or a folder. Of such a 'what' counts only
+      that it does: what lies there is in the data's fingerprint.
   """
 
   default: Any
@@ -35,6 +39,7 @@ class Field:
   high: float | None = None
   choices: tuple[str, ...] = ()
   role: str = 'what'
+  is_path: bool = False
 
 
 def _training(role: str = 'what') -> dict[str, Field]:
@@ -62,13 +67,22 @@ FIELDS: dict[str, Field] = {
   # in any layout that docs/data.md names.
   'dataset': Field('folder'),
   # Where the data set lies; empty: a synthetic one is made.
-  'data_dir': Field('', role='how'),
+  'data_dir': Field('', role='how', is_path=True),
   # Of AudioSet, which of its splits.
   'train_splits': Field(()),
   'eval_splits': Field(()),
+  # The share of its training clips that is held out to choose the step by; 0:
+  # the step is the best one on what is scored, as the thesis has it.
+  'holdout': Field(0.0, 0, 0.5),
   # The floats that 0 and 255 of AudioSet's embeddings stand for, where records
   # hold floats: (-2, 2) before the release's quantisation; empty: refused.
   'float_range': Field(()),
+  # Classifiers of AudioSet's embeddings: trained side by side, and averaged.
+  'members': Field(1, 1, 1000),
+  # Finished experiments, or bundles, as 'DIR,DIR', whose probabilities the
+  # training clips' targets are made of in part, and in how large a part.
+  'teacher': Field('', role='how', is_path=True),
+  'teacher_weight': Field(0.5, 0, 1),
   # What a clip's labels are: see `aec_jax.objective`.
   'objective': Field('single_label'),
   # Between the labels of a cell of a list; empty: found out.
@@ -86,6 +100,8 @@ FIELDS: dict[str, Field] = {
   'deterministic': Field(False, role='how'),
   'synthetic.clips_per_class': Field(12, 2, 10_000),
   'synthetic.test_per_class': Field(4, 0, 10_000),
+  # The share of wrong labels among those that are not verified.
+  'synthetic.wrong_labels': Field(0.2, 0, 1),
   # Which extractors; 'original' is not fine-tuned.
   'extractors': Field(
     ('balanced_first', 'balanced_last', 'unbalanced_first', 'unbalanced_last')
@@ -93,7 +109,7 @@ FIELDS: dict[str, Field] = {
   # A row of `aec_jax.models.extractors.EXTRACTORS`.
   'extractor.model': Field('vggish'),
   # What training starts from: a file of VGGish's weights, or 'random'.
-  'extractor.init': Field(''),
+  'extractor.init': Field('', is_path=True),
   'extractor.width': Field(None, 0.001, 16),
   # Frames of an example; 0: as many as the extractor has by itself.
   'extractor.frames': Field(0, 0, 10_000),
@@ -117,6 +133,8 @@ FIELDS: dict[str, Field] = {
   'pitch_to': Field(0, 0, 1_000_000),
   # Of clips that have no fold of their own.
   'folds': Field(5, 2, 1000),
+  # What a clip's loss counts whose label nobody has verified.
+  'unverified_weight': Field(1.0, 0, 1),
   'sampling': Field('balanced', choices=('balanced', 'unbalanced')),
   'mixup_alpha': Field(0.0, 0, 1e3),
   # What early stopping goes by: any score of the objective.
@@ -132,10 +150,13 @@ FIELDS: dict[str, Field] = {
 _MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
 
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
-_OF_EMBEDDINGS = ('train_splits', 'eval_splits', 'float_range')
+_OF_EMBEDDINGS = (
+  'train_splits', 'eval_splits', 'holdout', 'float_range', 'members', 'teacher',
+  'teacher_weight',
+)  # fmt: skip
 _OF_RECORDINGS = (
   'extractor', 'extractors', 'pitch_to', 'folds', 'synthetic', 'classes',
-  'label_separator',
+  'label_separator', 'unverified_weight',
 )  # fmt: skip
 
 # Fields that are gone or have another name, and where their value goes.
@@ -266,9 +287,19 @@ def differences(
     if role(path) not in roles:
       continue
     a, b = (flat.get(path, default.get(path)) for flat in (before, after))
+    # Or none is given, to score again: training asks for one.
+    if path in FIELDS and FIELDS[path].is_path and _RANDOM not in (a, b):
+      continue
     if not _same(a, b):
       out.append(f'config.{path}: {a} there, {b} here')
   return out
+
+
+def names_place(path: str, value) -> bool:
+  """Whether a field's value is the path of a file or folder."""
+  return (
+    path in FIELDS and FIELDS[path].is_path and bool(value) and value != _RANDOM
+  )
 
 
 def _same(a, b) -> bool:

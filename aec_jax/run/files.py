@@ -16,6 +16,7 @@ import numpy as np
 
 from aec_jax.errors import PassingError, UserError, may_pass
 
+ABSENT = 'no such file'
 # What is no file, by the type in its mode.
 _KINDS = {
   stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket',
@@ -32,13 +33,13 @@ def why_no_file(path: str | os.PathLike) -> str:
   try:
     mode = os.stat(path).st_mode
   except (FileNotFoundError, NotADirectoryError):
-    return 'a dangling link' if os.path.islink(path) else 'no such file'
+    return 'a dangling link' if os.path.islink(path) else ABSENT
   except OSError as error:
     if may_pass(error):
       raise PassingError.of(path, error.strerror) from error
     return (error.strerror or str(error)).lower()
   except ValueError:  # a null byte in the name
-    return 'no such file'
+    return ABSENT
   if not stat.S_ISREG(mode):
     return f'{_KINDS.get(stat.S_IFMT(mode), "something else")}, not a file'
   return '' if os.access(path, os.R_OK) else 'permission denied'

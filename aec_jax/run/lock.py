@@ -135,8 +135,8 @@ def _soft(path, wait) -> Iterator[None]:
   finally:
     over.set()
     beat.join()
-    _mine.discard(text)
     path.unlink(missing_ok=True)
+    _mine.discard(text)  # not before, or a thread might take it for left behind
 
 
 def _make(path, text, wait) -> None:
@@ -210,14 +210,22 @@ def _is_dead(path, text) -> bool:
 
 
 def _remove_dead(path, text) -> None:
-  """Removes a dead holder's file, unless another was quicker."""
-  taken = files.own_name(path)
-  with contextlib.suppress(FileNotFoundError, FileExistsError):
+  """Removes a dead holder's file, unless another does or has done so.
+
+  One at a time looks and removes, or a new holder's file might go: who has made
+  the file `NAME.soft.dead`.
+  """
+  mark = path.with_name(f'{path.name}.dead')
+  if not _made(mark, text):
+    with contextlib.suppress(FileNotFoundError):
+      if _is_dead(mark, ''):  # so is who made it
+        mark.unlink()
+    return
+  try:
     if _read(path) == text:
-      os.rename(path, taken)
-      if _read(taken) != text:  # a new holder's: it is put back
-        os.link(taken, path)
-  taken.unlink(missing_ok=True)
+      path.unlink()
+  finally:
+    mark.unlink(missing_ok=True)
 
 
 def _machine() -> str:

@@ -15,6 +15,16 @@ def flags(cpuinfo: str = '/proc/cpuinfo') -> frozenset[str]:
   return frozenset(next(found, '').partition(':')[2].split())
 
 
+def multiplies_bfloat16(of: frozenset[str] | None = None) -> bool:
+  """Whether it has instructions for products of bfloat16.
+
+  Args:
+    of: flags; None: this processor's.
+  """
+  of = flags() if of is None else of
+  return 'avx512_bf16' in of or has_bfloat16_matrix_unit(of)
+
+
 def has_bfloat16_matrix_unit(of: frozenset[str] | None = None) -> bool:
   """Whether it multiplies bfloat16 matrices at some four times float32's rate.
 

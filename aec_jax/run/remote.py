@@ -8,7 +8,7 @@ from pathlib import Path
 
 from etils import epath
 
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError, may_pass
 from aec_jax.run import files
 
 
@@ -17,21 +17,24 @@ def is_remote(path: str | os.PathLike) -> bool:
   return '://' in os.fspath(path)
 
 
-def read_text(path: str) -> str:
-  """A text file.
+def read_bytes(path: str) -> bytes:
+  """All of a file.
 
   Raises:
-    UserError: it can't be read, or is no UTF-8.
+    UserError: it can't be read.
+    PassingError: the system can't read it now.
   """
-  trouble = '' if is_remote(path) else files.why_no_file(path)
-  if trouble:  # a pipe would be waited for
-    raise UserError(f'{path}: {trouble}')
   try:
-    return epath.Path(path).read_text()
+    if is_remote(path):
+      return epath.Path(path).read_bytes()
+    if trouble := files.why_no_file(path):  # a pipe would be waited for
+      raise UserError(f'{path}: {trouble}')
+    with open(path, 'rb') as file:
+      return file.read()
   except OSError as error:
+    if may_pass(error):
+      raise PassingError.of(path, error.strerror) from error
     raise UserError(f'{path}: {error.strerror or error}') from error
-  except ValueError as error:
-    raise UserError(f'{path}: is no text in UTF-8') from error
 
 
 @contextlib.contextmanager

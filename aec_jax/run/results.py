@@ -62,6 +62,10 @@ _NUMBERS = _Each(_NUMBER)
 _COUNTS = _Each(_COUNT)
 _ENTRIES = _Each({'file': _TEXT, 'reason': _TEXT}, container=list)
 _EVALUATIONS = _Each(_Whole(step=_COUNT, loss=_NUMBER), least=1, container=list)
+_SUSPECT = _Whole(
+  clip=_TEXT, label=_TEXT, given=_NUMBER, better=_TEXT, found=_NUMBER,
+  changed=_YES_OR_NO,
+)  # fmt: skip
 # The fields that something is made of; a dict has them where they are there.
 _FIELDS = {
   'experiment': _TEXT,
@@ -93,6 +97,12 @@ _FIELDS = {
   'metrics': _NUMBERS,
   'intervals': _Each(_Each(_NUMBER, least=2, most=2, container=list)),
   'per_class': _Each(_Each(_NUMBER_OR_NULL, least=1), least=1),
+  'label_doctor': _Whole(
+    examined=_COUNT,
+    changed=_COUNT,
+    list=_TEXT,
+    suspects=_Each(_SUSPECT, container=list),
+  ),
   'evaluations': _EVALUATIONS,
   'ensembles': _Each(_Whole(evaluations=_EVALUATIONS)),
   'parameters': _COUNTS,

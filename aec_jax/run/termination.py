@@ -46,8 +46,12 @@ class Held(list[int]):
 
   handled: bool = True
 
-  def wait(self, call: Callable[[], _Result]) -> _Result:
+  def wait(self, call: Callable[[], _Result], patience: float = 0.0) -> _Result:
     """What a call returns that has no effects, waited for with open ears.
+
+    Args:
+      call: to make.
+      patience: seconds that it has after a signal.
 
     Raises:
       Interrupted: a signal comes first; the call goes on, to nobody's use.
@@ -58,6 +62,8 @@ class Held(list[int]):
     while not self:
       if futures.wait([done], _LOOK).done:
         return done.result()
+    if futures.wait([done], patience).done:
+      return done.result()
     raise Interrupted
 
 

@@ -27,8 +27,9 @@ class AudioFolder(tfds.core.DatasetBuilder):
   An example is {'audio': float32 (sample,), channels averaged, 'sample_rate':
   Hz, 'label', 'verified', 'fold': -1 where there is none, 'filename'}; where
   some clip has several labels, all have 'labels' in the place of 'label'. What
-  was left out is in `info.metadata['skipped']`; a file that turns out to be
-  unreadable later is left out with a warning.
+  was left out is in `info.metadata['skipped']`, how the folder was read in
+  'notes'; a file that turns out to be unreadable later is left out with a
+  warning, and what is odd about one that is read is warned of.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -37,6 +38,7 @@ class AudioFolder(tfds.core.DatasetBuilder):
     self,
     data_dir: str | os.PathLike | None = None,
     on_bad: str = 'skip',
+    label_separator: str = '',
     **kwargs,
   ):
     """Lists the folder.
@@ -44,6 +46,7 @@ class AudioFolder(tfds.core.DatasetBuilder):
     Args:
       data_dir: the folder.
       on_bad: 'skip' or 'error', as for `from_folder`.
+      label_separator: its `separator`.
       **kwargs: `config` and `version`, as TFDS has them.
 
     Raises:
@@ -52,11 +55,15 @@ class AudioFolder(tfds.core.DatasetBuilder):
     if not data_dir:
       raise UserError('audio_folder needs data_dir, the folder of recordings')
     folder = os.path.expanduser(os.fspath(data_dir))
-    self.clips = from_folder(folder, on_bad)
+    self.clips = from_folder(folder, on_bad, label_separator)
     super().__init__(data_dir=folder, **kwargs)
     self._data_dir = folder  # not folder/audio_folder/1.0.0
-    self._original_state |= {'on_bad': on_bad}
+    self._original_state |= {
+      'on_bad': on_bad,
+      'label_separator': label_separator,
+    }
     self.info.metadata['skipped'] = self.clips.skipped
+    self.info.metadata['notes'] = self.clips.notes
     self.info.set_splits(tfds.core.splits.SplitDict(self._splits()))
 
   def _splits(self) -> list:
@@ -91,7 +98,7 @@ class AudioFolder(tfds.core.DatasetBuilder):
         }
       ),
       supervised_keys=('audio', self._labels),
-      metadata=tfds.core.MetadataDict(skipped=[]),
+      metadata=tfds.core.MetadataDict(skipped=[], notes=[]),
     )
 
   def download_and_prepare(self, **kwargs) -> None:
@@ -183,13 +190,16 @@ def _read(
     path: of the file.
     start, end: seconds, NaN for the file's own.
   """
+  notes: list[str] = []
   try:
-    samples, rate = waveform.read(path.decode())
+    samples, rate = waveform.read(path.decode(), notes)
   except PassingError:
     raise
   except UserError as error:
     logging.warning('skipped: %s', error)
     return np.zeros(0, np.float32), np.int32(0)
+  for note in notes:
+    logging.warning('%s', note)
   first = 0 if np.isnan(start) else round(start * rate)
   last = None if np.isnan(end) else round(end * rate)
   return samples[first:last], np.int32(rate)

@@ -77,7 +77,8 @@ class AudiosetEmbeddings(tfds.core.DatasetBuilder):
       **kwargs: `config` and `version`, as TFDS has them.
 
     Raises:
-      UserError: the class list or every split is missing.
+      UserError: the class list or every split is missing, or a file is
+        compressed.
     """
     if not data_dir:
       raise UserError(f'{self.name} needs data_dir, the folder of the files')
@@ -198,9 +199,9 @@ class SyntheticAudioset(AudiosetEmbeddings):
 class EmbeddedRecordings(AudiosetEmbeddings):
   """Recordings in the same form; preparing them embeds them.
 
-      found, classes = aec_jax.datasets.recordings.of_folder('recordings/')
+      found = recordings.of_folder('recordings/', 'bal_train')
       builder = EmbeddedRecordings(
-        data_dir='~/embedded', recordings=found, classes=classes, …
+        data_dir='~/embedded', split='bal_train', **found._asdict(), …
       )
       builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(beam_runner='FlinkRunner')

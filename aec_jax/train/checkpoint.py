@@ -73,6 +73,11 @@ class Checkpoints:
         manager.close()
 
 
+def holds_any(folder: Path) -> bool:
+  """Whether training can go on from a folder; nothing is opened or made."""
+  return any(p.name.isdigit() for p in (folder / 'latest').glob('*'))
+
+
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   folder.mkdir(parents=True, exist_ok=True)
   options = ocp.CheckpointManagerOptions(

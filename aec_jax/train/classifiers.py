@@ -23,16 +23,16 @@ from aec_jax.input.folds import Member
 from aec_jax.input.lasting import Lasting
 from aec_jax.input.plan import Plan
 from aec_jax.objective import Objective
-from aec_jax.train.loop import left, most_steps
+from aec_jax.train.guards import left
+from aec_jax.train.loop import most_steps
+from aec_jax.train.piece_steps import make_predict, make_steps
 from aec_jax.train.progress import History, Standing, standing
 from aec_jax.train.step import (
   AXIS,
   TrainState,
   all_finite,
-  mean_loss,
   optimizer,
   replicate,
-  update,
 )
 
 # Of a dispatch on a CPU.
@@ -100,7 +100,7 @@ class Classifiers:
     # orthogonal matrices of `classifiers.LSTM`.
     self._create = jax.jit(functools.partial(lax.map, self._fresh))
     self._steps = make_steps(self)
-    self._predict = _make_predict(self)
+    self._predict = make_predict(self)
     self._plans = [
       self._plan(member, int(seed))
       for member, seed in zip(members, self.seeds, strict=True)
@@ -209,10 +209,33 @@ class Classifiers:
     trees = (state.members.variables(), state.members.params)
     return np.asarray(jax.vmap(all_finite)(trees))
 
-  def evaluate(self, state: MembersState, history: History) -> dict:
-    """Scores of the members on their validation clips, and their means."""
+  def evaluate(
+    self, state: MembersState, history: History
+  ) -> Callable[[], dict]:
+    """Scores of the members on their validation clips, and their means.
+
+    Where they are watched, 'scored' has the scores of their mean on what they
+    are scored on.
+    """
+    variables = state.members.variables()
     clips = [member.validation for member in self.members]
-    found = self.clip_values(state.members.variables(), clips)
+    watched = [m.scored for m in self.members if m.watched]
+    values = self._begin_values(variables, clips)
+    others = self._begin_values(variables, watched) if watched else None
+
+    def scores():
+      out = self._scores(clips, values(), history)
+      if others is not None:
+        found = others()
+        mean = np.mean([found[i] for i in left(self, history)], 0)
+        targets = self._targets(watched[0])
+        out['scored'] = self.objective.scores(targets, mean)
+      return out
+
+    return scores
+
+  def _scores(self, clips, found, history) -> dict:
+    """Of each member's (clip, class) values, and their means."""
     scores = [
       self.objective.scores(self._targets(some), values)
       for some, values in zip(clips, found, strict=True)
@@ -241,6 +264,12 @@ class Classifiers:
     better = np.array(scores, float) > before.best
     return _keep_best(state, jnp.asarray(better & ~before.stopped))
 
+  def with_best_of(
+    self, state: MembersState, other: MembersState
+  ) -> MembersState:
+    """See `loop.System`."""
+    return dataclasses.replace(state, best=other.best)
+
   def clip_values(
     self, variables: dict, clips: Sequence[np.ndarray]
   ) -> list[np.ndarray]:
@@ -253,16 +282,27 @@ class Classifiers:
     Returns:
       For each member `Objective.values` (clip, class) float32.
     """
+    return self._begin_values(variables, clips)()
+
+  def _begin_values(self, variables, clips) -> Callable[[], list[np.ndarray]]:
+    """Begins `clip_values`; what is returned waits for them."""
     pieces = self.features.pieces
     rows = [pieces.of_clips(some) for some in clips]
-    found = self._piece_values(variables, rows)
-    return [
-      pieces.select(some).clip_values(values)
-      for values, some in zip(found, rows, strict=True)
-    ]
+    blocks = self._piece_values(variables, rows)
 
-  def _piece_values(self, variables, rows):
-    """For each member (piece, class), of its (piece,) rows."""
+    def values():
+      whole = np.concatenate([np.asarray(x)[:, :real] for x, real in blocks], 1)
+      return [
+        pieces.select(some).clip_values(found[: len(some)])
+        for found, some in zip(whole, rows, strict=True)
+      ]
+
+    return values
+
+  def _piece_values(self, variables, rows) -> list[tuple[jax.Array, int]]:
+    """(member, piece, class) of the members' (piece,) rows, block by block,
+    and how many of a block are some member's.
+    """
     variables = replicate(variables)
     count = max(map(len, rows))
     out = []
@@ -280,8 +320,7 @@ class Classifiers:
       # (member, piece, …) -> (device, member, piece, …)
       block = jax.tree.map(lambda x: _over_devices(x[None])[:, 0], block)
       out.append((self._predict(variables, self.resident, block), real))
-    whole = np.concatenate([np.asarray(x)[:, :real] for x, real in out], 1)
-    return [found[: len(r)] for found, r in zip(whole, rows, strict=True)]
+    return out
 
 
 def step_costs(config, members: int, segments: int) -> list:
@@ -299,98 +338,6 @@ def _over_devices(x: np.ndarray) -> np.ndarray:
   """(step, member, example, …) -> (device, step, member, example, …)."""
   x = x.reshape(*x.shape[:2], jax.local_device_count(), -1, *x.shape[3:])
   return np.moveaxis(x, 2, 0)
-
-
-def over_members(function: Callable, in_axes: tuple, members: int) -> Callable:
-  """Maps a function over a leading member axis; one member without `vmap`."""
-  if members > 1:
-    return jax.vmap(function, in_axes)
-
-  def alone(*args):
-    first = [
-      x if axis is None else jax.tree.map(lambda y: y[0], x)
-      for x, axis in zip(args, in_axes, strict=True)
-    ]
-    return jax.tree.map(lambda y: y[None], function(*first))
-
-  return alone
-
-
-def make_steps(system: Classifiers) -> Callable:
-  """Several steps of all members in one dispatch, pmapped.
-
-  Returns:
-    (state, table, plan, rows) -> (state, {'loss', 'gradient_norm'} (step,
-    member)). The state is donated. The plan's leaves are (device, step, member,
-    example, …); they hold indices into the table, or, when the table is empty,
-    the gathered rows themselves. `rows` is what `Classifiers.rows` returns.
-  """
-  model, settings = system.model, system.settings
-
-  def member_step(rows, state, table, start, seed, plan):
-    step = batches.gather_step(table, start, plan) if table else plan
-    batch = batches.assemble(step, model.classes)
-    key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
-
-    def loss_of(params):
-      logits, updates = model.apply(
-        {'params': params, 'batch_stats': state.batch_stats},
-        batch['embeddings'],
-        batch['mask'],
-        train=True,
-        rngs={'dropout': key},
-        mutable=['batch_stats'],
-        **({'rows': rows} if rows else {}),
-      )
-      losses = system.objective.loss(logits, batch['targets'])
-      loss = mean_loss(losses, batch.get('valid'))
-      return loss, updates.get('batch_stats', {})
-
-    return update(system.tx, settings, state, loss_of)
-
-  axes = (0, None, 0, 0, 0)
-
-  def steps(state, table, plan, rows):
-    one = functools.partial(member_step, rows)
-    every = over_members(one, axes, len(system.members))
-
-    def body(members, now):
-      return every(members, table, system.starts, system.seeds, now)
-
-    members, measured = lax.scan(body, state.members, plan)
-    return state.replace(members=members), measured
-
-  return jax.pmap(
-    steps,
-    axis_name=AXIS,
-    in_axes=(None, None, 0, None),
-    out_axes=(None, None),
-    donate_argnums=(0,),
-    static_broadcasted_argnums=(3,),
-  )
-
-
-def _make_predict(system: Classifiers) -> Callable:
-  """Values (member, piece, class) of pieces (device, member, piece)."""
-  model = system.model
-
-  def member_predict(variables, table, start, pieces):
-    row = batches.gather(table, start, pieces) if table else pieces
-    batch = batches.decode(row, model.classes)
-    logits = model.apply(variables, batch['embeddings'], batch['mask'])
-    # All of the batch on every host.
-    values = system.objective.values(logits)
-    return lax.all_gather(values, AXIS, tiled=True)
-
-  every = over_members(member_predict, (0, None, 0, 0), len(system.members))
-  return jax.pmap(
-    lambda variables, table, pieces: every(
-      variables, table, system.starts, pieces
-    ),
-    axis_name=AXIS,
-    in_axes=(None, None, 0),
-    out_axes=None,
-  )
 
 
 @jax.jit

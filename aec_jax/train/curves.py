@@ -1,7 +1,8 @@
 """What training leaves for TensorBoard: scalars, its config, a profile.
 
 'training/…' is of steps, 'validation/…' of evaluations, 'members/…' of each of
-several members. `tensorboard --logdir=DIR` shows all of a work folder.
+several members, 'scored/…' of the scored clips where they choose nothing.
+`tensorboard --logdir=DIR` shows all of a work folder.
 """
 
 import json
@@ -137,8 +138,9 @@ class Curves:
     found = {
       f'validation/{name}': value
       for name, value in entry.items()
-      if name not in ('step', 'loss', 'members')
+      if name not in ('step', 'loss', 'members', 'scored')
     }
+    found |= {f'scored/{k}': v for k, v in entry.get('scored', {}).items()}
     if 'log_likelihood' in entry:
       found['validation/loss'] = -entry['log_likelihood']
     if 'loss' in entry:

@@ -9,16 +9,15 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax import lax
 
 from aec_jax.errors import UserError
 from aec_jax.features.embeddings import save_variables, step_costs
@@ -26,28 +25,26 @@ from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.folds import Job
 from aec_jax.input.plan import Plan
+from aec_jax.input.rooms import Rooms, padded
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
 from aec_jax.run import cache, fields, files, hosts, progress, rates
+from aec_jax.run.devices import on_cpu
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Writer
-from aec_jax.train.loop import fit, most_steps, on_cpu
+from aec_jax.train.example_steps import gather, make_steps, make_sums
+from aec_jax.train.loop import fit, most_steps
 from aec_jax.train.progress import History
 from aec_jax.train.step import (
   AXIS,
   TrainState,
   all_finite,
-  mean_loss,
   optimizer,
   replicate,
-  update,
 )
 
 # Raised when extractors change for the same config.
 _VERSION = 3
-# How much more room a batch has than its mean number of examples, and by how
-# much it grows where that is too little.
-_ROOM = 1.25
 # Of a dispatch on a CPU: more of them run in a loop, in which XLA:CPU's
 # convolutions are slow.
 _FEW_STEPS = 1
@@ -118,6 +115,8 @@ def _depends(config, clips, job) -> dict:
     'weights': weights_digest(config.extractor.init),
     'sampling': job.sampling,
   }
+  if config.unverified_weight != 1:
+    depends['unverified_weight'] = config.unverified_weight
   if job.sampling != 'none':
     depends['training'] = cache.digest(job.training.tolist())
     depends['validation'] = cache.digest(job.validation.tolist())
@@ -133,13 +132,24 @@ def weights_digest(path: str) -> str:
   if path in ('', 'random'):
     return ''
   try:
-    with open(path, 'rb') as file:
-      return hashlib.file_digest(file, 'blake2b').hexdigest()
+    found = os.stat(path)
+    return _digest(path, found.st_size, found.st_mtime_ns)
   except OSError as error:
     raise UserError(
       f'config.extractor.init: {path}: {error.strerror}; give the file of'
       " python -m aec_jax.models.convert, or 'random'"
     ) from error
+
+
+@functools.cache
+def _digest(path: str, size: int, changed: int) -> str:
+  """A file's hash, of 64 bytes; read once for all extractors.
+
+  Those that `content` keeps are of 16, and name no extractor of a cache.
+  """
+  del size, changed  # another file of that name is read anew
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'blake2b').hexdigest()
 
 
 def _train(config, clips, job, work, writer) -> tuple[dict, dict]:
@@ -151,11 +161,12 @@ def _train(config, clips, job, work, writer) -> tuple[dict, dict]:
   logging.info(
     '%s: %s clips, validated on %s; batches of %s clips in %s examples',
     progress.place(job.title), f'{len(job.training):,}',
-    f'{len(job.validation):,}', tuner.settings.batch_size, tuner.budget,
+    f'{len(job.validation):,}', tuner.settings.batch_size,
+    ' or '.join(map(str, tuner.rooms.sizes)),
   )  # fmt: skip
   checkpoints = Checkpoints(work / 'checkpoints')
   with contextlib.closing(checkpoints):
-    history = fit(tuner, checkpoints, writer, tuner.chance())
+    history = fit(tuner, checkpoints, writer, tuner.chance(), writer.folder)
     state, _ = checkpoints.restore_best(tuner.create_state())
   best = history.best('log_likelihood')
   assert best is not None  # there is a best checkpoint
@@ -192,11 +203,14 @@ class FineTuner:
     labels = clips.labels.select(job.training)
     groups = batches.groups_of(labels, job.training, job.sampling)
     self.plan = Plan(groups, settings.batch_size, config.seed)
-    self.budget = self._budget()
+    self.rooms = self._rooms()
     table = {
       'examples': clips.examples,
       'labels': clips.labels.packed()[clips.example_clips()],
     }
+    weights = batches.loss_weights(clips.verified, config.unverified_weight)
+    if weights is not None:
+      table['loss_weight'] = weights[clips.example_clips()]
     on_device = settings.examples_on == 'device'
     self.resident = replicate(table) if on_device else {}
     self.table = {} if on_device else table
@@ -204,23 +218,19 @@ class FineTuner:
     # Kept, since it is compiled anew for each function.
     self._init = jax.jit(functools.partial(self.model.init, train=True))
     self._steps = make_steps(self)
-    self._sums = _make_sums(self)
+    self._sums = make_sums(self)
 
-  def _budget(self) -> int:
-    """Examples of a batch: one number for all extractors, compiled once."""
+  def _rooms(self) -> Rooms:
+    """Sizes of batches: the same for all extractors, each compiled once."""
     counts = np.diff(self.clips.offsets)[self.clips.split != 'test']
-    return self._unit(_ROOM * counts.mean() * self.settings.batch_size)
+    mean = counts.mean() * self.settings.batch_size
+    return Rooms.of_mean(mean, jax.device_count(), on_cpu())
 
   def _plan_bytes(self) -> int:
     """Of a step's plan on the device, about."""
     rows = len(augment.ROWS) if augment.is_on(self.settings.augment) else 1
     row = 4 if self.resident else self.clips.examples[0].nbytes
-    return self.budget * (rows * row + 64)
-
-  def _unit(self, examples: float) -> int:
-    """At least so many, and so many that the devices share them equally."""
-    unit = 8 * jax.device_count()
-    return int(-(-examples // unit) * unit)
+    return self.rooms.sizes[-1] * (rows * row + 64)
 
   def create_state(self) -> TrainState:
     """A fresh state, with the converted weights where they are given."""
@@ -257,7 +267,14 @@ class FineTuner:
       checkpoints.save_best(step, state, dataclasses.asdict(history))
     return state
 
-  def evaluate(self, state: TrainState, history: History) -> dict[str, float]:
+  def with_best_of(self, state: TrainState, other: TrainState) -> TrainState:
+    """See `loop.System`."""
+    del other  # the best lies in a checkpoint
+    return state
+
+  def evaluate(
+    self, state: TrainState, history: History
+  ) -> Callable[[], dict[str, float]]:
     """Log-likelihood (and accuracy) of an example of the validation clips."""
     del history
     variables = replicate(state.variables())
@@ -274,7 +291,7 @@ class FineTuner:
       # Gathered examples are not to pile up, nor a CPU's collectives.
       wait = on_cpu() or not self.resident
       found.append(np.asarray(sums) if wait else sums)
-    return self._means(found, len(rows))
+    return lambda: self._means(found, len(rows))
 
   def _means(self, found, count) -> dict[str, float]:
     """Of `count` examples, by the sums (2,) of their blocks."""
@@ -300,17 +317,15 @@ class FineTuner:
         pieces.expand(self.clips.offsets, clips).astype(np.int32)
         for clips in plan['first']
       ]
-      size = self.budget
-      while size < max(map(len, rows)):
-        size = self._unit(size * _ROOM)
-      steps = [
-        self._step(some, step, size)
-        for some, step in zip(rows, range(start, stop), strict=True)
-      ]
-      whole = {k: np.stack([step[k] for step in steps]) for k in steps[0]}
-      yield self._gathered(jax.tree.map(_over_devices, whole))
+      whole = self.rooms.stacked(
+        [
+          self._step(some, step)
+          for some, step in zip(rows, range(start, stop), strict=True)
+        ]
+      )
+      yield self._gathered({k: _over_devices(v) for k, v in whole.items()})
 
-  def _step(self, rows: np.ndarray, step: int, size: int) -> dict:
+  def _step(self, rows: np.ndarray, step: int) -> dict:
     """A step's plan, all (size, …): 'first', 'mask', what `augment` draws."""
     plan = {'first': rows}
     if augment.is_on(self.settings.augment):
@@ -323,12 +338,7 @@ class FineTuner:
         self.settings.seed,
         step,
       )
-    # Padding repeats the first example: any would do.
-    padded = {
-      k: np.concatenate([v, np.repeat(v[:1], size - len(v), 0)])
-      for k, v in plan.items()
-    }
-    return padded | {'mask': np.arange(size) < len(rows)}
+    return padded(plan, self.rooms.size_of(len(rows)))
 
   def _gathered(self, plan):
     return plan if self.resident else gather(self.table, plan)
@@ -341,7 +351,12 @@ class FineTuner:
 
 
 def _over_devices(x: np.ndarray) -> np.ndarray:
-  """(step, example, …) -> this host's (device, step, example, …)."""
+  """(step, example, …) -> this host's (device, step, example, …).
+
+  What a step has one of, (step,), each device has.
+  """
+  if x.ndim == 1:
+    return np.broadcast_to(x, (jax.local_device_count(), *x.shape))
   x = x.reshape(x.shape[0], jax.device_count(), -1, *x.shape[2:])
   here = jax.local_device_count()
   first = jax.process_index() * here
@@ -351,77 +366,3 @@ def _over_devices(x: np.ndarray) -> np.ndarray:
 def _padding_out(step: dict) -> dict:
   """(example,) leaves to this host's (device, example)."""
   return {k: _over_devices(v[None])[:, 0] for k, v in step.items()}
-
-
-def gather(table: dict, plan: dict) -> dict:
-  """Replaces the rows that a plan names by {'examples', 'labels'}."""
-  return {
-    name: {k: array[value] for k, array in table.items()}
-    if name in augment.ROWS
-    else value
-    for name, value in plan.items()
-  }
-
-
-def make_steps(tuner: FineTuner) -> Callable:
-  """As `classifiers.make_steps`, for a table of examples and labels."""
-  model, settings = tuner.model, tuner.settings
-
-  def one(state, batch):
-    examples = batch['first']['examples'].astype(jnp.float32)
-    targets = batches.targets(batch['first']['labels'], model.classes)
-    if 'second' in batch:
-      examples = augment.apply(
-        batch, {k: batch[k]['examples'] for k in augment.ROWS}
-      )
-      second = batches.targets(batch['second']['labels'], model.classes)
-      targets = batches.blend(targets, second, batch['weight'])
-
-    def loss_of(params):
-      logits, updates = model.apply(
-        {'params': params, 'batch_stats': state.batch_stats},
-        examples,
-        batch['mask'],
-        train=True,
-        mutable=['batch_stats'],
-      )
-      losses = tuner.objective.loss(logits, targets)
-      loss = mean_loss(losses, batch['mask'])
-      return loss, updates.get('batch_stats', {})
-
-    state, measured = update(tuner.tx, settings, state, loss_of)
-    return state, {k: x[None] for k, x in measured.items()}
-
-  def steps(state, table, plan):
-    def body(state, now):
-      return one(state, gather(table, now) if table else now)
-
-    # XLA:CPU compiles and runs convolutions in a loop many times slower: one
-    # step is no loop.
-    return lax.scan(body, state, plan, unroll=len(plan['mask']) == 1)
-
-  return jax.pmap(
-    steps,
-    axis_name=AXIS,
-    in_axes=(None, None, 0),
-    out_axes=(None, None),
-    donate_argnums=(0,),
-  )
-
-
-def _make_sums(tuner: FineTuner) -> Callable:
-  """Sums of log-likelihoods and of right first guesses, (2,)."""
-  model = tuner.model
-
-  def sums(variables, table, now):
-    now = gather(table, now) if table else now
-    rows, mask = now['first'], now['mask']
-    examples = rows['examples'].astype(jnp.float32)
-    logits = cast(jax.Array, model.apply(variables, examples))
-    targets = batches.targets(rows['labels'], model.classes)
-    losses = tuner.objective.loss(logits, targets)
-    right = jnp.argmax(logits, -1) == jnp.argmax(targets, -1)
-    found = jnp.stack([jnp.sum(x * mask) for x in (-losses, right)])
-    return lax.psum(found, AXIS)
-
-  return jax.pmap(sums, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)

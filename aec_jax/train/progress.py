@@ -182,7 +182,7 @@ class Progress:
       parts.append(f'{rate * config.batch_size:,.0f} examples/s')
     parts.append(f'loss {self._loss:.5f}')
     if best := self.history.best(config.metric):
-      score = _score(config.metric, best[config.metric])
+      score = score_words(config.metric, best[config.metric])
       parts.append(f'best validation {score} at {best["step"]:,}')
     if self._step < config.max_steps:
       parts += self._left_words()
@@ -197,15 +197,19 @@ class Progress:
     more = f', {duration(left + others * whole)} for this stage'
     return [f'at most {duration(left)} left{more * bool(others)}']
 
-  def evaluated(self) -> None:
-    """An evaluation has been added to the history."""
+  def evaluated(self, waited: bool = True) -> None:
+    """An evaluation has been added to the history.
+
+    Args:
+      waited: whether the steps have waited for it.
+    """
     now = time.monotonic()
     entry = self.history.evaluations[-1]
-    if self._since is not None:
+    if waited and self._since is not None:
       self._evaluation = now - self._since
       self._since = now
     best = self.history.best(self.config.metric)
-    score = _score(self.config.metric, entry[self.config.metric])
+    score = score_words(self.config.metric, entry[self.config.metric])
     if best is entry or entry['step'] == self.config.max_steps:
       logging.info(
         '%s', progress.place(f'step {entry["step"]:,}', f'validation {score}')
@@ -243,7 +247,7 @@ class Progress:
     return seconds
 
 
-def _score(metric: str, value: float) -> str:
+def score_words(metric: str, value: float) -> str:
   """'mAP 0.1234'; a log-likelihood as what it is: the loss."""
   if metric == 'log_likelihood':
     return f'loss {-value:.4f}'

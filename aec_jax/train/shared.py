@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import logging
 
-from aec_jax.run import cache, fields
+from aec_jax.run import cache, checksums, fields
 from aec_jax.train.checkpoint import Checkpoints
 
 _STAGE = 'members'
@@ -49,6 +49,9 @@ def take(checkpoints: Checkpoints, system, cache_dir, depends: dict) -> bool:
 
   Returns:
     Whether it did.
+
+  Raises:
+    UserError: what is there has been damaged since it was put there.
   """
   folder = cache.folder_of(cache_dir, _STAGE, depends)
   if not folder.exists():
@@ -56,6 +59,7 @@ def take(checkpoints: Checkpoints, system, cache_dir, depends: dict) -> bool:
   template = system.create_state()
   if checkpoints.restore(template) is not None:
     return False
+  checksums.check(folder)
   with contextlib.closing(Checkpoints(folder)) as others:
     found = others.restore(template)
   if found is None:

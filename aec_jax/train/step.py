@@ -10,15 +10,14 @@ from collections.abc import Callable
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
 from aec_jax.errors import UserError, check_choice
 from aec_jax.run import fields
+from aec_jax.run.devices import AXIS
+from aec_jax.run.devices import replicate as replicate  # for what trains
 from aec_jax.run.fields import Field
-
-AXIS = 'device'
 
 # The fields of a section `optimizer`.
 _FIELDS = {
@@ -188,33 +187,26 @@ def update_average(average: dict, now: dict, step, decay: float) -> dict:
   return jax.tree.map(lambda a, x: keep * a + (1 - keep) * x, average, now)
 
 
-def mean_loss(losses: jax.Array, valid: jax.Array | None) -> jax.Array:
+def mean_loss(
+  losses: jax.Array,
+  valid: jax.Array | None,
+  weights: jax.Array | None = None,
+) -> jax.Array:
   """The mean of the losses (example,) of what is valid in the whole batch.
 
   As this device's share: the mean of it over the devices is that of the batch.
+
+  Args:
+    losses: (example,).
+    valid: (example,); None where all are.
+    weights: (example,) by which losses are multiplied before; None: 1.
   """
+  if weights is not None:
+    losses = losses * weights
   if valid is None:
     return jnp.mean(losses)
   count = lax.pmean(jnp.sum(valid.astype(jnp.float32)), AXIS)
   return jnp.sum(losses * valid) / count
-
-
-def replicate(tree):
-  """Puts a tree on every device once, as `pmap` takes what it broadcasts.
-
-  Each host gives its own copy, equal to the others'.
-  """
-  mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
-  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  if jax.process_count() == 1:
-    return jax.device_put(tree, everywhere)
-
-  # device_put would send all of it to the other hosts, to compare.
-  def put(x):
-    x = np.asarray(x)
-    return jax.make_array_from_process_local_data(everywhere, x, x.shape)
-
-  return jax.tree.map(put, tree)
 
 
 @jax.jit

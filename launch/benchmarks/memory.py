@@ -25,7 +25,7 @@ from aec_jax.input.folds import Job, Member
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run.console import table
-from aec_jax.train import classifiers, extractor
+from aec_jax.train import classifiers, example_steps, extractor, piece_steps
 from launch import full_size
 
 # The heaviest rows of Tables 10, 12, 13 (twice), 14 and 15.
@@ -74,13 +74,13 @@ def of_classifiers(config) -> tuple[float, float]:
   ]
   objective = OBJECTIVES[config.objective]
   system = classifiers.Classifiers(config, objective, features, members)
-  (plan,) = system.plans([(0, config.steps_per_dispatch)])
+  (plan,) = system.plans([(0, system.most_steps)])
   whole = {
     name: jax.ShapeDtypeStruct((x.shape[0] * times, *x.shape[1:]), x.dtype)
     for name, x in features.table().items()
   }
   state = jax.eval_shape(system.create_state)
-  steps = classifiers.make_steps(system)
+  steps = piece_steps.make_steps(system)
   return _gb(steps.lower(state, whole, plan, system.rows(plan)))
 
 
@@ -103,7 +103,7 @@ def of_fine_tuning(config) -> tuple[float, float]:
   tuner = extractor.FineTuner(config, data, job)
   (plan,) = tuner.plans([(0, 1)])
   state = jax.eval_shape(tuner.create_state)
-  return _gb(extractor.make_steps(tuner).lower(state, tuner.resident, plan))
+  return _gb(example_steps.make_steps(tuner).lower(state, tuner.resident, plan))
 
 
 def _gb(lowered) -> tuple[float, float]:

@@ -6,6 +6,8 @@ Takes under a minute on two cores. Scores and labels are synthetic, with
 AudioSet's size, its some 2.5 labels a clip and its uneven classes.
 """
 
+import argparse
+
 import numpy as np
 import sklearn
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -35,6 +37,7 @@ def theirs(targets, scores):
 
 
 def main():
+  argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
   targets, scores = synthetic_scores()
   np.testing.assert_allclose(
     metrics.ap_and_auc(targets, scores),

@@ -22,7 +22,8 @@ import numpy as np
 
 from aec_jax import presets
 from aec_jax.run.console import table
-from aec_jax.train.classifiers import Classifiers, make_steps
+from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.piece_steps import make_steps
 from aec_jax.train.step import AXIS
 from launch.benchmarks import hlo, timing
 from launch.benchmarks.classifiers import released, still_plan
@@ -87,8 +88,10 @@ def program(system: Classifiers, device) -> str:
   steps = make_steps(system)
   state = jax.eval_shape(system.create_state)
   plan = still_plan(system, STEPS)
+  rows = system.rows(plan)
   if device is None:
-    return steps.lower(state, system.resident, plan).compile().as_text()
+    lowered = steps.lower(state, system.resident, plan, rows)
+    return lowered.compile().as_text()
   mesh = jax.sharding.Mesh(np.array([device]), (AXIS,))
   spec, shared = jax.sharding.PartitionSpec, jax.sharding.PartitionSpec()
 
@@ -100,7 +103,8 @@ def program(system: Classifiers, device) -> str:
 
   def alone(state, table, plan):
     # As `pmap` takes them: without the axis of the devices.
-    return steps.__wrapped__(state, table, jax.tree.map(lambda x: x[0], plan))
+    plan = jax.tree.map(lambda x: x[0], plan)
+    return steps.__wrapped__(state, table, plan, rows)
 
   mapped = jax.jit(
     jax.shard_map(

@@ -6,6 +6,7 @@ The peer walks its classes one example at a time in Python, which is how the
 sampler of the public AudioSet baselines works, stated here in our own words.
 """
 
+import argparse
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -57,6 +58,7 @@ def run_generator(of: Groups):
 
 
 def main():
+  argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
   of = groups()
   rows = {
     'plan': (BATCH * STEPS, lambda: run_plan(Plan(of, BATCH, 0))),

@@ -92,21 +92,6 @@ def matrix_rates(runs: int = 5, size: int = 0) -> dict[str, int]:
   return {d: round(2e-9 * size**3 / s.wall) for d, s in taken.items()}
 
 
-def copy_rate(runs: int = 5, megabytes: int = 1024) -> float:
-  """GB/s that the device reads and writes, of a large array plus one."""
-  import jax
-  import jax.numpy as jnp
-
-  if not on_gpu():
-    megabytes = min(megabytes, 256)
-  x = jnp.zeros(megabytes * 2**18, jnp.float32)
-  add = jax.jit(lambda x: x + 1)
-  (taken,) = interleaved(
-    {'': lambda: add(x).block_until_ready()}, runs
-  ).values()
-  return 2e-9 * x.nbytes / taken.wall
-
-
 def hardware() -> str:
   """One line: processor model and number of cores; the GPU if JAX has one."""
   model = platform.processor() or platform.machine()

@@ -262,6 +262,38 @@ def test_the_public_reader(tmp_path):
   assert not notes
 
 
+def test_a_usual_wav_is_judged_by_its_header(tmp_path, monkeypatch):
+  usual = libsndfile(X, RATE, 'WAV')
+  writing.place(tmp_path, {
+    'a.wav': usual, 'b.wav': usual[:46], 'c.wav': usual[:44], 'd.wav': b'',
+    'e.wav': usual[:24] + bytes(8) + usual[32:],
+  })  # fmt: skip
+  paths = [str(p) for p in sorted(tmp_path.iterdir())]
+  by_samples = [decode.trouble_with(path) for path in paths]
+  assert by_samples == [
+    '',
+    '',
+    'no samples',
+    'empty',
+    'unreadable header',
+  ]
+  monkeypatch.setattr(decode, 'blocks', None)
+  assert [decode.trouble_with(path) for path in paths[:2]] == ['', '']
+  with pytest.raises(TypeError):
+    decode.trouble_with(paths[2])
+
+
+def test_the_heard_seconds_of_files(tmp_path):
+  noise = np.random.default_rng(0).normal(0, 0.1, 2 * RATE)
+  writing.place(tmp_path, {
+    'a.ogg': 2 * libsndfile(noise, RATE, 'OGG', 'VORBIS'),
+    'b.wav': libsndfile(X, RATE, 'WAV'), 'c.wav': b'nothing',
+  })  # fmt: skip
+  found = [decode.heard_seconds_of(str(p)) for p in sorted(tmp_path.iterdir())]
+  assert found == [pytest.approx(4, abs=0.01), pytest.approx(1.5), None]
+  assert decode.heard_seconds_of(str(tmp_path / 'gone.ogg')) is None
+
+
 def test_durations_by_the_header(tmp_path):
   writing.place(tmp_path, {
     'a.wav': libsndfile(X, RATE, 'WAV'), 'b.ogg': libsndfile(X, RATE, 'OGG',

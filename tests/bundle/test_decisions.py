@@ -69,6 +69,32 @@ def test_thresholds_of_a_wished_precision_have_it(overconfident, found):
     decisions.thresholds(found, 0.77)
 
 
+def test_intervals_hold_what_they_are_of(overconfident, found):
+  """Thresholds lie between scores, and so do those of the resamples."""
+  after = decisions.calibrated(found, overconfident[1])
+  for point in found['points'].values():
+    for k, threshold in enumerate(point['threshold']):
+      if threshold is not None:
+        low, high = point['threshold interval'][k]
+        assert low - 1e-5 <= threshold <= high + 1e-5
+  levels = np.unique(after[:, 0])
+  middles = decisions._below(levels, after[:, 0])
+  np.testing.assert_allclose(middles[1:], (levels[1:] + levels[:-1]) / 2)
+  assert middles[0] == levels[0]
+
+
+def test_a_resample_that_cannot_say_is_left_out():
+  """Of two clips, one in four resamples has no positive."""
+  targets, scores = np.array([True, False]), np.array([0.9, 0.1])
+  drawn = np.array([[1, 0, 2], [1, 2, 0]], np.float32)
+  found = decisions._points_of(targets, scores, drawn)[decisions.BEST]
+  for key in ('precision', 'recall', 'F1'):
+    assert found[key] == 1 and found[f'{key} interval'] == [1, 1]
+  assert found['threshold'] == 0.5 and found['threshold interval'] == [0.5, 0.5]
+  nothing = decisions._points_of(targets, scores, drawn[:, 1:2])
+  assert nothing[decisions.BEST]['F1 interval'] is None
+
+
 def test_a_class_without_positives_is_never_decided():
   rng = np.random.default_rng(0)
   targets = rng.random((100, 2)) < 0.5

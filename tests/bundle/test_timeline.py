@@ -142,7 +142,9 @@ def test_timelines_are_written_and_said_so(dcase_run, tmp_path, capfd):
     arguments = ['--bundle', str(dcase_run[2] / 'bundle'), '--timeline']
     arguments += [str(path), str(sound)]
     status = console.run_command(lambda a=arguments: predict.main(a))
-    assert (status, capfd.readouterr().err) == (0, f'wrote {path}\n')
+    note, *lines = capfd.readouterr().err.splitlines()
+    assert (status, lines) == (0, [f'wrote {path}'])
+    assert note.startswith('note: ') and 'from random weights' in note
   assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG')
   page = (tmp_path / 'out.html').read_text()
   assert '<h1>a &lt;b&gt; $x$.wav</h1>' in page

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aec_jax.datasets.clips import Clips, offsets_of
+from aec_jax.datasets.clips import Clips
+from aec_jax.datasets.labels import offsets_of
 from aec_jax.errors import UserError
 
 CLASSES = ('a', 'b', 'c', 'd')

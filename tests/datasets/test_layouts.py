@@ -200,14 +200,23 @@ b0RFKhbpFJA_30000\t1.000\t1.000\t/m/3
 
 def test_audioset_strong(tmp_path):
   write(tmp_path, 'audioset_train_strong.tsv', STRONG)
-  write(tmp_path, 'mid_to_display_name.tsv', '/m/1\tSpeech\n/m/2\tBark, dog\n')
+  write(
+    tmp_path,
+    'mid_to_display_name.tsv',
+    '/m/2\tBark, of a big, old, dog\n/m/1\tSpeech\n',
+  )
   wav(tmp_path / 'audio/Yb0RFKhbpFJA_30000.wav', 10)
   wav(tmp_path / 'audio/else.wav')
   clips = from_folder(tmp_path)
   name = 'Yb0RFKhbpFJA_30000.wav'
   assert shown(clips, 'start', 'end', 'group') == {
     f'{name}:0-4': (('Speech',), 0, 4, 'b0RFKhbpFJA'),
-    f'{name}:3-5': (('/m/3', 'Bark, dog', 'Speech'), 3, 5, 'b0RFKhbpFJA'),
+    f'{name}:3-5': (
+      ('/m/3', 'Bark, of a big, old, dog', 'Speech'),
+      3,
+      5,
+      'b0RFKhbpFJA',
+    ),
   }
   assert clips.notes == [
     'audioset_train_strong.tsv: 1 segments have no audio here',
@@ -245,6 +254,12 @@ def test_audioset_segments(tmp_path):
     names[1]: (('Music',), 'train', ids[1][1:]),
     names[2]: (('Speech, loud',), 'test', ids[2]),
   }
+  path = tmp_path / 'csv/eval_segments.csv'
+  text = path.read_text()
+  path.write_text(f'{text}{ids[0]}, 0.0, 9.0, "/m/1"\n')
+  assert f"'{ids[0]}.wav' is listed twice" in refused(tmp_path)
+  path.write_text(f'{text}{ids[0]}, 9.0, 0.0, "/m/1"\n')
+  assert 'row 5, column ytid: ' in refused(tmp_path)
 
 
 @pytest.mark.parametrize('top', ['', 'audio/'])
@@ -316,6 +331,10 @@ def test_lists_of_splits(tmp_path):
     test='file,label\nc.wav,x\n',
   )
   assert from_folder(tmp_path).split.tolist() == ['train', 'train', 'test']
+  write(tmp_path, 'test.csv', 'file,label\nc.wav,x\n./a.wav,x\n')
+  assert "test.csv: row 3, column file: './a.wav' is in row 2 of train.csv" in (
+    refused(tmp_path)
+  )
 
 
 def test_features_beside_class_folders(tmp_path):

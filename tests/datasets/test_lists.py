@@ -1,12 +1,17 @@
 """Lists of clips: delimiters, encodings, headings, columns, several labels."""
 
+import dcase_data
 import numpy as np
 import pytest
 import soundfile
 
+from aec_jax import sources
+from aec_jax.audio import decode
+from aec_jax.datasets import labels
 from aec_jax.datasets.folders import from_folder
 from aec_jax.datasets.lists import read_list
 from aec_jax.errors import UserError
+from aec_jax.features import log_mels
 
 ROWS = 'file,label,fold\na.wav,"Male speech, man",1\nb.wav,Dog,2\nc.wav,Cat,3\n'
 
@@ -137,6 +142,40 @@ def test_a_name_of_two_files(root):
     'cats/1.wav': ('cat',),
     'a.wav': ('x',),
   }
+
+
+def test_a_name_of_a_file_at_the_top_and_of_one_in_audio(root):
+  wav(root / 'a.wav')
+  wav(root / 'deep' / 'b.wav')
+  said = refused(root, 'file,label\na.wav,cat\nb.wav,x\n')
+  assert "row 2, column file: 'a.wav' may be a.wav, audio/a.wav" in said
+  write(root, f'file,label\n{root}/a.wav,cat\nb.wav,x\n')
+  clips = from_folder(root)
+  assert clips.paths.tolist() == [f'{root}/a.wav', f'{root}/audio/b.wav']
+
+
+def test_more_classes_than_can_be_numbered(root, monkeypatch):
+  monkeypatch.setattr(labels, '_MOST', 2)
+  text = 'file,label\na.wav,x\nb.wav,y\nc.wav,z\n'
+  assert '3 classes; 2 are the most' in refused(root, text)
+  labels.check_count(2, str(root))
+
+
+def test_a_tsv_has_tabs(root):
+  text = 'file\tlabel, of three, words\na.wav\tx\n'
+  write(root, text, 'labels.tsv')
+  with pytest.raises(UserError, match='it has file, label, of three, words'):
+    from_folder(root)
+  write(root, 'file,label\na.wav,x\n', 'labels.tsv')  # it is only called so
+  assert from_folder(root).ids.tolist() == ['a.wav']
+
+
+def test_no_clip_to_train_on(root):
+  text = 'file,label,split\na.wav,x,test\nb.wav,y,val\nlost.wav,x,train\n'
+  said = refused(root, text)
+  assert 'no clip to train on' in said
+  assert 'all 2 usable clips are of test or validation' in said
+  assert "3 unusable files, 2 usable; the first is 'lost.wav': missing" in said
 
 
 def test_one_file_under_two_names(root):
@@ -293,6 +332,69 @@ def test_parts_of_files(tmp_path):
   assert clips.start.dtype == clips.end.dtype == np.float64
 
 
+@pytest.mark.parametrize(
+  'headings, row',
+  [
+    ('onset,offset', '1,3'),
+    ('offset,duration', '1,2'),
+    ('start,duration', '1,2'),
+    ('start,end,duration', '1,3,4'),
+    ('offset,end', '1,3'),
+    ('start_seconds,offset,duration_seconds', '1,3,4'),
+  ],
+)
+def test_headings_of_parts(tmp_path, headings, row):
+  wav(tmp_path / 'a.wav', 4)
+  wav(tmp_path / 'b.wav', 4)
+  blank = ',' * row.count(',')
+  write(tmp_path, f'file,label,{headings}\na.wav,x,{row}\nb.wav,y,{blank}\n')
+  clips = from_folder(tmp_path)
+  assert clips.ids.tolist() == ['a.wav:1-3', 'b.wav']
+  said = 'an offset is where a part begins, for there is no start'
+  assert any(said in note for note in clips.notes) == (
+    'start' not in headings and 'onset' not in headings
+  )
+
+
+def test_a_duration_without_a_start_is_the_whole_file_s(tmp_path):
+  wav(tmp_path / 'a.wav', 4)
+  write(tmp_path, 'file,label,duration\na.wav,x,3.99\n')
+  clips = from_folder(tmp_path)
+  assert np.isnan(clips.end).all() and clips.ids.tolist() == ['a.wav']
+  assert clips.notes == ['labels.csv: columns that are not used: duration']
+  said = refused(tmp_path, 'file,label,offset,duration\na.wav,x,1,0\n')
+  assert 'column duration: ends at 1 s and begins at 1 s' in said
+
+
+def test_parts_of_files_whose_headers_only_estimate(tmp_path, monkeypatch):
+  for name in 'abc':
+    noise = np.random.default_rng(0).normal(0, 0.1, 32000)
+    soundfile.write(tmp_path / f'{name}.ogg', noise, 8000)
+  write(
+    tmp_path,
+    'file,label,start,end\na.ogg,x,0,1\na.ogg,y,3,4\nb.ogg,y,3,\nc.ogg,x,3,9\n',
+  )
+  monkeypatch.setattr(decode, 'seconds_of', lambda path: 2.0)
+  clips = from_folder(tmp_path)
+  ids = ['a.ogg:0-1', 'a.ogg:3-4', 'b.ogg:3-4', 'c.ogg']
+  assert clips.ids.tolist() == ids and not clips.skipped
+  monkeypatch.setattr(decode, 'seconds_of', lambda path: None)
+  assert from_folder(tmp_path).ids.tolist() == ids
+
+
+def test_a_whole_file_and_a_part_of_it_belong_together(tmp_path):
+  wav(tmp_path / 'a.wav', 4)
+  wav(tmp_path / 'b.wav', 4)
+  write(
+    tmp_path,
+    'file,label,start,end,split\na.wav,x,,,train\nb.wav,y,,,train\n'
+    './a.wav,x,1,2,test\n',
+  )
+  clips = from_folder(tmp_path)
+  assert clips.group.tolist() == ['a.wav', '', 'a.wav']
+  assert clips.notes == ['pieces of one recording are in several splits: a.wav']
+
+
 def test_parts_beyond_their_files(tmp_path):
   wav(tmp_path / 'a.wav', 1)
   wav(tmp_path / 'b.wav', 4)
@@ -344,3 +446,15 @@ def test_a_class_whose_files_are_gone_is_said(root):
     'no usable clip is left of z',
     'no training clip has y',
   ]
+
+
+def test_clips_without_a_label_are_said(root):
+  write(root, 'file,labels\na.wav,x\nb.wav,\nc.wav,\nd.wav,y\n')
+  config = dcase_data.tiny_config('folder_multi', root)
+  clips = log_mels.list_clips(config, root)
+  assert clips.ids.tolist() == ['a.wav', 'd.wav']
+  said = "2 clips without a label are left out: 'b.wav' is the first"
+  assert clips.notes == [said] and said in clips.describe()
+  found = sources.Recorded(config, root / 'cache', scoring=True).notes
+  assert {'file': str(root), 'reason': said} in found
+  assert {'file': 'a.wav', 'reason': 'silent'} in found

@@ -126,6 +126,12 @@ def test_foreign_records_of_the_same_numbers_are_read(name, make):
     (lambda: sequence([], 'rgb'), 'no audio_embedding; it has rgb'),
     (lambda: example(mean_audio=floats(FRAMES[0])), 'video-level record'),
     (lambda: example(audio_embedding=data(bytes(100))), 'no multiple of 128'),
+    (
+      lambda: example(
+        audio_embedding=data((FRAMES / 255).astype('<f4').tobytes())
+      ),
+      'frame 0 has numbers from 0.* say what they range over',
+    ),
   ],
 )
 def test_other_numbers_are_refused_alike_in_training(tmp_path, make, reason):
@@ -142,6 +148,11 @@ def test_other_numbers_are_refused_alike_in_training(tmp_path, make, reason):
     lambda x: sequence([floats(f) for f in x]),
     lambda x: sequence([data(f.astype('<f4').tobytes()) for f in x]),
     lambda x: example(audio_embedding=floats(x.ravel())),
+    lambda x: example(audio_embedding=data(x.astype('<f4').tobytes())),
+    lambda x: example(audio_embedding=data(x.astype('<f8').tobytes())),
+    lambda x: example(
+      audio_embedding=data(*(f.astype('<f4').tobytes() for f in x))
+    ),
   ],
 )
 @pytest.mark.parametrize(('low', 'high'), [(-2, 2), (0, 1), (-1, 127 / 128)])

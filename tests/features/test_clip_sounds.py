@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from aec_jax.audio import FRONT_END, decode, stream, vocoder, waveform
+from aec_jax.audio import (
+  FRONT_END,
+  decode,
+  stream,
+  vocoder,
+  waveform,
+)
 from aec_jax.audio.log_mel import log_mel
-from aec_jax.features import clip_sounds, log_mels
+from aec_jax.errors import UserError
+from aec_jax.features import clip_sounds, file_parts, log_mels
 from aec_jax.run import files, threads
 
 # (file, start, end) of each clip; the files are of 0.5, 3 and 5 s.
@@ -125,3 +132,57 @@ def test_what_is_not_wanted_any_more_is_not_begun():
   threading.Timer(0.1, go.set).start()
   found.close()
   assert len(begun) < 10
+
+
+def test_a_copy_of_what_cannot_be_read_any_more_is_not_left_out(
+  clips, tmp_path
+):
+  paths = [*clips.paths]
+  paths[1] = str(tmp_path / 'gone.wav')
+  gone = dataclasses.replace(clips, paths=np.array(paths))
+  of = np.array([0, 1])
+  with pytest.raises(UserError, match=r'gone\.wav: no such file; it could be'):
+    log_mels._write(
+      tmp_path, '', gone, [(0, -3), (1, 2)], FRONT_END, 'skip', of
+    )
+  log_mels._write(tmp_path, '', gone, [(0, 0), (1, 0)], FRONT_END, 'skip')
+  (left_out,) = log_mels.ClipExamples.load(tmp_path).skipped
+  assert left_out['reason'] == 'no such file'
+
+
+def test_a_file_of_which_clips_are_parts_is_read_through(
+  clips, monkeypatch, tmp_path
+):
+  """Twice, by threads that may overtake each other: to listen, and to cut."""
+  begun, blocks = [], decode.blocks
+
+  def counting(name, *rest):
+    begun.append(name)
+    return blocks(name, *rest)
+
+  monkeypatch.setattr(decode, 'blocks', counting)
+  start = np.arange(0, 4.2, 0.2)
+  (whole,) = {path for path in clips.paths if path.endswith('longer.wav')}
+  count = len(start)
+  parts = dataclasses.replace(
+    clips, paths=np.full(count, whole), start=start, end=start + 0.7
+  )
+  jobs = [(clip, 0) for clip in range(count)]
+  with files.GrowingNpy(tmp_path / 'x.npy') as rows:
+    found = list(clip_sounds.append(rows, parts, jobs, FRONT_END, tmp_path))
+  assert [sound.words for sound in found] == [[]] * count
+  assert len(begun) == 2
+  monkeypatch.undo()
+  wanted = [expected(parts, clip, 0) for clip in range(count)]
+  found = np.load(tmp_path / 'x.npy', allow_pickle=False)
+  np.testing.assert_array_equal(found, np.concatenate(wanted))
+  # Back to the beginning, and beyond the end.
+  wholes = file_parts.Wholes()
+  for times in ((4.0, 4.5), (0.25, 0.5), (4.8, 5.5)):
+    (part, _) = wholes.part(whole, *times)
+    samples, rate = waveform.read(whole)
+    first, last = (round(t * rate) for t in times)
+    run = np.concatenate([block for block, _ in part.blocks()])
+    np.testing.assert_array_equal(run[:, 0], samples[first:last])
+  with pytest.raises(UserError, match='no such file'):
+    wholes.part(str(tmp_path / 'none.wav'), 0.0, 0.5)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -187,15 +188,14 @@ def test_beam_is_given_the_shards_and_writes_the_same(
 def test_a_tfds_builder_embeds_and_reads(
   sources, written, tmp_path, monkeypatch
 ):
-  found, classes = recordings.of_segments(
+  found = recordings.of_segments(
     f'{sources}/segments.csv',
     f'{sources}/{{id}}_{{start}}.wav',
     f'{sources}/classes.csv',
   )
   builder = audioset_embeddings_dataset_builder.EmbeddedRecordings(
     data_dir=str(tmp_path / 'out'),
-    recordings=found,
-    classes=classes,
+    **found._asdict(),
     split='bal_train',
     files=2,
     weights=f'{sources}/vggish.npz',
@@ -218,6 +218,26 @@ def test_a_tfds_builder_embeds_and_reads(
   assert len(clips) == builder.info.splits['bal_train'].num_examples == 4
   builder.download_and_prepare()  # nothing is left to do
   assert on_beam == ['FlinkRunner']
+
+
+def test_what_a_folder_leaves_out_is_listed_beside(sources, tmp_path):
+  shutil.copytree(sources, tmp_path / 'in/x')
+  (tmp_path / 'in/y').mkdir()
+  (tmp_path / 'in/x/bbb_1000.wav').rename(tmp_path / 'in/y/b.wav')
+  (tmp_path / 'in/y/void.wav').touch()
+  said = prepare.prepare(
+    [
+      f'--audio={tmp_path}/in',
+      f'--out={tmp_path}/out',
+      f'--weights={sources}/vggish.npz',
+      f'--pca={sources}/pca.npz',
+      f'--width={WIDTH}',
+    ]
+  )
+  assert said.startswith('3 recordings in 3 files') and '1 left out' in said
+  assert embedded_recordings.listed(
+    str(tmp_path / 'out'), 'bal_train', 'skipped'
+  ) == [{'file': 'y/void.wav', 'reason': 'empty'}]
 
 
 def test_remote_files_are_read_too(sources, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.input import pieces, strata
 
@@ -152,3 +153,26 @@ def test_copies_of_a_rare_class_count_for_a_common_one():
   clips, _ = pieces.shifts(labels, 5, 0, offsets)
   # Four copies of clip 0 give both classes enough.
   assert clips.tolist() == [0] * 4
+
+
+def test_what_is_held_out_is_a_share_of_each_class_whatever_the_order():
+  rng = np.random.default_rng(0)
+  classes = np.repeat([0, 1, 2], [400, 100, 20])
+  ids = np.array([b'%06x' % x for x in rng.integers(0, 2**24, 520)])
+  labels = Labels.of_one(classes, 3)
+  out = strata.held_out(ids, labels, 0.1)
+  for k, count in enumerate((400, 100, 20)):
+    assert abs(out[classes == k].sum() - count / 10) <= 1
+  assert out.sum() == 52
+  order = rng.permutation(520)
+  again = strata.held_out(ids[order], labels.select(order), 0.1)
+  np.testing.assert_array_equal(again, out[order])
+  text = strata.held_out(ids.astype(str), labels, 0.1)
+  np.testing.assert_array_equal(text, out)
+
+
+def test_of_several_labels_the_rarest_says_what_is_held_out():
+  labels, offsets = flat([{0, k} for k in (1, 2) for _ in range(10)])
+  ids = np.array([f'{i}' for i in range(20)])
+  out = strata.held_out(ids, Labels(labels, offsets, 3), 0.2)
+  assert [out[:10].sum(), out[10:].sum()] == [2, 2]

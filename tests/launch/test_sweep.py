@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -106,6 +107,54 @@ def test_progress_is_shown(table):
   }  # fmt: skip
   path.write_text(json.dumps(progress))
   assert watch.row()[2:] == ('', '1,500/3,000', 'mAP 0.2100', '2 min')
+  # Whatever is trained at the moment.
+  path = run.workdir / 'extractors/balanced_first_0/progress.json'
+  path.parent.mkdir(parents=True)
+  path.write_text(
+    json.dumps(progress | {'metric': 'log_likelihood', 'best': -1.5})
+  )
+  step = 'balanced_first_0 1,500/3,000'
+  assert watch.row()[2:] == ('', step, 'loss 1.5000', '2 min')
+
+
+def test_scores_of_several_objectives_are_all_shown(tmp_path):
+  watches = [
+    types.SimpleNamespace(
+      run=Run(name, name, tmp_path, ()), results={'metrics': scores}
+    )
+    for name, scores in (
+      ('dnn', {'mAP': 0.5, 'classes': 3}), ('l6', {'MAP@3': 0.9}),
+      ('lstm', {'mAP': 0.25}),
+    )
+  ]  # fmt: skip
+  lines = [x.split() for x in sweep.score_table(watches).splitlines()]
+  assert lines[0] == ['experiment', 'runs', 'mAP', 'MAP@3']
+  assert lines[2:] == [
+    ['dnn', '1', '0.5000'], ['l6', '1', '0.9000'], ['lstm', '1', '0.2500'],
+  ]  # fmt: skip
+
+
+def test_paths_are_those_of_the_user_s_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  table = f'--sweep={ROOT}/launch/sweeps/table12.py'
+  options, overrides = sweep._parse(
+    [table, '--workdir=runs', '--data=fsdkaggle2018=data', '--vggish=w.npz',
+     '--config.seed=3']
+  )  # fmt: skip
+  (*_, last) = sweep.plan(options, overrides)
+  assert {
+    f'--config.data_dir={tmp_path}/data',
+    f'--config.extractor.init={tmp_path}/w.npz',
+    '--config.seed=3',
+    f'--workdir={tmp_path}/runs/{last.name}',
+    f'--cache_dir={tmp_path}/runs/cache',
+  } <= {*last.options}
+  assert sweep._absolute(['--config.teacher=one,two']) == (
+    f'--config.teacher={tmp_path}/one,{tmp_path}/two',
+  )
+  assert sweep._absolute(['--config.extractor.init=random']) == (
+    '--config.extractor.init=random',
+  )
 
 
 def test_a_dry_run_starts_nothing(table, capsys):
@@ -181,9 +230,10 @@ def test_every_sweep_of_the_thesis_lists_configs_that_there_are():
     for path in (ROOT / 'launch' / 'sweeps').glob('[!_]*.py')
   }
   tables = {f'table{n}' for n in range(10, 16)}
-  assert set(found) == tables | {'thesis'}
+  assert set(found) == tables | {'thesis', 'balanced'}
   assert set(found['thesis']) == {x for name in tables for x in found[name]}
   assert len(found['table10']) == 10 and len(found['table14']) == 7
+  assert len(found['balanced']) == 9  # one DNN: their data differ alone
 
 
 def test_the_page_is_made_of_what_is_finished(tmp_path, monkeypatch):

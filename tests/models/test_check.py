@@ -73,6 +73,14 @@ def test_it_makes_what_tensorflow_makes(case):
   assert np.ptp([s.deviation for s in expected]) > 0.01
 
 
+def test_log_mel_is_that_of_librosas_spectrogram(monkeypatch):
+  assert check.log_mel_error() < 1e-5
+  ours = check.log_mel.log_mel
+  monkeypatch.setattr(check.log_mel, 'log_mel', lambda x: 1.01 * ours(x))
+  with pytest.raises(check.UserError, match='computes otherwise'):
+    check.check_front_end()
+
+
 def state(monkeypatch, statistics):
   """Puts statements of three digits in the place of the release's."""
   monkeypatch.setattr(
@@ -95,7 +103,8 @@ def command(case):
 def test_the_release_s_are_told(case, monkeypatch, capsys):
   state(monkeypatch, case[2])
   assert command(case) == 0
-  *rows, last = capsys.readouterr().out.splitlines()
+  first, *rows, last = capsys.readouterr().out.splitlines()
+  assert first.startswith("log-mel differs from librosa's by at most ")
   assert last.startswith("waveform → embedding equals the release's of July 20")
   assert last.endswith("embedding_activation='linear'")
   assert len(rows) == 2 + 2 * 3

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aec_jax import models
 from aec_jax.models import layers
+from aec_jax.run import processor
 
 
 def test_masked_batch_norm_takes_the_valid_positions_alone():
@@ -94,6 +95,27 @@ def test_bfloat16_products_and_gradients_stay_near_float64(seed, scale):
   close(grad_x, weight.astype(wide) @ w.T.astype(wide), atol=bound)
   expected = np.einsum('bti,btj->ij', x.astype(wide), weight.astype(wide))
   close(grad_w, expected, atol=bound * scale)
+
+
+def test_a_processor_without_bfloat16_gives_the_same(monkeypatch):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(70, 32)).astype(np.float32)
+  w = rng.normal(size=(32, 16)).astype(np.float32)
+  weight = rng.normal(size=(70, 16)).astype(np.float32)
+  found = []
+  for has in (True, False):
+    monkeypatch.setattr(processor, 'multiplies_bfloat16', lambda has=has: has)
+
+    @jax.jit
+    def all_three(x, w, weight):
+      y, vjp = jax.vjp(lambda *a: layers.product(*a, 'bfloat16'), x, w)
+      return y, *vjp(weight), layers.bfloat16_operand(x).astype(jnp.float32)
+
+    found.append(all_three(x, w, weight))
+    text = str(jax.make_jaxpr(all_three)(x, w, weight))
+    assert ('reduce_precision' in text) is not has
+  for one, other in zip(*found, strict=True):
+    np.testing.assert_allclose(one, other, rtol=0, atol=2e-6 * abs(one).max())
 
 
 def test_relu_and_dropout_in_one_pass_are_one_after_the_other():

@@ -1,16 +1,13 @@
 """The pages in a real browser, opened from disk."""
 
-import os
-import shutil
-
 import finished_runs
 import pytest
-from playwright.sync_api import sync_playwright
+from browsing import PATIENCE
+from browsing import browser as browser  # a fixture
 
 from aec_jax import compare, report
 
 WIDTHS = (400, 1280)
-_PATIENCE = 180_000  # milliseconds, for a machine that is busy
 # The contrast of each text with what is behind it (WCAG 2.2); colours are read
 # off a canvas, which knows all their notations.
 CONTRASTS = """() => {
@@ -50,25 +47,6 @@ CONTRASTS = """() => {
 
 
 @pytest.fixture(scope='module')
-def browser():
-  names = ('chromium', 'chromium-browser', 'google-chrome')
-  found = next(filter(None, map(shutil.which, names)), None)
-  if not found:
-    missing = 'no Chromium: apt-get install chromium'
-    if os.environ.get('CI'):
-      pytest.fail(missing, pytrace=False)
-    pytest.skip(missing)
-  options = ['--no-sandbox', '--disable-background-networking']
-  with (
-    sync_playwright() as playwright,
-    playwright.chromium.launch(
-      executable_path=found, args=options, timeout=_PATIENCE
-    ) as browser,
-  ):
-    yield browser
-
-
-@pytest.fixture(scope='module')
 def pages(tmp_path_factory):
   """Both kinds of report, and a comparison, by name."""
   root = tmp_path_factory.mktemp('runs')
@@ -89,7 +67,7 @@ def opened(browser, path, width=400, scheme='light'):
   """The page in a tab, the requests that it made and what it complained of."""
   size = {'width': width, 'height': 800}
   tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
-  tab.set_default_timeout(_PATIENCE)
+  tab.set_default_timeout(PATIENCE)
   requests, complaints = [], []
   tab.on('request', lambda request: requests.append(request.url))
   tab.on('console', lambda message: complaints.append(message.text))

@@ -28,7 +28,8 @@ def test_many_classes_are_shown_by_their_ends(tmp_path):
   }
   name, ap = class_sections.class_scores(results)
   assert name == 'AP' and ap[3] == 0.03
-  scored = Scored([], np.ones((2, 100), bool), None, list(results['per_class']))
+  every = np.ones((2, 100), bool)
+  scored = Scored([], every, every, list(results['per_class']))
   results['data'] = {}
   best, worst, every = class_sections.classes(results, scored).blocks
   assert [row[0] for row in best.rows] == [

@@ -77,3 +77,14 @@ def test_what_is_no_file_has_a_name(tmp_path, monkeypatch):
   assert why('/dev/null') == 'a device, not a file'
   monkeypatch.setattr(os, 'access', lambda *_: False)
   assert why('file') == 'permission denied'
+
+
+def test_a_folder_of_a_config_s_name_is_no_config(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'esc10').mkdir()
+  (tmp_path / 'own.py').mkdir()
+  assert console.config_path('esc10') == str(
+    console.configs_folder() / 'esc10.py'
+  )
+  with pytest.raises(UserError, match=r'--config=own\.py: no such file'):
+    console.config_path('own.py')

@@ -229,3 +229,19 @@ def test_nested_and_flattened_are_each_other_s():
 def test_only_what_is_not_at_its_default_counts_in_a_key():
   flat = {'seed': 0, 'segments': [6], 'folds': 4, 'data_dir': '/x', 'new': 1}
   assert fields.changed(flat) == {'folds': 4, 'new': 1}
+
+
+def test_weights_may_lie_elsewhere_but_are_not_random_ones():
+  config = dcase_data.tiny_config()
+  model = presets.model_defaults(config.model)
+
+  def of(init):
+    config.extractor.init = init
+    return fields.upgraded(record(config))
+
+  for other in ('b.npz', ''):  # which training refuses, and scoring does not
+    assert not fields.differences(of('a/vggish.npz'), of(other), model)
+  for one, other in (('random', 'b.npz'), ('', 'random')):
+    assert fields.differences(of(one), of(other), model) == [
+      f'config.extractor.init: {one} there, {other} here'
+    ]

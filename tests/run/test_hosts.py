@@ -36,7 +36,7 @@ FAST = (
 
 def free_port():
   with socket.socket() as s:
-    s.bind(('localhost', 0))
+    s.bind(('127.0.0.1', 0))
     return s.getsockname()[1]
 
 
@@ -49,7 +49,7 @@ def start_all(workdir, data_dir, *options, devices=1):
     XLA_FLAGS=os.environ['XLA_FLAGS']
     + f' --xla_force_host_platform_device_count={devices}',
   )
-  address = f'localhost:{free_port()}'
+  address = f'127.0.0.1:{free_port()}'
   processes = [
     subprocess.Popen(
       [sys.executable, '-m', 'aec_jax.main', f'--workdir={workdir}',

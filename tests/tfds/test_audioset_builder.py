@@ -1,7 +1,9 @@
 """AudioSet's embeddings as users of TFDS load them."""
 
+import gzip
 import itertools
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +159,18 @@ def test_what_is_missing_is_named(synthetic_dir, tmp_path):
     'index,mid,display_name\n0,/m/1,A\n'
   )
   with pytest.raises(UserError, match='no folder .*; splits there: none'):
+    AudiosetEmbeddings(data_dir=tmp_path)
+
+
+def test_a_compressed_file_is_refused(synthetic_dir, tmp_path):
+  paths = audioset_tfrecord.list_files(synthetic_dir, 'eval')
+  (tmp_path / 'eval').mkdir()
+  (tmp_path / 'class_labels_indices.csv').write_text(
+    'index,mid,display_name\n0,/m/1,A\n'
+  )
+  data = gzip.compress(Path(paths[0]).read_bytes())
+  (tmp_path / 'eval/a.tfrecord.gz').write_bytes(data)
+  with pytest.raises(UserError, match='a.tfrecord.gz: compressed by gzip'):
     AudiosetEmbeddings(data_dir=tmp_path)
 
 

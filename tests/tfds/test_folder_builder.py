@@ -168,6 +168,20 @@ def test_clips_with_several_labels(tmp_path):
   assert padded.shape == (3, 3)
 
 
+def test_notes_and_what_stands_between_labels(tmp_path):
+  tone(tmp_path / 'a.wav', 100)
+  tone(tmp_path / 'b.wav', 101)
+  (tmp_path / 'labels.csv').write_text(
+    'file,label,by\na.wav,"x,y",me\nb.wav,z,me\n'
+  )
+  builder = AudioFolder(tmp_path)
+  assert builder.info.features['label'].names == ['x,y', 'z']
+  assert builder.info.metadata['notes'] == builder.clips.notes
+  assert 'columns that are not used: by' in builder.clips.notes[-1]
+  split = pickle.loads(pickle.dumps(AudioFolder(tmp_path, label_separator=',')))
+  assert split.info.features['labels'].feature.names == ['x', 'y', 'z']
+
+
 def test_audio_folder_leaves_out_what_has_become_unreadable(recordings):
   builder = AudioFolder(recordings)
   (recordings / 'Dog/2-2-A.flac').write_bytes(b'nothing')

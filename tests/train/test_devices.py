@@ -32,6 +32,8 @@ def losses(folder) -> dict:
     'optimizer.name': 'momentum',
     'optimizer.learning_rate': 0.05,
     'model.dropout': 0.0,
+    'model.hidden': (8,),
+    'model.levels': (1,),
     'max_steps': 6,
     'eval_every': 2,
     'mixup_alpha': 0.3,

@@ -1,9 +1,12 @@
 """Fine-tuning: batches of whole clips, their padding, and the step."""
 
 import dataclasses
+import functools
 import json
+import types
 
 import dcase_data
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.features import embeddings
 from aec_jax.input.folds import Job
+from aec_jax.input.rooms import Rooms, padded
 from aec_jax.objective import OBJECTIVES
-from aec_jax.train import extractor, step
+from aec_jax.train import example_steps, extractor, step
 
 COUNTS = (1, 2, 1, 3, 1, 2, 1, 1, 5)
 LABELS = (0, 1, 2, 0, 1, 2, 0, 1, 2)
@@ -42,19 +46,19 @@ def test_a_batch_holds_its_clips_whole_and_masks_the_rest(tuner):
   planned = next(tuner.plan.dataset([(0, 2)]).as_numpy_iterator())['first']
   (plan,) = tuner.plans([(0, 2)])
   rows, mask = plan['first'], plan['mask']  # (device, step, example)
-  assert rows.shape == mask.shape == (1, 2, tuner.budget)
+  assert rows.shape == mask.shape == (1, 2, tuner.rooms.sizes[-1])
   offsets = tuner.clips.offsets
   for i, clips in enumerate(planned):
     whole = [np.arange(offsets[c], offsets[c + 1]) for c in clips]
     expected = np.concatenate(whole)
     np.testing.assert_array_equal(rows[0, i][mask[0, i]], expected)
-    assert mask[0, i].sum() == len(expected) < tuner.budget
+    assert mask[0, i].sum() == len(expected) < len(mask[0, i])
     assert set(rows[0, i][~mask[0, i]]) == {expected[0]}
 
 
 def test_a_batch_grows_where_its_clips_are_too_long(tuner, monkeypatch):
   """No example is left out."""
-  monkeypatch.setattr(tuner, 'budget', 8)
+  monkeypatch.setattr(tuner, 'rooms', Rooms((8,), 1))
   clips = np.array([8, 3, 5, 8, 2])  # of 5 + 3 + 2 + 5 + 1 examples
   plan = {'first': np.stack([clips, [6, 6, 7, 7, 0]])}
 
@@ -66,9 +70,58 @@ def test_a_batch_grows_where_its_clips_are_too_long(tuner, monkeypatch):
   (found,) = tuner.plans([(0, 2)])
   assert found['mask'].shape == (1, 2, 16)  # 8 to 10, which 8 s share: 16
   assert found['mask'].sum(-1).tolist() == [[16, 5]]
+  assert found['size'].tolist() == [[1, 0]]  # the second one takes 8 of them
   assert found['first'][0, 0].tolist() == [
     12, 13, 14, 15, 16, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 3
   ]  # fmt: skip
+
+
+class Linear(nn.Module):
+  """What fine-tuning trains, as far as its steps ask."""
+
+  classes: int = 3
+
+  @nn.compact
+  def __call__(self, x, mask, train):
+    return nn.Dense(self.classes)(x.reshape(len(x), -1))
+
+
+def test_each_step_takes_the_room_that_it_needs(tuner, monkeypatch):
+  small = types.SimpleNamespace(
+    model=Linear(), settings=tuner.settings, objective=tuner.objective,
+    tx=tuner.tx,
+  )  # fmt: skip
+  found = []
+  for sizes in ((16,), (6, 16)):
+    small.rooms = Rooms(sizes, 1)
+    monkeypatch.setattr(tuner, 'rooms', small.rooms)
+    (plan,) = tuner.plans([(0, 4)])
+    assert plan['first'].shape == (1, 4, 16)
+    example = np.zeros((1, 32, 16), np.float32)
+    variables = small.model.init(jax.random.key(0), example, None, True)
+    state = step.TrainState.start(variables, small.tx, 0)
+    steps = example_steps.make_steps(small)
+    found.append(steps(step.replicate(state), tuner.resident, plan))
+  assert len(set(plan['size'][0].tolist())) == 2
+  assert (plan['first'][0, plan['size'][0] == 0, 6:] == 0).all()
+  assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5)
+  (_, one), (_, other) = found
+  jax.tree.map(assert_near, one, other)
+
+
+def test_devices_share_what_is_real():
+  rooms = Rooms((16, 32), 2)
+  rows = [np.arange(1, 1 + n) for n in (11, 30)]
+  steps = [padded({'first': x}, rooms.size_of(len(x))) for x in rows]
+  found = rooms.stacked(steps)
+  assert found['size'].tolist() == [0, 1]
+  halves = found['first'].reshape(2, 2, 16)  # (step, device, example)
+  assert halves[0, :, :8].ravel().tolist() == [*range(1, 12), *[1] * 5]
+  assert not halves[0, :, 8:].any()
+  assert found['mask'].sum(1).tolist() == [11, 30]
+  assert rooms.up_to(16) == [16] and rooms.up_to(48) == [16, 32, 48]
+  assert Rooms.of_mean(273, 1, True).sizes == (344,)
+  assert Rooms.of_mean(273, 1, False).sizes == (240, 280, 320, 376)
 
 
 def test_garbage_in_the_padding_changes_nothing(tuner):
@@ -91,7 +144,7 @@ def test_garbage_in_the_padding_changes_nothing(tuner):
 
 def test_validation_is_over_every_example_once(tuner):
   state = tuner.create_state()
-  found = tuner.evaluate(state, None)
+  found = tuner.evaluate(state, None)()
   rows = slice(11, 17)  # the examples of clips 7 and 8
   logits = tuner.model.apply(
     state.variables(), tuner.clips.examples[rows].astype(np.float32)
@@ -112,7 +165,7 @@ def test_validation_of_several_labels_is_binary(tuner):
   clips = dcase_data.clip_examples(COUNTS, labels)
   other = extractor.FineTuner(config, clips, job_of())
   state = tuner.create_state()
-  found = other.evaluate(state, None)
+  found = other.evaluate(state, None)()
   assert set(found) == {'log_likelihood'}
   logits = np.asarray(
     tuner.model.apply(state.variables(), clips.examples[11:].astype('f4'))
@@ -222,3 +275,23 @@ def test_augmented_examples_train_and_their_rate_falls(tuner):
   # The rate is 0 after the last step of the cosine.
   still, _ = other.steps(step.replicate(state), plan)
   jax.tree.map(np.testing.assert_array_equal, state.params, still.params)
+
+
+def test_examples_of_clips_that_nobody_verified_count_less(tmp_path):
+  clips = dcase_data.clip_examples(COUNTS, LABELS)
+  verified = np.arange(len(COUNTS)) % 2 == 0
+  clips = dataclasses.replace(clips, verified=verified)
+  plain, less = (
+    dcase_data.tiny_config(unverified_weight=w) for w in (1.0, 0.25)
+  )
+  found = extractor.FineTuner(less, clips, job_of()).resident['loss_weight']
+  expected = np.repeat(np.where(verified, 1, 0.25), COUNTS)
+  np.testing.assert_allclose(found, expected)
+  tuner = extractor.FineTuner(plain, clips, job_of())
+  assert 'loss_weight' not in tuner.resident
+  # They are other extractors; that of weight 1 is the one that it was before.
+  folders = [
+    extractor.folder_of(config, clips, job_of(), tmp_path)
+    for config in (plain, less, dcase_data.tiny_config())
+  ]
+  assert folders[0] == folders[2] != folders[1]

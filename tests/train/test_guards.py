@@ -22,7 +22,7 @@ from train_data import (
 
 from aec_jax.errors import UserError
 from aec_jax.run import termination
-from aec_jax.train import checkpoint, loop, progress
+from aec_jax.train import checkpoint, guards, progress
 from aec_jax.train import step as step_lib
 
 
@@ -36,7 +36,8 @@ def spoilt_features(bad):
 
 def unscored(system):
   """A system whose evaluations take no time."""
-  system.evaluate = lambda *_: {'mAP': 0.0, 'members': {'mAP': [0.0]}}
+  scores = {'mAP': 0.0, 'members': {'mAP': [0.0]}}
+  system.evaluate = lambda *_: lambda: dict(scores)
   return system
 
 
@@ -119,7 +120,7 @@ def test_a_member_that_diverges_is_left_out_if_the_config_says_so(
     state, history = fit(system, tmp_path / 'spoilt')
   assert 'left out: the loss of b/0' in caplog.text
   assert history.diverged == ['b/0', 'b/1']
-  assert loop.left(system, history).tolist() == [0]
+  assert guards.left(system, history).tolist() == [0]
   # The one that is left has learnt what it learns beside others.
   for one, other in zip(history.evaluations, whole.evaluations, strict=True):
     for metric, scores in one['members'].items():
@@ -165,7 +166,9 @@ def test_a_metric_at_chance_is_warned_of_once(scores, at, caplog):
 
 
 def test_a_stopped_training_has_saved_and_ends_with_the_same_bits(tmp_path):
-  config = released_config(checkpoint_every=1000, eval_every=12)
+  config = released_config(
+    checkpoint_every=1000, eval_every=12, steps_per_dispatch=2
+  )
   system = unscored(released(config))
   whole, _ = fit(system, tmp_path / 'whole')
   steps, calls = system.steps, []

@@ -1,5 +1,7 @@
 """Classifiers trained in one run: each as if alone, each with its own stop."""
 
+import dataclasses
+
 import dcase_data
 import jax
 import numpy as np
@@ -22,7 +24,9 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.input import batches, pieces
 from aec_jax.objective import OBJECTIVES
-from aec_jax.train.classifiers import Classifiers, over_members, standing
+from aec_jax.train.classifiers import Classifiers, standing
+from aec_jax.train.piece_steps import over_members
+from aec_jax.train.step import mean_loss
 
 # Adam makes steps of any gradient's noise, as of a bias before a softmax.
 STEADY = {'optimizer.name': 'momentum', 'optimizer.learning_rate': 0.05}
@@ -205,3 +209,39 @@ def test_mixup_is_equation_27():
   expected = valid[first] | valid[second]
   expected[0] = valid[0]  # λ = 1: the partner is not heard
   np.testing.assert_array_equal(batch['mask'], expected)
+
+
+def test_what_nobody_verified_counts_less_and_mixup_mixes_that():
+  weights = batches.loss_weights(np.array([True, False, True]), 0.2)
+  np.testing.assert_allclose(weights, [1, 0.2, 1])
+  assert batches.loss_weights(np.array([True, False]), 1.0) is None
+  assert batches.loss_weights(np.array([True, True]), 0.2) is None
+  weights = np.where(np.arange(48) % 2, 0.2, 1).astype(np.float32)
+  some = dataclasses.replace(released_features(), loss_weights=weights)
+  step = {
+    'first': np.array([0, 1, 2]),
+    'second': np.array([5, 6, 7]),
+    'weight': np.array([1.0, 0.25, 0.5], np.float32),
+  }
+  batch = batches.assemble(batches.gather_step(some.table(), 0, step), 3)
+  expected = [1, 0.25 * 0.2 + 0.75, 0.5 + 0.5 * 0.2]
+  np.testing.assert_allclose(batch['loss_weight'], expected, rtol=1e-6)
+  losses = np.array([1.0, 2.0], np.float32)
+  found = mean_loss(losses, None, np.array([0.5, 1.0], np.float32))
+  np.testing.assert_allclose(found, (0.5 + 2) / 2)
+
+
+def test_a_clip_whose_loss_counts_nothing_changes_nothing():
+  config = released_config(batch_size=24, sampling='unbalanced')
+  one, other = (released_features() for _ in range(2))
+  weights = np.where(np.arange(48) < 4, 0, 1).astype(np.float32)
+  labels = np.tile(np.arange(24) % 3, 2)
+  labels[:4] = (labels[:4] + 1) % 3  # wrong, and of no weight
+  found = []
+  for features_, of in ((one, one.labels), (other, Labels.of_one(labels, 3))):
+    some = dataclasses.replace(features_, labels=of, loss_weights=weights)
+    system = released(config, some)
+    (plan,) = system.plans([(0, 1)])
+    _, measured = system.steps(system.create_state(), plan)
+    found.append(float(measured['loss'][0, 0]))
+  assert found[0] == found[1]

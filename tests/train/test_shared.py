@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import dcase_data
 import numpy as np
+import pytest
 from train_data import assert_equal_trees
 
+from aec_jax.errors import UserError
 from aec_jax.train import shared
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import MembersState
@@ -57,3 +59,11 @@ def test_an_ended_training_is_taken_and_one_that_has_begun_is_not(tmp_path):
     assert_equal_trees(found, ended)
     assert history == {'evaluations': [{'step': 8}]}
     assert not shared.take(own, system, cache_dir, depends)
+    # What was damaged since is not taken.
+    (folder,) = cache_dir.glob('members-*')
+    path = max(folder.rglob('*'), key=lambda p: p.stat().st_size * p.is_file())
+    path.write_bytes(path.read_bytes()[::-1])
+  with contextlib.closing(Checkpoints(tmp_path / 'third')) as third:
+    with pytest.raises(UserError, match='is damaged: delete'):
+      shared.take(third, system, cache_dir, depends)
+    assert third.restore(fresh) is None

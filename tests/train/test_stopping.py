@@ -16,6 +16,7 @@ from train_data import fit
 
 from aec_jax import presets
 from aec_jax.run import termination
+from aec_jax.train import loop
 
 
 @flax.struct.dataclass
@@ -24,11 +25,20 @@ class State:
   w: np.ndarray
 
 
+class Endless:
+  """Losses that a signal comes before, and that never come themselves."""
+
+  def __array__(self, dtype=None, copy=None):
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait()
+
+
 class Counting:
   """A `loop.System` that learns nothing, and may wait forever.
 
   Args:
-    waits: what it never comes back from: ('plan' or 'evaluation', step).
+    waits: what it never comes back from: ('plan', 'steps' or 'evaluation',
+      step).
   """
 
   rate_field, names, most_steps = 'rate', ('one',), 2
@@ -58,16 +68,24 @@ class Counting:
     done = plan - int(state.step)
     w = np.float32(state.w) * 2 + plan
     measured = np.full((done, 1), plan, np.float32)
+    if self.waits == ('steps', int(state.step)):
+      measured = Endless()
     return State(np.int32(plan), w), {
       'loss': measured,
       'gradient_norm': measured,
     }
 
   def evaluate(self, state, history):
-    self._wait('evaluation', int(state.step))
-    return {'m': float(state.w)}
+    def scores():
+      self._wait('evaluation', int(state.step))
+      return {'m': float(state.w)}
+
+    return scores
 
   def keep_best(self, state, history, checkpoints):
+    return state
+
+  def with_best_of(self, state, other):
     return state
 
   def finished(self, step, history):
@@ -88,18 +106,25 @@ def handled():
 
 
 @pytest.mark.parametrize(
-  ('waits', 'saved'),
+  ('waits', 'saved', 'ahead'),
   [
-    (('plan', 0), None),
-    (('plan', 2), 2),
-    (('evaluation', 4), 4),
-    (('plan', 6), 6),
-    (('evaluation', 8), 8),
+    (('plan', 0), None, False),
+    (('plan', 2), 2, False),
+    (('evaluation', 4), 4, False),
+    (('plan', 6), 6, False),
+    (('steps', 6), 6, False),
+    (('evaluation', 8), 8, False),
+    (('evaluation', 4), 4, True),
+    (('evaluation', 8), 8, True),
   ],
 )
 def test_what_is_never_done_is_left_and_made_again(
-  tmp_path, handled, waits, saved
+  tmp_path, handled, monkeypatch, waits, saved, ahead
 ):
+  monkeypatch.setattr(loop, '_LONG', 0)  # seconds
+  monkeypatch.setattr(loop, '_PATIENCE', 0.1)
+  if ahead:
+    monkeypatch.setattr(loop, 'on_cpu', lambda: False)
   whole, history = fit(Counting(), tmp_path / 'whole')
   with pytest.raises(termination.Stopped) as end:
     fit(Counting(waits), tmp_path / 'stopped')

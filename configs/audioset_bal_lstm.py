@@ -1,0 +1,15 @@
+"""AudioSet's balanced set by a recipe of today: the LSTM.
+
+  python -m aec_jax.main --config=configs/audioset_bal_lstm.py \
+      --config.data_dir=AUDIOSET --workdir=runs/audioset_bal_lstm
+
+The step is chosen by a held-out tenth of the training clips.
+"""
+
+from aec_jax import presets
+
+
+def get_config():
+  config = presets.audioset_balanced(presets.lstm())
+  config.name = 'audioset_bal_lstm'
+  return config

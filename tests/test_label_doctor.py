@@ -1,0 +1,106 @@
+"""Suspect labels: which, what is shown of them, and the list without them."""
+
+import csv
+
+import dcase_data
+import numpy as np
+
+from aec_jax import label_doctor
+from aec_jax.datasets.folders import from_folder
+from aec_jax.report import Shown, doctor_section
+
+CLASSES = ('high', 'low', 'mid')
+
+
+def noisy(clips=60, wrong=(5, 20, 41)):
+  """Labels of which some are wrong, and probabilities that know better."""
+  rng = np.random.default_rng(0)
+  true = np.arange(clips) % 3
+  labels = true.copy()
+  labels[list(wrong)] = (true[list(wrong)] + 1) % 3
+  logits = 6 * np.eye(3)[true] + rng.standard_normal((clips, 3))
+  e = np.exp(logits)
+  return true, labels, e / e.sum(1, keepdims=True)
+
+
+def test_wrong_labels_are_suspect():
+  true, labels, probabilities = noisy()
+  found = label_doctor.suspects(labels, probabilities)
+  assert sorted(found.clips.tolist()) == [5, 20, 41]
+  np.testing.assert_array_equal(found.better, true[found.clips])
+  behind = probabilities[found.clips, labels[found.clips]]
+  assert (np.diff(probabilities[found.clips, found.better] - behind) <= 0).all()
+
+
+def test_a_class_that_is_never_sure_takes_no_clip():
+  probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.45, 0.55]])
+  found = label_doctor.suspects(np.array([1, 0, 1]), probabilities)
+  # 0.6 is less than class 0 has in the mean, 0.9.
+  assert not len(found.clips)
+
+
+def test_verified_labels_are_named_and_left():
+  _, labels, probabilities = noisy()
+  ids = np.array([f'{i}.wav' for i in range(60)])
+  verified = np.arange(60) < 10
+  about, changes = label_doctor.examine(
+    CLASSES, ids, labels, verified, probabilities
+  )
+  assert about['examined'] == 60 and len(about['suspects']) == 3
+  assert about['suspects'][-1]['clip'] == '5.wav' and 5 not in changes
+  assert all(probabilities[c, k] >= 0.9 for c, k in changes.items())
+  changed = {e['clip'] for e in about['suspects'] if e['changed']}
+  assert changed == {f'{c}.wav' for c in changes}
+  # Where the data do not say what is verified, all may change.
+  _, more = label_doctor.examine(
+    CLASSES, ids, labels, np.ones(60, bool), probabilities
+  )
+  assert 5 in more and probabilities[5].max() >= 0.9
+
+
+def test_the_list_is_a_data_set(tmp_path):
+  clips = from_folder(dcase_data.write_fsd(tmp_path / 'fsd'))
+  path = tmp_path / 'work' / label_doctor.LIST
+  label_doctor.write_list(path, clips, {2: 0, 4: 1})
+  with open(path, newline='', encoding='utf-8') as file:
+    assert next(csv.reader(file)) == ['file', 'label', 'split', 'verified']
+  again = from_folder(path.parent, on_bad='error')
+  assert again.classes == clips.classes
+  assert again.paths.tolist() == clips.paths.tolist()
+  expected = clips.labels.copy()
+  expected[[2, 4]] = [0, 1]
+  np.testing.assert_array_equal(again.labels, expected)
+  for name in ('split', 'verified', 'fold', 'group'):
+    np.testing.assert_array_equal(getattr(again, name), getattr(clips, name))
+
+
+def test_an_experiment_examines_its_training_clips(dcase_run):
+  _, results, workdir = dcase_run
+  about = results['label_doctor']
+  # 18 clips, and the one without samples is left out.
+  assert about['examined'] == results['n_train_examples']
+  again = from_folder(workdir / 'corrected')
+  assert (again.split == 'train').sum() >= about['examined']
+  text = (workdir / 'report' / 'index.md').read_text(encoding='utf-8')
+  assert '## Suspect labels' in text
+  assert f'Of {about["examined"]} clips' in text
+
+
+def test_the_most_suspect_are_shown():
+  entry = {
+    'clip': 'a.wav', 'label': 'low', 'given': 0.01, 'better': 'mid',
+    'found': 0.97, 'changed': True,
+  }  # fmt: skip
+  results = {
+    'label_doctor': {
+      'examined': 9, 'changed': 1, 'list': label_doctor.LIST,
+      'suspects': [entry],
+    }
+  }  # fmt: skip
+  shown = Shown(np.eye(3), 'log-mel', 'data:audio/mpeg;base64,')
+  section = doctor_section.suspects(results, lambda clip: shown)
+  _, _, clips, table = section.blocks
+  assert dict(clips.clips[0].facts)['taken for'] == 'mid 0.97'
+  assert clips.clips[0].sound
+  assert table.rows == [['a.wav', 'low', '0.010', 'mid', '0.970', 'yes']]
+  assert not doctor_section.suspects({}, None).blocks
