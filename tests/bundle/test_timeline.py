@@ -11,10 +11,11 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import export, predict
+from aec_jax import predict
 from aec_jax.audio import stream
 from aec_jax.bundle import timeline, timeline_figure
 from aec_jax.errors import UserError
+from aec_jax.exports import programs
 from aec_jax.input import pieces
 from aec_jax.run import console
 
@@ -53,7 +54,7 @@ def test_scores_bundle_and_export_agree_on_last_pieces(
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
   for seconds in (1.5, 4.2):
     wave = noise(seconds)
-    program = jax.jit(export.wav_to_tags(tagger, len(wave)))
+    program = jax.jit(programs.wav_to_tags(tagger, len(wave)))
     np.testing.assert_allclose(
       program(wave[None])[0],
       tagger.predict(wave, RATE).probabilities,

@@ -18,14 +18,11 @@ PEERS = {
   'startup': '', 'timing': None, 'torch_classifiers': None,
   'torch_vggish': None, 'vggish': '',
 }  # fmt: skip
+# Of the others even the smallest takes minutes.
 SMALLEST = [
   ('audio', '--count=1'),
-  ('classifiers', '--tables=level3', '--runs=1', '--who=ours'),
   ('memory', '--rows=dcase_l1'),
-  ('metrics',),
   ('passes', '--configs=audioset_dnn1', '--largest=1'),
-  ('plan',),
-  ('vggish', '--batches=1', '--step_batches=', '--runs=1'),
 ]
 
 
@@ -57,5 +54,5 @@ def test_the_smallest_run_ends(command):
     [sys.executable, '-m', f'launch.benchmarks.{name}', *options],
     cwd=ROOT,
     check=True,
-    timeout=1800,
+    timeout=600,
   )
