@@ -129,7 +129,8 @@ def _are_floats(data: bytes, kind: np.dtype) -> bool:
   with np.errstate(invalid='ignore'):  # uint8 may look like NaN
     magnitudes = np.abs(np.frombuffer(data, kind))
   likely = (magnitudes > _LIKELY[0]) & (magnitudes < _LIKELY[1])
-  return likely.mean() > 0.5 and (likely | (magnitudes == 0)).mean() > 0.95
+  whole = likely | (magnitudes == 0)
+  return bool(likely.mean() > 0.5 and whole.mean() > 0.95)
 
 
 def _joined(values: list[bytes] | np.ndarray) -> bytes | np.ndarray:
