@@ -1,6 +1,7 @@
 """Tiny AudioSet-shaped data, made once."""
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 # Tests compile the same tiny programs again and again.
@@ -10,13 +11,15 @@ os.environ.setdefault(
 )
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 # And compile more than they compute: less optimised takes 2.5 times less, and
-# without the emitters of fused loops that go through MLIR 2.5 times less again.
-# XLA_FLAGS= has them compile as a user's programs are, as for the slow ones.
+# without the emitters of fused loops that go through MLIR 2.5 times less again;
+# jaxlib 0.11 crashes without them. XLA_FLAGS= has the tests compile as a user's
+# programs are, as for the slow ones.
 os.environ.setdefault(
   'XLA_FLAGS',
   '--xla_backend_optimization_level=0'
   ' --xla_llvm_disable_expensive_passes=true'
-  ' --xla_cpu_use_fusion_emitters=false',
+  + ' --xla_cpu_use_fusion_emitters=false'
+  * metadata.version('jaxlib').startswith('0.10.'),
 )
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
