@@ -111,14 +111,31 @@ ABOUT = {
 }  # fmt: skip
 
 
-def test_what_has_no_translation_is_refused():
-  for function, name in (
-    (lambda x: jnp.sort(x, 1), 'sort'),
-    (lambda x: lax.reduce(x, 1.0, lambda a, b: a * b + a, (1,)), 'reduce'),
-    (lambda x: jnp.take(x, x[0, :2, 0].astype(int), 1), 'gather'),
-  ):
-    with pytest.raises(UserError, match=f'takes {name}, of which no ONNX'):
-      onnx_writer.convert(function, {'x': ROWS}, 'y', {})
+REFUSED = {
+  'sort': lambda x: jnp.sort(x, 1),
+  'reduce': lambda x: lax.reduce(x, 1.0, lambda a, b: a * b + a, (1,)),
+  'gather of indices that it makes itself': (
+    lambda x: jnp.take(x, x[0, :2, 0].astype(int), 1)),
+  'gather along several axes, or of parts of one': (
+    lambda x: x[:, np.arange(3), np.arange(3)]),
+  'pad between elements': (
+    lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1), (0, 0, 0)))),
+  'a transposed or batch-grouped convolution': (
+    lambda x: lax.conv_transpose(x, TABLE[None, :4], (2,), 'SAME')),
+  'max pooling that is dilated, or not of two axes': (
+    lambda x: nn.max_pool(x, (2,), (1,))),
+  'a Fourier transform of other than real numbers': (
+    lambda x: jnp.fft.fft(x, 8).real),
+  'abs of complex numbers': lambda x: abs(jnp.fft.rfft(x, 8)),
+  'select_n of 3 cases': (
+    lambda x: lax.select_n((x > 1).astype(int) + (x > 1.5), x, -x, 2 * x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_what_has_no_translation_is_refused(what):
+  with pytest.raises(UserError, match=f'takes {what}, of which no ONNX'):
+    onnx_writer.convert(REFUSED[what], {'x': ROWS}, 'y', {})
 
 
 def test_weights_are_kept_once_and_too_many_are_refused(monkeypatch):

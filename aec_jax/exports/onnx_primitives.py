@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import lax
 
+from aec_jax.errors import UserError
 from aec_jax.exports.onnx_graph import Graph, Shape, Value, constant, onnx_type
 
 
@@ -19,6 +20,14 @@ class Complex(NamedTuple):
 
   real: Value
   imag: Value
+
+
+def untranslated(what: str) -> UserError:
+  """The error where a network takes what is not in here."""
+  return UserError(
+    f'the network takes {what}, of which no ONNX is written: export with'
+    ' --format=stablehlo'
+  )
 
 
 def _shape(eqn) -> Shape:
@@ -75,6 +84,8 @@ def _clamp(graph, eqn, low, x, high):
 def _select(graph, eqn, which, *cases):
   if which.array is not None and which.array.all() == which.array.any():
     return cases[int(which.array.any())]
+  if len(cases) != 2:
+    raise untranslated(f'select_n of {len(cases)} cases')
   zero, one = cases
   laid = _broadcast([x.laid for x in (which, one, zero)])
   return graph.op('Where', [which, one, zero], _shape(eqn), laid)
@@ -149,13 +160,14 @@ def _gather(graph, eqn, x, indices):
   numbers = eqn.params['dimension_numbers']
   axis, *others = numbers.start_index_map
   sizes = eqn.params['slice_sizes']
+  if indices.array is None:
+    raise untranslated('gather of indices that it makes itself')
   if (
-    indices.array is None
-    or others
+    others
     or numbers.collapsed_slice_dims != (axis,)
     or any(n != sizes[i] for i, n in enumerate(x.shape) if i != axis)
   ):
-    raise NotImplementedError
+    raise untranslated('gather along several axes, or of parts of one')
   chosen = np.broadcast_to(indices.array, indices.shape)[..., 0]
   inputs = [graph.whole(x), constant(chosen.astype(np.int64))]
   rest = list(range(len(_shape(eqn))))
@@ -171,7 +183,7 @@ def _gather(graph, eqn, x, indices):
 def _pad(graph, eqn, x, value):
   low, high, inner = zip(*eqn.params['padding_config'], strict=True)
   if any(inner):
-    raise NotImplementedError
+    raise untranslated('pad between elements')
   inputs = [graph.whole(x), _integers(*low, *high), value]
   return graph.op('Pad', inputs, _shape(eqn))
 
@@ -211,7 +223,7 @@ def _convolution(graph, eqn, x, w):
   p = eqn.params
   numbers = p['dimension_numbers']
   if p['batch_group_count'] != 1 or any(n != 1 for n in p['lhs_dilation']):
-    raise NotImplementedError
+    raise untranslated('a transposed or batch-grouped convolution')
   x = graph.transpose(graph.whole(x), numbers.lhs_spec)
   w = graph.transpose(graph.whole(w), numbers.rhs_spec)
   shape = tuple(_shape(eqn)[i] for i in numbers.out_spec)
@@ -235,7 +247,7 @@ def _max_pool(graph, eqn, x):
   pooled = [i for i, n in enumerate(p['window_dimensions']) if n > 1]
   dilations = (*p['base_dilation'], *p['window_dilation'])
   if len(pooled) != 2 or any(n != 1 for n in dilations):
-    raise NotImplementedError
+    raise untranslated('max pooling that is dilated, or not of two axes')
   order = [i for i in range(len(x.shape)) if i not in pooled] + pooled
   x = graph.transpose(graph.whole(x), order)
   shape = tuple(_shape(eqn)[i] for i in order)
@@ -256,7 +268,7 @@ def _fft(graph, eqn, x):
   """Of real numbers, as two matrix products, which every runtime has."""
   (length,) = eqn.params['fft_lengths']
   if eqn.params['fft_type'] != lax.FftType.RFFT:
-    raise NotImplementedError
+    raise untranslated('a Fourier transform of other than real numbers')
   turns = np.outer(np.arange(length), np.arange(length // 2 + 1)) % length
   angles = 2 * np.pi / length * turns
   parts = [constant(f(angles).astype(np.float32)) for f in (np.cos, _minus_sin)]

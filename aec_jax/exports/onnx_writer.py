@@ -16,9 +16,8 @@ import numpy as np
 from jax import export as jax_export
 from jax.extend import core
 
-from aec_jax.errors import UserError
 from aec_jax.exports.onnx_graph import Graph, Value, constant, is_symbol
-from aec_jax.exports.onnx_primitives import PRIMITIVES, Complex
+from aec_jax.exports.onnx_primitives import PRIMITIVES, Complex, untranslated
 
 # Where equations hold a program to be run in their place.
 _CALLS = {
@@ -110,15 +109,15 @@ def _equation(graph, eqn, inputs):
     return _run_closed(graph, branch, inputs[1:])
   if name in _CALLS:
     return _run_closed(graph, p[_CALLS[name]], inputs)
-  try:
-    if name != 'broadcast_in_dim' and _is_known(eqn, inputs):
-      return _computed(eqn, inputs)
-    return PRIMITIVES[name](graph, eqn, *inputs)
-  except (KeyError, NotImplementedError) as error:
-    raise UserError(
-      f'the network takes {name}, of which no ONNX is written: export'
-      ' with --format=stablehlo'
-    ) from error
+  if name != 'broadcast_in_dim' and _is_known(eqn, inputs):
+    return _computed(eqn, inputs)
+  if name not in PRIMITIVES:
+    raise untranslated(name)
+  if name not in ('real', 'imag') and any(
+    isinstance(x, Complex) for x in inputs
+  ):
+    raise untranslated(f'{name} of complex numbers')
+  return PRIMITIVES[name](graph, eqn, *inputs)
 
 
 def _is_known(eqn, inputs) -> bool:
