@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
-import soundfile
+from list_data import wav
 
 from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import UserError
-
-
-def wav(path, seconds=0.001, rate=8000):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  soundfile.write(path, np.zeros(round(seconds * rate), np.float32), rate)
 
 
 def make(root, files=(), **lists):
