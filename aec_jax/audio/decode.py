@@ -143,9 +143,8 @@ def seconds_of(path: str) -> float | None:
   import av
 
   try:
-    wav = riff.look(path)
-    if wav and wav.size is not None:
-      return wav.seconds - wav.missing
+    if (seconds := _seconds_of_wav(path)) is not None:
+      return seconds
     with file.opened(path) as source, ffmpeg.opened(source) as container:
       return container.duration and container.duration / av.time_base
   except ffmpeg.failures() as error:
@@ -163,21 +162,22 @@ def heard_seconds_of(path: str) -> float | None:
     PassingError: the system can't read it now.
   """
   try:
-    wav = riff.look(path)
-    if wav and wav.size is not None:
-      return wav.seconds - wav.missing
-  except ffmpeg.failures() as error:
-    _let_pass(path, error)
-    return None
-  seconds = 0.0
-  try:
-    for samples, rate in blocks(path, _BLOCK):
-      seconds += len(samples) / rate
+    if (seconds := _seconds_of_wav(path)) is not None:
+      return seconds
+    return sum(len(some) / rate for some, rate in blocks(path, _BLOCK))
   except PassingError:
     raise
   except UserError:
     return None
-  return seconds
+  except ffmpeg.failures() as error:
+    _let_pass(path, error)
+    return None
+
+
+def _seconds_of_wav(path) -> float | None:
+  """How much there is of a wav; None where only hearing it tells."""
+  wav = riff.look(path)
+  return wav.seconds - wav.missing if wav and wav.size is not None else None
 
 
 def _reason(name, error) -> str:
