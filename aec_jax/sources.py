@@ -177,7 +177,7 @@ class Released:
 
   def show(self, clip_id: str) -> Shown:
     """A clip's embeddings, which are all that the release has of it."""
-    return Shown(self._embeddings(clip_id).T, '128 embeddings over time')
+    return Shown(self._embeddings(clip_id).T, 'the embeddings over time')
 
   def embedded(self, clip_id: str) -> Embedded:
     """A clip as its classifiers take it."""

@@ -75,3 +75,42 @@ def test_tests_and_benchmarks_require_what_they_import():
   found = imported(sources('tests', 'launch/benchmarks'))
   assert found - run - PEERS <= extra
   assert extra - TOOLS - imported(sources('aec_jax', 'launch')) <= found
+
+
+# From the bottom up; what is not here, the commands and `experiment`, may
+# import all of it.
+FLOORS = (
+  'errors', 'run', 'metrics', 'bootstrap', 'objective', 'audio', 'models',
+  'datasets', 'input', 'features', 'tfds', 'predictions', 'train', 'presets',
+  'bundle', 'exports', 'report',
+)  # fmt: skip
+
+
+def test_no_folder_imports_one_above_it():
+  package = ROOT / 'aec_jax'
+  upwards = []
+  for path in package.rglob('*.py'):
+    own = path.relative_to(package).with_suffix('').parts[0]
+    if own not in FLOORS:
+      continue
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+      for name in ours_of(node):
+        above = (
+          FLOORS.index(name) > FLOORS.index(own)
+          if name in FLOORS
+          else (package / f'{name}.py').exists()
+        )
+        if above:
+          upwards.append(f'{path}:{node.lineno} imports {name}')
+  assert upwards == []
+
+
+def ours_of(node) -> list[str]:
+  """The folders and modules of the package that a statement imports."""
+  if isinstance(node, ast.Import):
+    found = [alias.name for alias in node.names]
+  elif isinstance(node, ast.ImportFrom) and node.module:
+    found = [f'{node.module}.{alias.name}' for alias in node.names]
+  else:
+    return []
+  return [x.split('.')[1] for x in found if x.startswith('aec_jax.')]

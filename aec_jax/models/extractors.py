@@ -30,6 +30,7 @@ class Extractor:
     classifies: whether it is a classifier of examples by itself.
     quantised: whether embeddings are AudioSet's: PCA, and uint8.
     pretrained: reads a file of weights for the section; None: there are none.
+    halvings: how often its pools halve the frames, which are to divide evenly.
   """
 
   module: Callable[[SimpleNamespace, int, str | None], nn.Module]
@@ -37,6 +38,7 @@ class Extractor:
   classifies: bool = False
   quantised: bool = False
   pretrained: Callable[[str, SimpleNamespace], dict] | None = None
+  halvings: int = 0
 
 
 def _vggish(c, classes, axis_name):
@@ -61,7 +63,9 @@ def _baseline(c, classes, axis_name):
 
 EXTRACTORS = {
   'vggish': Extractor(
-    _vggish, pretrained=lambda file, c: convert.load(file, c.width)
+    _vggish,
+    pretrained=lambda file, c: convert.load(file, c.width),
+    halvings=4,
   ),
   # AudioSet's release: VGGish before any last activation, then PCA and uint8.
   'released': Extractor(
@@ -196,9 +200,11 @@ def check(section) -> None:
     vggish.ACTIVATIONS,
   )
   spec = front_end(section)
-  if section.model == 'vggish' and spec.frames % 16:
+  multiple = 1 << row(section).halvings
+  if spec.frames % multiple:
     raise UserError(
-      f'config.extractor.frames is {spec.frames}; VGGish takes multiples of 16'
+      f'config.extractor.frames is {spec.frames}; a {section.model} takes'
+      f' multiples of {multiple}'
     )
   for axis, most in (('frames', spec.frames), ('bands', spec.bands)):
     if (widest := section.augment[f'mask_{axis}']) > most:

@@ -61,7 +61,7 @@ _VALUES = {
     'extractor.checkpoint_every': (0,),
     'extractor.optimizer.name': ('Adam',),
     'extractor.optimizer.learning_rate': (0.0, np.nan),
-    'extractor.optimizer.cosine_steps': (-1,), 'extractor.frames': (-1,),
+    'extractor.optimizer.cosine_steps': (-1,), 'extractor.frames': (-1, 50),
     'extractor.augment.mixup_alpha': (-1.0, np.nan),
     'extractor.augment.mask_frames': (-1, 97),
     'extractor.augment.mask_bands': (65,),
