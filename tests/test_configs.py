@@ -87,8 +87,11 @@ def test_a_config_is_whole(name):
     models.classifier(config.model, 5)
 
 
-def classifier_step(config, length):
+@functools.cache
+def classifier_step(form):
   """The first loss of a classifier, and whether all parameters moved."""
+  fields = json.loads(form)
+  config, length = tiny(fields['name']), fields['length']
   if config.dataset == 'audioset':
     system = train_data.released(config)
   else:
@@ -114,7 +117,7 @@ def simple_convolutions(monkeypatch):
 
 @functools.cache
 def extractor_step(form):
-  """As `classifier_step`, of the extractor of the config that a form names."""
+  """As `classifier_step`, of an extractor."""
   config = tiny(json.loads(form)['name'])
   spec = extractors.front_end(config.extractor)
   clips = dcase_data.clip_examples(
@@ -158,27 +161,17 @@ WITH_EXTRACTORS = [
 ]
 
 
-# The models, and the recipes for them, that have taken a step.
-_STEPPED: set[str] = set()
-
-
 @pytest.mark.parametrize('name', WITH_CLASSIFIERS)
 def test_a_config_s_classifier_takes_a_step(name):
-  """Unless its model and its recipe have taken one in others."""
   config = tiny(name)
-  released = config.dataset == 'audioset'
-  recipe = form_of([
-    config.optimizer.to_dict(), config.objective, released, config.sampling,
-    bool(config.mixup_alpha), config.average,
-  ])  # fmt: skip
   for length in config.segments:
-    model = form_of([
-      config.model.to_dict(), released, config.last_piece, min(length, 2),
-    ])  # fmt: skip
-    if {model, recipe} <= _STEPPED:
-      continue
-    _STEPPED.update((model, recipe))
-    loss, moved = classifier_step(config, min(length, 2))
+    form = first_of(
+      name, config.model.to_dict(), config.optimizer.to_dict(),
+      config.objective, config.dataset == 'audioset', config.last_piece,
+      config.sampling, bool(config.mixup_alpha), config.average,
+      length=min(length, 2),
+    )  # fmt: skip
+    loss, moved = classifier_step(form)
     # At first it guesses about at random, give or take what the weights add.
     assert 0.1 < loss < 3 * math.log(3), (name, length)
     assert all(jax.tree.leaves(moved)), (name, moved)
