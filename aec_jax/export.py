@@ -4,7 +4,7 @@
       [--format=stablehlo|onnx]
 
 OUT becomes a folder of
-  tags.stablehlo          waveforms (batch, sample), 16 kHz -> probabilities
+  tags.stablehlo          waveforms (batch, sample) -> probabilities
   classifier_L.stablehlo  embeddings of pieces of L segments -> probabilities
   export.json             inputs, outputs and classes of each
 for any batch size, with the weights inside. Each is read again and compared

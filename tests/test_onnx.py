@@ -80,6 +80,9 @@ FUNCTIONS = {
   'slices': (ROWS, lambda x: jnp.maximum(x[:, ::2], x[:, 1::2])[:, :, 1:]),
   'padded, split': (
     ROWS, lambda x: sum(jnp.split(jnp.pad(x, ((0, 0), (1, 2), (0, 0))), 3, 1))),
+  'chosen by numbers': (
+    ROWS, lambda x: lax.select_n((x > 1).astype('int32'), x, -x)),
+  'no axis': (ROWS, lambda x: lax.reduce_max(x, ()) + lax.reduce_sum(x, ())),
   'constants': (ROWS, lambda x: jnp.full((x.shape[0], 2), 3.0)),
   'spectra': (
     ROWS, lambda x: jnp.abs(jnp.fft.rfft(x, 8).real) + jnp.fft.rfft(x, 8).imag),
@@ -120,6 +123,11 @@ REFUSED = {
     lambda x: x[:, np.arange(3), np.arange(3)]),
   'pad between elements': (
     lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1), (0, 0, 0)))),
+  'gather beyond the ends of an axis': lambda x: jnp.take(x, np.array([7]), 1),
+  "'and' of the bits of numbers": lambda x: x.astype(int) & 3,
+  'a convolution of a part of its input': (
+    lambda x: lax.conv(
+      x[:, None], KERNEL[None, :1, :, 0], (1, 1), [(-1, 0)] * 2)),
   'a transposed or batch-grouped convolution': (
     lambda x: lax.conv_transpose(x, TABLE[None, :4], (2,), 'SAME')),
   'max pooling that is dilated, or not of two axes': (
@@ -136,6 +144,13 @@ REFUSED = {
 def test_what_has_no_translation_is_refused(what):
   with pytest.raises(UserError, match=f'takes {what}, of which no ONNX'):
     onnx_writer.convert(REFUSED[what], {'x': ROWS}, 'y', {})
+
+
+def test_what_onnxruntime_has_no_kernel_for_is_refused():
+  function = lambda x: jnp.minimum(x.astype('int16'), 1).astype('float32')
+  content = ONNX.encode(function, {'x': ROWS}, 'y', ABOUT)
+  with pytest.raises(UserError, match='does not run the network .*Min'):
+    ONNX.decode(content)
 
 
 def test_weights_are_kept_once_and_too_many_are_refused(monkeypatch):

@@ -81,9 +81,15 @@ def _onnx(function, inputs, output, about) -> bytes:
 def _run_onnx(content) -> Callable[..., np.ndarray]:
   import onnxruntime
 
-  session = onnxruntime.InferenceSession(
-    content, providers=['CPUExecutionProvider']
-  )
+  try:
+    session = onnxruntime.InferenceSession(
+      content, providers=['CPUExecutionProvider']
+    )
+  except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
+    raise UserError(
+      f'onnxruntime {onnxruntime.__version__} does not run the network'
+      f' ({" ".join(str(error).split())}): export with --format=stablehlo'
+    ) from error
   names = [x.name for x in session.get_inputs()]
   return lambda *arrays: session.run(
     None, dict(zip(names, arrays, strict=True))

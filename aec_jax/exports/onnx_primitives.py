@@ -52,6 +52,17 @@ def _elementwise(*kinds: str) -> Callable:
   return write
 
 
+def _logical(kind: str) -> Callable:
+  """An operator that ONNX has of truths, and not of the bits of numbers."""
+
+  def write(graph: Graph, eqn, *inputs: Value) -> Value:
+    if eqn.invars[0].aval.dtype != bool:
+      raise untranslated(f"'{eqn.primitive.name}' of the bits of numbers")
+    return _elementwise(kind)(graph, eqn, *inputs)
+
+  return write
+
+
 def _broadcast(shapes: list[Shape]) -> Shape:
   """The shape of an operator that repeats its inputs by itself."""
   rank = max(map(len, shapes))
@@ -87,6 +98,9 @@ def _select(graph, eqn, which, *cases):
   if len(cases) != 2:
     raise untranslated(f'select_n of {len(cases)} cases')
   zero, one = cases
+  if eqn.invars[0].aval.dtype != bool:
+    truth = onnx_type(bool)
+    which = graph.op('Cast', [which], which.shape, which.laid, to=truth)
   laid = _broadcast([x.laid for x in (which, one, zero)])
   return graph.op('Where', [which, one, zero], _shape(eqn), laid)
 
@@ -169,6 +183,8 @@ def _gather(graph, eqn, x, indices):
   ):
     raise untranslated('gather along several axes, or of parts of one')
   chosen = np.broadcast_to(indices.array, indices.shape)[..., 0]
+  if chosen.min(initial=0) < 0 or chosen.max(initial=0) >= x.shape[axis]:
+    raise untranslated('gather beyond the ends of an axis')
   inputs = [graph.whole(x), constant(chosen.astype(np.int64))]
   rest = list(range(len(_shape(eqn))))
   # In ONNX's result the indices' axes stand where the axis stood.
@@ -191,6 +207,8 @@ def _pad(graph, eqn, x, value):
 def _reduce(kind):
   def write(graph, eqn, x):
     axes = [int(i) for i in eqn.params['axes']]
+    if not axes:
+      return x
     inputs, attributes = [graph.whole(x)], {'axes': axes}
     if kind == 'ReduceSum':  # the only one that has changed so far
       inputs, attributes = [*inputs, _integers(*axes)], {}
@@ -224,6 +242,8 @@ def _convolution(graph, eqn, x, w):
   numbers = p['dimension_numbers']
   if p['batch_group_count'] != 1 or any(n != 1 for n in p['lhs_dilation']):
     raise untranslated('a transposed or batch-grouped convolution')
+  if np.min(p['padding'], initial=0) < 0:
+    raise untranslated('a convolution of a part of its input')
   x = graph.transpose(graph.whole(x), numbers.lhs_spec)
   w = graph.transpose(graph.whole(w), numbers.rhs_spec)
   shape = tuple(_shape(eqn)[i] for i in numbers.out_spec)
@@ -281,18 +301,21 @@ def _minus_sin(angles):
 
 
 _ELEMENTWISE = {
-  'abs': 'Abs', 'add': 'Add', 'add_any': 'Add', 'and': 'And', 'ceil': 'Ceil',
+  'abs': 'Abs', 'add': 'Add', 'add_any': 'Add', 'ceil': 'Ceil',
   'cos': 'Cos', 'div': 'Div', 'eq': 'Equal', 'erf': 'Erf', 'exp': 'Exp',
   'floor': 'Floor', 'ge': 'GreaterOrEqual', 'gt': 'Greater', 'log': 'Log',
   'le': 'LessOrEqual', 'logistic': 'Sigmoid', 'lt': 'Less', 'max': 'Max',
-  'min': 'Min', 'mul': 'Mul', 'neg': 'Neg', 'not': 'Not', 'or': 'Or',
+  'min': 'Min', 'mul': 'Mul', 'neg': 'Neg',
   'pow': 'Pow', 'sign': 'Sign', 'sin': 'Sin', 'sqrt': 'Sqrt', 'sub': 'Sub',
   'tanh': 'Tanh',
 }  # fmt: skip
 
 PRIMITIVES: dict[str, Callable] = {
   **{name: _elementwise(kind) for name, kind in _ELEMENTWISE.items()},
+  'and': _logical('And'),
   'ne': _elementwise('Equal', 'Not'),
+  'not': _logical('Not'),
+  'or': _logical('Or'),
   'broadcast_in_dim': _broadcast_in_dim,
   'clamp': _clamp,
   'concatenate': _concatenate,

@@ -120,20 +120,24 @@ def _classifier_of(tagger, ensemble, rng) -> Program:
   size = extractors.embedding_size(SimpleNamespace(**tagger.info['extractor']))
   shape = (3, count, ensemble.length, size)
   if quantised:
-    x = rng.integers(0, 256, (shape[0], *shape[2:]), np.uint8)
+    x = rng.integers(0, 256, shape, np.uint8)
   else:
     x = rng.standard_normal(shape).astype(np.float32)
-  inputs = {'embeddings': x}
+  inputs = {'embeddings': x[:, 0] if quantised else x}
+  n_segments = np.full(3, ensemble.length, np.int32)
   if ensemble.last_piece != 'repeat':
-    n = np.arange(1, 4) * ensemble.length // 3
-    inputs['n_segments'] = np.maximum(n, 1).astype(np.int32)
-  function = classifier(tagger, ensemble)
+    n_segments = np.maximum(np.arange(1, 4) * ensemble.length // 3, 1)
+    n_segments = inputs['n_segments'] = n_segments.astype(np.int32)
+  # As they lie in a sound: the pieces' segments one after the other.
+  rows = x.swapaxes(0, 1).reshape(count, -1, size)
+  segments = np.arange(rows.shape[1]).reshape(3, ensemble.length)
+  said = tagger.pieces(ensemble, rows, segments, n_segments)
   return Program(
     f'classifier_{ensemble.length}',
-    function,
+    classifier(tagger, ensemble),
     inputs,
     'probabilities',
-    np.asarray(jax.jit(function)(*inputs.values())),
+    np.asarray(tagger.objective.to_probabilities(said.values)),
     {'length': ensemble.length, 'last_piece': ensemble.last_piece},
   )
 
@@ -178,7 +182,7 @@ def wav_to_tags(tagger: Tagger, samples: int) -> Callable:
 
   Args:
     tagger: that hears.
-    samples: of a waveform, at 16 kHz.
+    samples: of a waveform, at the front end's rate.
   """
   hop, length = tagger.spec.example_hop, tagger.spec.example_samples
   whole = tagger.spec.fitted(max(samples, length))
