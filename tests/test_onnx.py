@@ -349,9 +349,10 @@ def test_the_page_says_what_the_bundle_says(exported, browser, tmp_path):
   # Silence at the ends, and of 8 kHz what is resampled.
   loud = np.sin(np.arange(36_000) ** 1.4 / 9) * np.linspace(0.1, 0.8, 36_000)
   sound = np.pad(loud, (3000, 5000))
+  opposite = np.stack([0.5 * loud, -0.49 * loud], 1)
   for name, rate, kept, tolerance in (
     ('long.wav', 16_000, sound, 1e-4), ('short.wav', 16_000, loud[:9000], 1e-4),
-    ('slow.wav', 8_000, sound, 5e-3),
+    ('slow.wav', 8_000, sound, 5e-3), ('opposite.wav', 16_000, opposite, 1e-4),
   ):  # fmt: skip
     soundfile.write(tmp_path / name, kept, rate)
     tab.set_input_files('input', tmp_path / name)
@@ -364,6 +365,7 @@ def test_the_page_says_what_the_bundle_says(exported, browser, tmp_path):
     np.testing.assert_allclose(
       [float(row[1]) for row in found], list(expected.values()), atol=tolerance
     )
+  assert 'channel 1 alone' in tab.locator('caption').inner_text()
   soundfile.write(tmp_path / 'silent.wav', np.zeros(900), 8000)
   for name, says in (
     ('silent.wav', 'nothing is heard'), ('export.json', 'Unable to decode'),
@@ -372,6 +374,10 @@ def test_the_page_says_what_the_bundle_says(exported, browser, tmp_path):
     tab.wait_for_selector(f'[role=alert]:has-text("{says}")')
     assert not tab.locator('table').is_visible()
   assert (complaints, strangers) == ([], [])
+  (tmp_path / 'export.json').write_text('cut off')
+  tab.reload()
+  tab.wait_for_selector('[role=alert]:has-text("not valid JSON")')
+  assert tab.locator('input').is_disabled()
 
 
 def test_without_npm_or_an_export_the_page_is_refused(tmp_path, monkeypatch):
