@@ -10,7 +10,7 @@ import soundfile
 
 from aec_jax import experiment
 from aec_jax.audio import decode, file, waveform
-from aec_jax.datasets import clips, lists, tfrecord
+from aec_jax.datasets import clips, fsdkaggle2018, lists, tfrecord
 from aec_jax.errors import PassingError, UserError
 from aec_jax.features import log_mels
 from aec_jax.run import remote
@@ -114,6 +114,30 @@ def test_a_stage_fails_and_is_tried_again(tmp_path, monkeypatch):
   monkeypatch.setattr(decode, 'blocks', read)
   prepared = log_mels.prepare(config, found, tmp_path / 'cache')
   assert len(prepared) == len(found)
+
+
+def test_a_tfds_data_set_is_not_made_of_what_could_be_read(
+  tmp_path, monkeypatch
+):
+  import tensorflow_datasets as tfds
+
+  from aec_jax.tfds import Fsdkaggle2018
+
+  folder = dcase_data.write_fsd(tmp_path / 'fsd')
+  builder = Fsdkaggle2018(data_dir=tmp_path / 'tfds')
+  found, read = fsdkaggle2018.from_fsdkaggle2018(folder), waveform.read
+
+  def failing(path, *rest):
+    if path == found.paths[4]:
+      raise PassingError.of(path, 'Input/output error')
+    return read(path, *rest)
+
+  monkeypatch.setattr(waveform, 'read', failing)
+  with pytest.raises(PassingError, match='cannot be read now'):
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(manual_dir=folder)
+    )
+  assert not list(tmp_path.glob('tfds/**/*.tfrecord*'))
 
 
 def test_a_passing_error_anywhere_is_one_line(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ class Form(NamedTuple):
     tag: 1 of PCM, 3 of floats.
     channels: of each frame.
     rate: frames a second, Hz.
-    a_second: bytes a second.
+    a_second: bytes a second, as it is written there.
     align: bytes of a frame.
     bits: of a sample.
   """
@@ -146,7 +146,7 @@ def look(path: str) -> Wav | None:
 
 
 def _layout(file, form, size, end) -> Wav:
-  align, bits, a_second = form.align, form.bits, form.a_second or 1
+  align, bits = form.align, form.bits
   about = (form.tag, bits), form.channels, form.rate
   plain = (
     form.tag in (1, 3)
@@ -154,6 +154,8 @@ def _layout(file, form, size, end) -> Wav:
     and form.channels > 0
     and align == form.channels * bits // 8
   )
+  # The header's bytes a second may be wrong: libsndfile doesn't go by them.
+  a_second = (plain and align * form.rate) or form.a_second or 1
   start = file.tell()
   there = end - start
   if size > there:

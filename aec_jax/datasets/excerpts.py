@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aec_jax.audio import decode
 from aec_jax.datasets.clips import left_out
-from aec_jax.datasets.entries import Entry
+from aec_jax.datasets.entries import Entry, some
 from aec_jax.run import threads
 
 _SLACK = 0.05  # seconds by which headers and lists differ
@@ -23,6 +23,9 @@ def resolved(
   Where a file has several such parts, there is no telling, and they are left
   out. A part that is all of its file is no part.
 
+  Clips of one file go together: a row without a group is of the one that
+  another row of its file has.
+
   Headers only estimate how long some files are: one that a part seems to go
   beyond, or to go to the end of, is heard through.
 
@@ -33,15 +36,12 @@ def resolved(
   Returns:
     The entries, what is left out, and notes.
   """
+  uses = collections.Counter(entry.path for entry in entries)
+  entries, notes = _grouped(entries, uses)
   parted = [e for e in entries if not (math.isnan(e.start) and _open(e))]
   seconds = _durations(parted)
-  uses = collections.Counter(entry.path for entry in entries)
-  names: dict[str, str] = {}  # by path; one file may go by several
   kept, skipped, whole = [], [], 0
   for entry in entries:
-    if uses[entry.path] > 1:  # clips of one file go together
-      group = names.setdefault(entry.path, entry.name)
-      entry = dataclasses.replace(entry, group=entry.group or group)
     duration = seconds.get(entry.path)
     if duration is None:  # no part, or unreadable, which is named elsewhere
       kept.append(entry)
@@ -54,14 +54,32 @@ def resolved(
       whole += 1
       kept.append(_part(entry, 0.0, duration, duration))
     else:
-      part = f'{entry.name}:{start:g}-{end:g}'
+      part = f'{entry.name}:{_span(start, end)}'
       skipped.append(left_out(part, 'ends beyond its file'))
-  notes = []
   if whole:
     notes.append(
-      f'start and end of {whole:,} files lie beyond them: they are taken whole'
+      f'files whose start and end lie beyond them, taken whole: {whole:,}'
     )
   return kept, skipped, notes
+
+
+def _grouped(entries, uses) -> tuple[list[Entry], list[str]]:
+  """Entries of one file in one group, and notes on files with several."""
+  names: dict[str, str] = {}  # by path; one file may go by several
+  groups: dict[str, list[str]] = collections.defaultdict(list)
+  for entry in entries:
+    names.setdefault(entry.path, entry.name)
+    if entry.group:
+      groups[entry.path].append(entry.group)
+  torn = [names[path] for path, found in groups.items() if len(set(found)) > 1]
+  grouped = []
+  for entry in entries:
+    if uses[entry.path] > 1 and not entry.group:
+      group = next(iter(groups[entry.path]), names[entry.path])
+      entry = dataclasses.replace(entry, group=group)
+    grouped.append(entry)
+  said = f'clips of one file are in several groups: {some(torn)}'
+  return grouped, [said] * bool(torn)
 
 
 def _open(entry) -> bool:
@@ -93,8 +111,13 @@ def _part(entry, start, end, duration) -> Entry:
     return dataclasses.replace(entry, start=math.nan, end=math.nan)
   return dataclasses.replace(
     entry,
-    id=f'{entry.id}:{start:g}-{end:g}',
+    id=f'{entry.id}:{_span(start, end)}',
     group=entry.group or entry.name,
     start=start,
     end=end,
   )
+
+
+def _span(start, end) -> str:
+  """Seconds in digits enough to tell parts of a recording of days apart."""
+  return f'{start:.12g}-{end:.12g}'

@@ -17,13 +17,13 @@ def units(offsets: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
   Args:
     offsets: (clip + 1,) of the clips' labels.
-    groups: (clip,) str, '' for a clip that is a recording by itself; None
-      where all are.
+    groups: (clip,) str or bytes, empty for a clip that is a recording by
+      itself; None where all are.
   """
   clips = len(offsets) - 1
   if groups is None:
     return np.arange(clips)
-  number: dict[str | int, int] = {}
+  number: dict[str | bytes | int, int] = {}
   out = np.empty(clips, int)
   for clip, group in enumerate(np.asarray(groups).tolist()):
     out[clip] = number.setdefault(group or clip, len(number))
@@ -49,26 +49,29 @@ def held_out(ids: np.ndarray, labels: Labels, share: float) -> np.ndarray:
   """Which clips are held out: of each rarest label about an equal share.
 
   A function of the names and the labels alone, so that experiments of any seed
-  hold out the same clips.
+  hold out the same clips. Clips of one name are of one recording, of which
+  either all or none are held out.
 
   Args:
     ids: (clip,) bytes or str.
     labels: of the clips.
-    share: of the clips, 0 to 1.
+    share: of the recordings, 0 to 1.
 
   Returns:
     (clip,) bool.
   """
-  clips = len(ids)
-  names = [x if isinstance(x, bytes) else x.encode() for x in ids.tolist()]
+  unit = units(labels.offsets, ids)
+  _, first = np.unique(unit, return_index=True)
+  some = ids[first].tolist()
+  names = [x if isinstance(x, bytes) else x.encode() for x in some]
   hashes = [hashlib.blake2b(x, digest_size=8).digest() for x in names]
   place = np.frombuffer(b''.join(hashes), '>u8')
-  label = rarest(labels.ids, labels.offsets, np.arange(clips))
+  label = rarest(labels.ids, labels.offsets, unit)
   order = np.lexsort((place, label))
-  ends = np.floor(np.arange(clips + 1) * share)
-  out = np.empty(clips, bool)
+  ends = np.floor(np.arange(len(first) + 1) * share)
+  out = np.empty(len(first), bool)
   out[order] = np.diff(ends) > 0
-  return out
+  return out[unit]
 
 
 def deal(

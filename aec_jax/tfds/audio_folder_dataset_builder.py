@@ -10,6 +10,7 @@
 `aec_jax.datasets.folders.from_folder` says how the folder may be laid out.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -19,6 +20,7 @@ from absl import logging
 from aec_jax.audio import waveform
 from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import PassingError, UserError
+from aec_jax.features.file_parts import Wholes
 
 
 class AudioFolder(tfds.core.DatasetBuilder):
@@ -128,10 +130,11 @@ class AudioFolder(tfds.core.DatasetBuilder):
       'fold': clips.fold.astype(np.int32),
       'filename': clips.ids.astype(object),
     }
+    read = functools.partial(_read, wholes=Wholes())
 
     def load(part, fields):
       audio, rate = tf.numpy_function(
-        _read, part, [tf.float32, tf.int32], stateful=False
+        read, part, [tf.float32, tf.int32], stateful=False
       )
       clip = {
         'audio': tf.ensure_shape(audio, (None,)),
@@ -182,17 +185,21 @@ def _in_order_of(read_config, dataset, count, shuffle_files):
 
 
 def _read(
-  path: bytes, start: np.float64, end: np.float64
+  path: bytes, start: np.float64, end: np.float64, wholes: Wholes
 ) -> tuple[np.ndarray, np.int32]:
   """Samples (sample,), channels averaged, and Hz; none where unreadable.
 
   Args:
     path: of the file.
     start, end: seconds, NaN for the file's own.
+    wholes: the files that parts are of.
   """
   notes: list[str] = []
   try:
-    samples, rate = waveform.read(path.decode(), notes)
+    if np.isnan(start) and np.isnan(end):
+      samples, rate = waveform.read(path.decode(), notes)
+    else:
+      samples, rate = _part(path.decode(), start, end, wholes, notes)
   except PassingError:
     raise
   except UserError as error:
@@ -200,6 +207,15 @@ def _read(
     return np.zeros(0, np.float32), np.int32(0)
   for note in notes:
     logging.warning('%s', note)
-  first = 0 if np.isnan(start) else round(start * rate)
-  last = None if np.isnan(end) else round(end * rate)
-  return samples[first:last], np.int32(rate)
+  return samples, np.int32(rate)
+
+
+def _part(path, start, end, wholes, notes) -> tuple[np.ndarray, int]:
+  """A part of a file, likewise; raises `UserError` where it has no samples."""
+  part, odd = wholes.part(path, start, end)
+  runs = list(part.blocks())
+  if not runs:
+    raise UserError(f'{path}: has no samples from {start} to {end} s')
+  notes += [f'{path}: {note}' for note in odd]
+  samples = np.concatenate([samples[:, 0] for samples, _ in runs])
+  return samples, runs[0][1]

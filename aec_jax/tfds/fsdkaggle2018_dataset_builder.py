@@ -20,7 +20,7 @@ from aec_jax.datasets.fsdkaggle2018 import (
   from_fsdkaggle2018,
   holds_fsdkaggle2018,
 )
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError
 
 RATE = 44100  # Hz
 URL = 'https://zenodo.org/records/2552860/files/'
@@ -35,7 +35,8 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
   """41 sound classes, a label a clip, splits 'train' and 'test' (in part).
 
   The label of a test clip that is only padding is -1. What was left out is in
-  `info.metadata['skipped']`, what is odd in 'notes'.
+  `info.metadata['skipped']`, what is odd in 'notes', of no file where it is the
+  whole set.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -78,6 +79,9 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
     clips = from_fsdkaggle2018(_folders(dl_manager))
     self.info.features['label'].names = list(clips.classes)
     self.info.metadata['skipped'] = list(clips.skipped)
+    self.info.metadata['notes'] = [
+      {'file': '', 'reason': note} for note in clips.notes
+    ]
     splits = [name for name in ('train', 'test') if name in clips.split]
     return {
       name: self._generate_examples(clips.select(clips.split == name))
@@ -90,6 +94,8 @@ class Fsdkaggle2018(tfds.core.GeneratorBasedBuilder):
       notes: list[str] = []
       try:
         audio = _samples(path, notes)
+      except PassingError:
+        raise
       except UserError as error:
         logging.warning('%s skipped', error)
         reason = str(error).removeprefix(f'{path}: ')
@@ -149,6 +155,7 @@ def _samples(path, notes) -> np.ndarray:
 
   Raises:
     UserError: as `waveform.read` does.
+    PassingError: the system can't read it now.
   """
   samples, rate = waveform.read(path, notes)
   samples = waveform.resample(samples, rate, RATE)

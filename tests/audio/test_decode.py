@@ -303,6 +303,19 @@ def test_durations_by_the_header(tmp_path):
   assert seconds == [pytest.approx(1.5), pytest.approx(1.5, abs=0.02), None]
 
 
+@pytest.mark.parametrize('a_second', [0, RATE, 4 * RATE, 2**32 - 1])
+def test_a_wav_lasts_as_its_rate_says(tmp_path, a_second):
+  data = libsndfile(X, RATE, 'WAV')
+  data = data[:28] + a_second.to_bytes(4, 'little') + data[32:]
+  writing.place(tmp_path, {'a.wav': data, 'b.wav': cut(data, 0.7)})
+  whole, short = (str(p) for p in sorted(tmp_path.iterdir()))
+  assert decode.seconds_of(whole) == decode.heard_seconds_of(whole) == 1.5
+  samples, rate, (note,) = heard(tmp_path, 'b.wav', cut(data, 0.7))
+  seconds = len(samples) / rate
+  assert decode.seconds_of(short) == pytest.approx(seconds, abs=1e-4)
+  assert note.startswith(f'ends after {seconds:.2f} s of the 1.50 s')
+
+
 def test_what_a_folder_has_beside_sound(tmp_path):
   data = libsndfile(X, RATE, 'WAV')
   writing.place(tmp_path, {

@@ -88,6 +88,32 @@ def test_a_whole_file_and_a_part_of_it_belong_together(tmp_path):
   assert clips.notes == ['pieces of one recording are in several splits: a.wav']
 
 
+def test_a_group_in_some_rows_is_all_its_file_s(tmp_path):
+  for name in 'abc':
+    wav(tmp_path / f'{name}.wav', 9)
+  head = 'file,label,start,end,group,split\n'
+  rows = 'a.wav,x,0,1,,train\na.wav,x,1,3,g1,train\na.wav,y,6,,,test\n'
+  others = 'b.wav,y,0,1,,train\nb.wav,x,,,,train\nc.wav,x,,,,train\n'
+  write(tmp_path, head + rows + others)
+  clips = from_folder(tmp_path)
+  assert clips.group.tolist() == ['g1'] * 3 + ['b.wav'] * 2 + ['']
+  assert clips.notes == ['pieces of one recording are in several splits: g1']
+  write(tmp_path, f'{head}{rows}./a.wav,y,7,9,g2,train\n{others}')
+  clips = from_folder(tmp_path)
+  assert clips.group.tolist()[:4] == ['g1', 'g1', 'g1', 'g2']
+  assert clips.notes[0] == 'clips of one file are in several groups: a.wav'
+
+
+def test_parts_of_long_recordings_have_ids_of_their_own(tmp_path, monkeypatch):
+  wav(tmp_path / 'a.wav')
+  monkeypatch.setattr(decode, 'seconds_of', lambda path: 2e6)
+  spans = ['12000.01-12000.02', '12000.02-12000.03', '1234567-1234568', '0.5-1']
+  rows = [f'a.wav,x,{span.replace("-", ",")}' for span in spans]
+  write(tmp_path, '\n'.join(['file,label,start,end', *rows, 'a.wav,y,,']))
+  clips = from_folder(tmp_path)
+  assert clips.ids.tolist() == [*(f'a.wav:{span}' for span in spans), 'a.wav']
+
+
 def test_parts_beyond_their_files(tmp_path):
   wav(tmp_path / 'a.wav', 1)
   wav(tmp_path / 'b.wav', 4)
@@ -99,7 +125,7 @@ def test_parts_beyond_their_files(tmp_path):
   assert clips.ids.tolist() == ['a.wav', 'b.wav:1-2']
   assert np.isnan(clips.start[0])
   assert clips.notes == [
-    'start and end of 1 files lie beyond them: they are taken whole'
+    'files whose start and end lie beyond them, taken whole: 1'
   ]
   assert clips.skipped == [
     {

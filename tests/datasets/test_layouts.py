@@ -61,7 +61,7 @@ def test_urbansound8k(tmp_path, audio, listing):
   assert np.isnan(clips.start).all()
   assert clips.notes == [
     'UrbanSound8K.csv: columns that are not used: salience, classid',
-    'start and end of 2 files lie beyond them: they are taken whole',
+    'files whose start and end lie beyond them, taken whole: 2',
   ]
   (tmp_path / listing).unlink()
   assert 'folders called fold7, fold9 are no classes' in refused(tmp_path)

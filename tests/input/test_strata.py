@@ -16,6 +16,7 @@ SEEDS = st.integers(0, 2**31 - 1)
 FOLDS = [2, 1, 0, 0, 2, 2, 1, 0, 1, 0]
 CLIPS = [6, 7, 1, 4, 2, 5, 2, 5]
 SEMITONES = [6, -7, -11, 6, -1, 11, 8, -8]
+HELD_OUT = [1, 9, 11, 14, 16, 24]
 ORDER = [7, 2, 8, 4, 6, 5, 9, 1, 3, 0]
 
 
@@ -176,3 +177,34 @@ def test_of_several_labels_the_rarest_says_what_is_held_out():
   ids = np.array([f'{i}' for i in range(20)])
   out = strata.held_out(ids, Labels(labels, offsets, 3), 0.2)
   assert [out[:10].sum(), out[10:].sum()] == [2, 2]
+
+
+def test_clips_of_one_name_are_held_out_together():
+  rng = np.random.default_rng(0)
+  classes = np.repeat([0, 1, 2], [100, 60, 20])
+  ids = np.array([b'%06x' % x for x in rng.permutation(180)])
+  labels = Labels.of_one(classes, 3)
+  once = strata.held_out(ids, labels, 0.1)
+  assert once.sum() == 18
+  rows = np.repeat(np.arange(180), 3)
+  again = strata.held_out(ids[rows], labels.select(rows), 0.1)
+  np.testing.assert_array_equal(again, once[rows])
+  order = rng.permutation(540)
+  again = strata.held_out(ids[rows][order], labels.select(rows[order]), 0.1)
+  np.testing.assert_array_equal(again, once[rows][order])
+
+
+def test_what_is_held_out_never_changes():
+  ids = np.array([f'{i}' for i in range(30)])
+  labels = Labels.of_one(np.arange(30) % 3, 3)
+  assert np.flatnonzero(strata.held_out(ids, labels, 0.2)).tolist() == HELD_OUT
+
+
+def test_the_rarest_label_of_any_clip_is_its_recording_s():
+  # Of each recording a clip has the label 0 and another one of its own.
+  sets = [some for k in (1, 2) for _ in range(10) for some in ({0}, {k})]
+  labels, offsets = flat(sets)
+  ids = np.array([f'{i // 2}' for i in range(40)])
+  out = strata.held_out(ids, Labels(labels, offsets, 3), 0.2)
+  assert [out[:20].sum(), out[20:].sum()] == [4, 4]
+  np.testing.assert_array_equal(out[::2], out[1::2])

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import tensorflow_datasets as tfds
 
+from aec_jax.audio import decode
 from aec_jax.datasets.folders import from_folder
 from aec_jax.errors import UserError
 from aec_jax.tfds import AudioFolder
@@ -148,6 +149,37 @@ def test_parts_of_files_are_cut_out(tmp_path):
   np.testing.assert_array_equal(found['a.wav:0.1-0.3'], whole[100:300])
   np.testing.assert_array_equal(found['a.wav:0.5-0.9'], whole[500:900])
   assert len(found['b.wav']) == 500
+
+
+def test_each_file_of_many_parts_is_read_through_twice(
+  tmp_path, monkeypatch, caplog
+):
+  tone(tmp_path / 'a.wav', 1000, rate=1000, channels=2)
+  spans = [f'{i / 10},{(i + 1) / 10}' for i in range(9)]
+  rows = [f'a.wav,{"xy"[i % 2]},{span}' for i, span in enumerate(spans)]
+  # Of this one the first sample would be the one after the file's last.
+  rows.append('a.wav,y,0.9999,1.0001')
+  text = '\n'.join(['file,label,start,end', *rows])
+  (tmp_path / 'labels.csv').write_text(text)
+  builder, opened, blocks = AudioFolder(tmp_path), [], decode.blocks
+
+  def counted(path, *rest):
+    opened.append(path)
+    return blocks(path, *rest)
+
+  monkeypatch.setattr(decode, 'blocks', counted)
+  sequential = tfds.ReadConfig(num_parallel_calls_for_decode=1)
+  dataset = builder.as_dataset(split='train', read_config=sequential)
+  clips = list(tfds.as_numpy(dataset))
+  assert [len(clip['audio']) for clip in clips] == [100] * 9
+  assert len(opened) == 2
+  whole, _ = soundfile.read(tmp_path / 'a.wav', dtype='float32')
+  found = np.concatenate([clip['audio'] for clip in clips])
+  np.testing.assert_allclose(found, whole.mean(1)[:900], atol=1e-6)
+  (line,) = [r.message for r in caplog.records if 'skipped' in r.message]
+  assert line == (
+    f'skipped: {tmp_path}/a.wav: has no samples from 0.9999 to 1.0 s'
+  )
 
 
 def test_clips_with_several_labels(tmp_path):
