@@ -36,6 +36,13 @@ hypothesis.settings.register_profile('busy', deadline=None)
 hypothesis.settings.load_profile('busy')
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+  """Compiled programs are not kept in the user's cache folder."""
+  folder = tmp_path_factory.getbasetemp() / 'compiled'
+  monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
+
+
 @pytest.fixture(scope='session')
 def audioset_dir(tmp_path_factory):
   """A release-shaped folder with 5 classes and all three splits."""

@@ -24,13 +24,6 @@ from aec_jax.errors import UserError
 from aec_jax.run import console
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-  """Compiled programs are not kept in the user's cache folder."""
-  folder = tmp_path_factory.getbasetemp() / 'compiled'
-  monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
-
-
 @pytest.fixture(scope='module')
 def bundle(dcase_run):
   return dcase_run[2] / 'bundle'

@@ -29,13 +29,6 @@ def bundle(hearing):
   return hearing
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-  """Compiled programs are not kept in the user's cache folder."""
-  folder = tmp_path_factory.getbasetemp() / 'compiled'
-  monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
-
-
 def options(bundle):
   folder, vggish, pca = bundle
   return [f'--bundle={folder}', f'--vggish={vggish}', f'--pca={pca}']

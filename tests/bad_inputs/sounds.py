@@ -1,6 +1,6 @@
 """Bad sound files, each among good ones in a folder of recordings."""
 
-import io
+import functools
 import os
 import struct
 import tempfile
@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from aec_jax.audio import waveform
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from tests import dcase_data
 from tests.bad_inputs.case import READ, REFUSED, SKIPPED, Broken, Case
+from tests.decoding import writing
+
+wav = functools.partial(writing.libsndfile, rate=16_000, kind='WAV')
 
 
 def wav_cases(folder: Path) -> Iterator[Case]:
@@ -80,7 +82,7 @@ def _wavs() -> Iterator[tuple[str, str, bytes | str, str]]:
     yield f'{subtype}.wav', subtype, wav(tone, subtype=subtype), READ
   yield 'ulaw.wav', 'mu-law', wav(tone, subtype='ULAW'), READ
   for rate in (100, 1_000, 192_000):
-    yield f'{rate}.wav', f'{rate} Hz', wav(tone, rate), READ
+    yield f'{rate}.wav', f'{rate} Hz', wav(tone, rate=rate), READ
   yield 'flac.wav', 'a FLAC called wav', wav(tone, kind='FLAC'), READ
   yield 'wav.ogg', 'a wav called ogg', good, READ
   yield 'long.wav', 'a data size past the end', _patched(good, 40, 2**31), READ
@@ -140,10 +142,3 @@ def _nothing_in(folder) -> None:
   left = {*os.listdir(folder)} - {'content'}  # hashes of the files
   if left:
     raise Broken(f'half-written: {left}')
-
-
-def wav(samples, rate=16_000, subtype='PCM_16', kind='WAV') -> bytes:
-  """A file of (time,) or (time, channel) samples."""
-  out = io.BytesIO()
-  soundfile.write(out, samples, rate, format=kind, subtype=subtype)
-  return out.getvalue()
