@@ -160,7 +160,7 @@ class Events:
   Args:
     tagger: of a bundle.
     per_segment: frames of a segment.
-    by: one of `activity.BY`.
+    by: 'pieces' or 'attention', which dates them.
     median: frames, odd.
     thresholds: (class,) probabilities; NaN where a class is not told.
   """

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from aec_jax import formats
+from aec_jax import telling
 from aec_jax.answers import Answer, Found
 from aec_jax.audio import stream
 from aec_jax.bundle import embedded, store
@@ -147,7 +147,7 @@ def run(
     for i in left:
       rows = tag(decode.ahead(answer), parts[i], bar=meter)
       with contextlib.closing(rows):
-        write_part(paths[i], answer, formats.Told(rows), about)
+        write_part(paths[i], answer, telling.Told(rows), about)
       done += sum(file.size for file in parts[i])
       meter.advance(done - meter.done)
   meter.clear()
@@ -186,6 +186,8 @@ def _claim(folder, answer, about, entries, parts) -> None:
   }
   mine = json.loads(json.dumps(mine))
   path = folder / RUN
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f'--out={folder} is no folder, which it takes: name one')
   if path.exists():
     other = files.read_json(path)
     differs = [key for key in mine if other.get(key) != mine[key]]
@@ -197,7 +199,10 @@ def _claim(folder, answer, about, entries, parts) -> None:
   elif folder.exists() and any(folder.iterdir()):
     raise UserError(f'{folder} is not empty: name another folder')
   else:
-    files.write_json(path, mine | {SOURCE: about.get(SOURCE, {})})
+    try:
+      files.write_json(path, mine | {SOURCE: about.get(SOURCE, {})})
+    except OSError as error:
+      raise UserError(f'--out={folder}: {error.strerror}') from error
 
 
 def _changed(path) -> int:
@@ -285,7 +290,7 @@ def _columns(answer, rows) -> Iterator[list[list]]:
 
 
 def _summary(out, paths, before, named) -> int:
-  """Says what could not be heard; the exit status, as of `formats.Told`.
+  """Says what could not be heard; the exit status, as of `telling.Told`.
 
   Args:
     out: the folder.

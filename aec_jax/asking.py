@@ -1,22 +1,19 @@
-"""The options of what is asked of sounds, and the answers to them."""
+"""The options of what is asked of sounds, their checks, what they ask for."""
 
 import argparse
 import contextlib
 import csv
-import sys
-from collections.abc import Callable, Sequence
 
+from aec_jax import formats
 from aec_jax.errors import UserError
-from aec_jax.run import console
 
-FORMATS = ('table', 'json', 'csv')
-# Of events; Parquet of anything, to a folder.
-_MORE = ('audacity', 'raven', 'parquet')
+_PARQUET = 'parquet'  # of any answer, to a folder
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the options of what is asked and how it is written."""
-  parser.add_argument('--format', choices=(*FORMATS, *_MORE))
+  kinds = (*formats.OF_ANY, *formats.OF_EVENTS, _PARQUET)
+  parser.add_argument('--format', choices=kinds)
   parser.add_argument(
     '--top', type=int, default=5, help='Classes of each sound [5].'
   )
@@ -109,9 +106,11 @@ def check(arguments: argparse.Namespace) -> None:
     raise UserError('--precision is for --decide and --events')
   if arguments.precision is not None and arguments.threshold is not None:
     raise UserError('--precision and --threshold: give one')
-  if arguments.format == 'parquet' and not arguments.out:
-    raise UserError('--format=parquet takes --out=FOLDER')
-  if arguments.out and arguments.format not in (None, 'parquet'):
+  if arguments.format in formats.OF_EVENTS and not arguments.events:
+    raise UserError(f'--format={arguments.format} is for --events')
+  if arguments.format == _PARQUET and not arguments.out:
+    raise UserError(f'--format={_PARQUET} takes --out=FOLDER')
+  if arguments.out and arguments.format not in (None, _PARQUET):
     raise UserError(f'--out holds Parquet, not --format={arguments.format}')
   if arguments.decoders is not None and not arguments.out:
     raise UserError('--decoders is for --out')
@@ -135,60 +134,6 @@ def _check_rate(arguments) -> None:
     raise UserError(
       f'--rate is {arguments.rate}; it must be at least {ffmpeg.MIN_RATE} Hz'
     )
-
-
-def answer(
-  tagger,
-  arguments: argparse.Namespace,
-  files: Sequence,
-  tag: Callable,
-  drawing=None,
-) -> int:
-  """Answers what is asked; the command's exit status.
-
-  Args:
-    tagger: of the bundle.
-    arguments: checked.
-    files: to be heard.
-    tag: `predict.tag`.
-    drawing: a `timeline.Drawing` of the sounds, or None.
-  """
-  from aec_jax import archive, formats
-
-  asked = of_arguments(tagger, arguments)
-  kind = arguments.format or 'table'
-  if arguments.out:
-    about = archive.about_bundle(tagger, arguments)
-    return archive.run(
-      asked, tagger, files, arguments.out, about, arguments.decoders, tag
-    )
-  formats.check(kind, asked, len(files))
-  notes: list[str] = []
-  if arguments.paths == ['-']:
-    told = formats.Told(_piped(tagger, asked, arguments.rate, files[0], notes))
-  else:
-    told = formats.Told(tag(asked, files))
-  with formats.writer(kind, asked, (tagger.spec.low, tagger.spec.high)) as show:
-    for file, name, found in told:
-      show(name, found)
-      if drawing and found.tags:
-        drawing.add(file.path, found.tags)
-  formats.say_notes('-', notes)
-  if drawing and told.good:
-    drawing.write()
-    print(f'wrote {console.printable(drawing.path)}', file=sys.stderr)
-  if told.failed and len(files) > 1:
-    print(
-      f'{told.good:,} tagged, {told.failed:,} could not be', file=sys.stderr
-    )
-  return told.status
-
-
-def _piped(tagger, asked, rate, file, notes):
-  from aec_jax import pipe
-
-  for name, found in pipe.tagged(tagger, asked, rate, notes):
-    yield file, name, found
 
 
 def of_arguments(tagger, arguments: argparse.Namespace):
@@ -261,6 +206,8 @@ def thresholds(tagger, arguments):
     ) from error
   except (ValueError, csv.Error) as error:
     raise UserError(f'{text}: expected rows of class,threshold') from error
+  if not rows:
+    raise UserError(f'{text}: empty: expected rows of class,threshold')
   return np.array([rows.get(name, np.nan) for name in classes])
 
 

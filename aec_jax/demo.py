@@ -27,6 +27,7 @@ from aec_jax.run import console, files, text
 
 MAX_SECONDS, MAX_BYTES, WAITING = 3600, 200_000_000, 16
 _KEPT_SECONDS, _KEPT_BYTES = 600, 500_000_000
+_LAST_PORT = 65535
 _LOOK = 2.0  # seconds between two looks at how much is kept
 _PREFIX = f'aec_jax-demo-{socket.gethostname()}-'
 
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--host', default='127.0.0.1', help='[127.0.0.1]')
   parser.add_argument('--port', type=int, default=7860, help='[7860]')
   arguments = parser.parse_args(argv)
+  if not 0 <= arguments.port <= _LAST_PORT:
+    raise UserError(
+      f'--port is {arguments.port}; it must be from 0 to {_LAST_PORT}, 0 for'
+      ' one that is free'
+    )
   _import_gradio()
   from aec_jax import hearing, index
   from aec_jax.bundle import embedded, store

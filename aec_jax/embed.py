@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aec_jax import archive, asking, formats, predict
+from aec_jax import asking, predict, telling
 from aec_jax.errors import UserError
 from aec_jax.run import console, files
 
@@ -29,12 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   kind = Path(arguments.out).suffix.lower()
   if kind in ('.parquet', '.npz') and arguments.decoders is not None:
     raise UserError('--decoders is for an --out that is a folder')
-  if kind != '.npz':
-    archive.pyarrow()
   found = list(predict.find(arguments.paths))
-  from aec_jax import answers
+  from aec_jax import answers, archive
   from aec_jax.bundle import store
 
+  if kind != '.npz':
+    archive.pyarrow()
   tagger = store.from_arguments(arguments)
   console.allow_any_names()
   answer = answers.Embeddings(tagger)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       answer, tagger, found, arguments.out, about, arguments.decoders, tag
     )
   write = archive.write_part if kind == '.parquet' else _write_npz
-  heard = formats.Told(tag(answer, found))
+  heard = telling.Told(tag(answer, found))
   try:
     write(Path(arguments.out), answer, heard, about)
   except OSError as error:
@@ -61,18 +61,21 @@ def _write_npz(path, answer, heard, about) -> None:
   """
   import numpy as np
 
-  rows = [
-    (name, *row)
-    for _, name, found in archive.lasting(heard)
-    for row in found.rows
-  ]
-  if not rows:
-    raise UserError(f'{path}: nothing could be embedded')
-  columns = dict(
-    zip(('path', *answer.columns), zip(*rows, strict=True), strict=True)
-  )
-  arrays = {name: np.array(column) for name, column in columns.items()}
+  from aec_jax import archive
+
+  # The file is open before anything is heard, which takes long.
   with files.whole(path) as unfinished, open(unfinished, 'wb') as file:
+    rows = [
+      (name, *row)
+      for _, name, found in archive.lasting(heard)
+      for row in found.rows
+    ]
+    if not rows:
+      raise UserError(f'{path}: nothing could be embedded')
+    columns = dict(
+      zip(('path', *answer.columns), zip(*rows, strict=True), strict=True)
+    )
+    arrays = {name: np.array(column) for name, column in columns.items()}
     np.savez(file, bundle=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
 

@@ -1,23 +1,22 @@
-"""Answers on sounds as text: tables, CSV, JSON, Audacity's and Raven's.
-
-What is odd about sounds, or wrong with them, is said on stderr (`Told`),
-whichever way answers are written.
-"""
+"""Answers on sounds as text: tables, CSV, JSON, Audacity's and Raven's."""
 
 import contextlib
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from aec_jax.answers import NONE, Answer, Found
 from aec_jax.errors import UserError
 from aec_jax.run import text
 from aec_jax.run.text import printable
 
+if TYPE_CHECKING:  # which imports JAX, and --help shall not
+  from aec_jax.answers import Answer, Found
+
 # What a `writer` gives: takes a sound's name and what is found in it.
-Show = Callable[[str, Found], None]
-EVENTS_ALONE = ('audacity', 'raven')
+Show = Callable[[str, 'Found'], None]
 _RAVEN = (
   'Selection', 'View', 'Channel', 'Begin Time (s)', 'End Time (s)',
   'Low Freq (Hz)', 'High Freq (Hz)', 'Begin Path', 'File Offset (s)', 'Class',
@@ -25,79 +24,18 @@ _RAVEN = (
 )  # fmt: skip
 
 
-class Told:
-  """Passes sounds on, counts them, and says on stderr what is odd about them.
-
-  Args:
-    sounds: (file, name, `Found`), as `predict.tag` gives them.
-
-  Attributes:
-    good, failed: how many sounds were heard, and how many could not be.
-    mistakes: how many of these the user named.
-  """
-
-  def __init__(self, sounds: Iterable[tuple]) -> None:
-    self._sounds = sounds
-    self.good = self.failed = self.mistakes = 0
-
-  def __iter__(self) -> Iterator[tuple]:
-    for file, name, found in self._sounds:
-      if found.error:
-        print(f'error: {printable(str(found.error))}', file=sys.stderr)
-        self.failed, self.mistakes = self.failed + 1, self.mistakes + file.named
-      else:
-        self.good += found.last
-      if found.last:
-        say_notes(name, found.notes)
-      yield file, name, found
-
-  @property
-  def status(self) -> int:
-    """The command's exit status."""
-    return 0 if self.good and not self.mistakes else 2
-
-
-def say_notes(name: str, notes: Iterable[str]) -> None:
-  """Says on stderr what is odd about a sound."""
-  for note in notes:
-    print(f'note: {printable(f"{name}: {note}")}', file=sys.stderr)
-
-
 @contextlib.contextmanager
-def writer(kind: str, answer: Answer, band: tuple[float, float]) -> Iterator:
-  """Writes an answer to stdout, sound by sound.
-
-  Args:
-    kind: 'table', 'csv', 'json', and of events 'audacity' or 'raven'.
-    answer: whose rows come.
-    band: Hz, which Raven's selections span.
-
-  Yields:
-    A function of a sound's name and what is found in it.
-  """
-  if kind == 'json':
-    with _json(answer) as show:
-      yield show
-  elif kind == 'csv':
-    yield _csv(answer)
-  elif kind == 'audacity':
-    yield _audacity
-  elif kind == 'raven':
-    yield _raven(band)
-  else:
-    yield _table(answer)
-
-
-def _table(answer) -> Show:
+def _table(answer, band) -> Iterator[Show]:
   def show(name, found):
     if not found.error:
       lines = [f'  {printable(line)}' for line in answer.lines(found.rows)]
       print(printable(name), *lines, sep='\n', flush=True)
 
-  return show
+  yield show
 
 
-def _csv(answer) -> Show:
+@contextlib.contextmanager
+def _csv(answer, band) -> Iterator[Show]:
   rows = csv.writer(sys.stdout, lineterminator='\n')
   rows.writerow(('file', *answer.columns))
 
@@ -105,7 +43,7 @@ def _csv(answer) -> Show:
     rows.writerows(map(_cell, (name, *row)) for row in found.rows)
     sys.stdout.flush()
 
-  return show
+  yield show
 
 
 def _cell(value):
@@ -117,10 +55,12 @@ def _cell(value):
 
 
 @contextlib.contextmanager
-def _json(answer):
+def _json(answer, band):
   """A list of {"file", "events": [{"onset", …}, …]}, perhaps with "notes", or
   {"file", "error"}, printed as it comes.
   """
+  from aec_jax.answers import NONE
+
   first = True
 
   def show(name, found):
@@ -149,14 +89,20 @@ def _rounded(value):
   return round(value, 6) if isinstance(value, float) else value
 
 
-def _audacity(_, found: Found) -> None:
+@contextlib.contextmanager
+def _audacity(answer, band) -> Iterator[Show]:
   """Lines for File > Import > Labels of Audacity."""
-  for onset, offset, label, confidence in found.rows:
-    said = f'{printable(label)} {confidence:.2f}'
-    print(f'{onset:.6f}\t{offset:.6f}\t{said}', flush=True)
+
+  def show(name, found):
+    for onset, offset, label, confidence in found.rows:
+      said = f'{printable(label)} {confidence:.2f}'
+      print(f'{onset:.6f}\t{offset:.6f}\t{said}', flush=True)
+
+  yield show
 
 
-def _raven(band) -> Show:
+@contextlib.contextmanager
+def _raven(answer, band) -> Iterator[Show]:
   """Rows of a selection table of Raven, of sounds one after another."""
   print('\t'.join(_RAVEN))
   number, begun = 0, 0.0
@@ -173,15 +119,46 @@ def _raven(band) -> Show:
       print('\t'.join(map(str, cells)), flush=True)
     begun += found.seconds
 
-  return show
+  yield show
 
 
-def check(kind: str, answer: Answer, sounds: int) -> None:
-  """Raises `UserError` for a format that the answer can't be written in."""
-  if kind in EVENTS_ALONE and answer.name != 'events':
-    raise UserError(f'--format={kind} is for --events')
-  if kind == 'audacity' and sounds != 1:
+# By name; of any answer, and of events alone.
+OF_ANY = {'table': _table, 'json': _json, 'csv': _csv}
+OF_EVENTS = {'audacity': _audacity, 'raven': _raven}
+
+
+def writer(
+  kind: str, answer: 'Answer', band: tuple[float, float]
+) -> AbstractContextManager[Show]:
+  """Writes an answer to stdout, sound by sound.
+
+  Args:
+    kind: one of `OF_ANY`, of events also of `OF_EVENTS`.
+    answer: whose rows come.
+    band: Hz, which Raven's selections span.
+
+  Returns:
+    A context of a function of a sound's name and what is found in it.
+  """
+  return (OF_ANY | OF_EVENTS)[kind](answer, band)
+
+
+def check(kind: str, files: Sequence) -> None:
+  """Raises `UserError` for a format that sounds can't be written in.
+
+  Args:
+    kind: as of `writer`.
+    files: to be heard, as `predict.find` gives them.
+  """
+  if kind != 'audacity':
+    return
+  if len(files) != 1:
     raise UserError(
-      f"--format=audacity writes one sound's labels, and these are {sounds:,}:"
-      ' name one, or use raven'
+      "--format=audacity writes one sound's labels, and these are"
+      f' {len(files):,}: name one, or use raven'
+    )
+  if files[0].of_records:
+    raise UserError(
+      f"--format=audacity writes one sound's labels, and {files[0].path} is"
+      ' of many clips: use raven'
     )

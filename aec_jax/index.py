@@ -1,6 +1,7 @@
 """An index of sounds: embeddings of segments, to be gone through in blocks."""
 
 import dataclasses
+import functools
 import heapq
 import itertools
 import json
@@ -56,6 +57,29 @@ class Index:
     """Where the bundle lay, and from where on paths went."""
     return self.about.get(archive.SOURCE, {})
 
+  @functools.cached_property
+  def moments(self) -> tuple[np.ndarray, np.ndarray]:
+    """(number,) means and deviations; these are infinite where nothing changes.
+
+    All rows are gone through, once.
+
+    Raises:
+      UserError: there are none.
+    """
+    total: np.ndarray = np.zeros(())
+    squares: np.ndarray = np.zeros(())
+    count = 0
+    for block in self.blocks():
+      rows = block.embedding.astype(np.float64)
+      total, squares = total + rows.sum(0), squares + (rows**2).sum(0)
+      count += len(rows)
+    if not count:
+      raise UserError(f'{self.path}: the index is empty')
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    # A number that never changes says nothing.
+    return mean, np.where(deviation > 1e-6, deviation, np.inf)
+
   def place(self, file: str) -> str:
     """The path of a file that it names, as it is from here."""
     folder = self.source.get('folder', os.curdir)
@@ -77,7 +101,7 @@ def open_index(path: str) -> Index:
   Raises:
     UserError: it is no such file or folder, or not finished.
   """
-  opened = _open_npz if path.endswith('.npz') else _open_parquet
+  opened = _open_npz if path.lower().endswith('.npz') else _open_parquet
   about, blocks = opened(path)
   if not isinstance(about, dict) or not isinstance(
     about.get(archive.SOURCE, {}), dict
@@ -160,7 +184,7 @@ def nearest(
   Returns:
     (likeness, file, start, end) each, the nearest first; files as from here.
   """
-  mean, deviation = _moments(index)
+  mean, deviation = index.moments
   wanted = _unit((query - mean) / deviation)
   own = os.path.realpath(sound)
   best: list[tuple] = []
@@ -188,22 +212,6 @@ def _likeness(rows, wanted) -> np.ndarray:
     ],
     0,
   )
-
-
-def _moments(index) -> tuple[np.ndarray, np.ndarray]:
-  total: np.ndarray = np.zeros(())
-  squares: np.ndarray = np.zeros(())
-  count = 0
-  for block in index.blocks():
-    rows = block.embedding.astype(np.float64)
-    total, squares = total + rows.sum(0), squares + (rows**2).sum(0)
-    count += len(rows)
-  if not count:
-    raise UserError(f'{index.path}: the index is empty')
-  mean = total / count
-  deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-  # A number that never changes says nothing.
-  return mean, np.where(deviation > 1e-6, deviation, np.inf)
 
 
 def _unit(rows) -> np.ndarray:

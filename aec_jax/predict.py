@@ -26,7 +26,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from aec_jax import asking
+from aec_jax import asking, formats, telling
 from aec_jax.errors import UserError
 from aec_jax.run import console, progress
 from aec_jax.run import files as file_lib
@@ -44,7 +44,8 @@ class File:
   path: str
   named: bool
 
-  @property
+  # The disk is asked once of each, of which there may be many.
+  @functools.cached_property
   def size(self) -> int:
     """Bytes; 0 where it is not there."""
     try:
@@ -52,18 +53,28 @@ class File:
     except OSError:
       return 0
 
+  @functools.cached_property
+  def of_records(self) -> bool:
+    """Whether it is a TFRecord file, by its name or by what it begins with."""
+    from aec_jax.datasets import tfrecord
+
+    return tfrecord.is_named_so(self.path) or tfrecord.is_one(self.path)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
   arguments = _parser().parse_args(argv)
+  asking.check(arguments)
   if arguments.timeline:
     from aec_jax.bundle import timeline
 
     timeline.check_path(arguments.timeline)
-  asking.check(arguments)
   piped = arguments.paths == ['-']
   files = [File('-', named=True)] if piped else list(find(arguments.paths))
   if arguments.timeline:
-    timeline.check_count(arguments.timeline, len(files))
+    timeline.check_sounds(arguments.timeline, files)
+  kind = arguments.format or 'table'
+  formats.check(kind, files)
+  from aec_jax import archive
   from aec_jax.bundle import store
 
   tagger = store.from_arguments(arguments)
@@ -71,8 +82,25 @@ def main(argv: Sequence[str] | None = None) -> int:
   if arguments.timeline:
     drawing = timeline.Drawing(arguments.timeline, tagger)
   console.allow_any_names()
+  asked = asking.of_arguments(tagger, arguments)
   read = functools.partial(tag, float_range=arguments.float_range)
-  return asking.answer(tagger, arguments, files, read, drawing)
+  if arguments.out:
+    about = archive.about_bundle(tagger, arguments)
+    return archive.run(
+      asked, tagger, files, arguments.out, about, arguments.decoders, read
+    )
+  told = telling.Told(
+    _piped(tagger, asked, arguments.rate, files[0])
+    if piped
+    else read(asked, files)
+  )
+  band = tagger.spec.low, tagger.spec.high
+  telling.tell(told, kind, asked, band, drawing)
+  if told.failed and len(files) > 1:
+    print(
+      f'{told.good:,} tagged, {told.failed:,} could not be', file=sys.stderr
+    )
+  return told.status
 
 
 def _parser():
@@ -86,6 +114,16 @@ def _parser():
   asking.add_float_range(parser)
   asking.add_options(parser)
   return parser
+
+
+def _piped(tagger, asked, rate, file):
+  """As `tag`, of what comes on standard input."""
+  from aec_jax import pipe
+
+  notes: list[str] = []
+  for name, found in pipe.tagged(tagger, asked, rate, notes):
+    yield file, name, found
+  telling.say_notes(file.path, notes)
 
 
 def find(paths: Sequence[str]) -> Iterator[File]:
@@ -152,9 +190,8 @@ def tag(
 def _sounds(file, bar, float_range):
   """(name, what `Tagger.tag` takes) of a file."""
   from aec_jax.audio import stream
-  from aec_jax.datasets import tfrecord
 
-  if tfrecord.is_named_so(file.path) or tfrecord.is_one(file.path):
+  if file.of_records:
     yield from _clips(file.path, float_range)
     bar.advance(file.size)
     return

@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from aec_jax import asking, formats, predict
+from aec_jax import asking, formats, predict, telling
 from aec_jax.errors import UserError
 from aec_jax.run import console, files, text
 
@@ -60,7 +60,7 @@ def _parser():
   parser.add_argument('--label', metavar='FILE.csv', help='The list to write.')
   parser.add_argument('--count', type=int, default=10, help='Pieces [10].')
   parser.add_argument(
-    '--format', choices=asking.FORMATS, default='table', help='[table]'
+    '--format', choices=formats.OF_ANY, default='table', help='[table]'
   )
   parser.add_argument('--bundle', help='[the one that made the index]')
   parser.add_argument('--vggish', help='[as for embed]')
@@ -84,7 +84,7 @@ def _query(tagger, sound, float_range):
     if found.error:
       raise found.error
     if found.last:
-      formats.say_notes(name, found.notes)
+      telling.say_notes(name, found.notes)
     rows += [row for _, _, row in found.rows]
   if not rows:
     raise UserError(f'{sound}: is silent: there is nothing to look for')

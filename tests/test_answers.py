@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import types
+from pathlib import Path
 
 import dcase_data
 import jax
@@ -15,7 +16,7 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import answers, asking, embed, formats, index, predict, search
+from aec_jax import answers, asking, embed, index, predict, search
 from aec_jax.audio import stream
 from aec_jax.bundle import activity, card, decisions, embedded, store
 from aec_jax.bundle.tagger import Tagger
@@ -56,7 +57,11 @@ def test_stretches_of_a_sound_say_what_the_whole_does(
 ):
   def probabilities(per_segment, by):
     item = stream.Recording.of_file(sounds / 'a.wav')
-    found = list(activity.follow(tagger, [item], per_segment, by))
+    found = list(
+      activity.follow_embedded(
+        tagger, embedded.stretches(tagger, [item], per_segment), per_segment, by
+      )
+    )
     starts = [some.start for some in found]
     return np.concatenate([some.probabilities for some in found]), starts
 
@@ -167,6 +172,23 @@ def test_an_older_bundle_learns_to_decide(bundle, tagger, tmp_path):
   store.add_decisions(tmp_path, found)
   assert store.read(folder).info == tagger.info
   assert '## Decisions' in (folder / 'README.md').read_text()
+
+
+def test_what_else_lies_in_a_bundle_stays_there(bundle, tmp_path):
+  folder = tmp_path / 'bundle'
+  shutil.copytree(bundle, folder)
+  info = json.loads((folder / 'bundle.json').read_text())
+  found = info.pop('decisions')
+  (folder / 'bundle.json').write_text(json.dumps(info))
+  (folder / '.git').mkdir()
+  for name in ('LICENSE', '.git/README.md'):
+    (folder / name).write_text('mine')
+  (folder / 'link').symlink_to('nowhere')
+  store.add_decisions(tmp_path, found)
+  assert 'decisions' in store.read(folder).info
+  for name in ('LICENSE', '.git/README.md'):
+    assert (folder / name).read_text() == 'mine'
+  assert (folder / 'link').readlink() == Path('nowhere')
 
 
 def test_silence_has_no_embeddings_and_ends_are_the_sounds(tagger):
@@ -318,6 +340,8 @@ def test_an_index_is_searched_and_labelled(capsys, bundle, sounds, tmp_path):
   ('options', 'message'),
   [
     (['--hop=0.5', '--events'], '--hop is 0.5; it takes a segment or a whole'),
+    (['--hop=nan', '--events'], '--hop is nan; it takes a segment or a whole'),
+    (['--median=nan', '--events'], '--median is nan'),
     (['--hop=0.48'], '--hop is for --events'),
     (['--events', '--decide'], 'ask one'),
     (['--precision=0.9'], 'for --decide and --events'),
@@ -336,6 +360,17 @@ def test_mistakes_are_named(tagger, options, message):
   with pytest.raises(UserError) as error:
     arguments = predict._parser().parse_args(line)
     asking.check(arguments)
-    kind = arguments.format or 'table'
-    formats.check(kind, asking.of_arguments(tagger, arguments), 1)
+    asking.of_arguments(tagger, arguments)
   assert message in str(error.value)
+
+
+@pytest.mark.parametrize('text', ['', 'class,threshold\n'])
+def test_thresholds_of_no_class_are_refused(tagger, tmp_path, text):
+  path = tmp_path / 'limits.csv'
+  path.write_text(text)
+  arguments = types.SimpleNamespace(threshold=str(path), precision=None)
+  with pytest.raises(UserError, match='empty: expected rows'):
+    asking.thresholds(tagger, arguments)
+  path.write_text(f'{text}{tagger.classes[1]},0.25\n')
+  found = asking.thresholds(tagger, arguments)
+  assert found[1] == 0.25 and np.isnan(found).sum() == len(found) - 1

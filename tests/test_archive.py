@@ -113,6 +113,28 @@ def test_another_runs_folder_is_refused(sounds, tmp_path):
     fill(sounds, Lengths(), sounds)
 
 
+def test_where_a_file_lies_no_folder_is_filled(tmp_path):
+  file = tmp_path / 'out.parquet'
+  file.write_bytes(b'mine')
+  for out, why in ((file, 'no folder'), (file / 'x', 'Not a directory')):
+    with pytest.raises(UserError, match=f'--out={out}.* {why}'):
+      archive._claim(out, Lengths(), {}, [], 0)
+  assert file.read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize('name', ['x.npz', 'x.parquet'])
+def test_where_no_file_can_be_nothing_is_heard(tmp_path, name):
+  write = embed._write_npz if name == 'x.npz' else archive.write_part
+  (tmp_path / name).mkdir()
+  (tmp_path / 'file').write_text('mine')
+  heard = iter([('a.wav', 'a.wav', Found([(1.0,)]))])
+  for path in (tmp_path / name, tmp_path / 'file' / name):
+    with pytest.raises(OSError, match='directory|File exists'):
+      write(path, Lengths(), heard, {})
+  assert len(list(heard)) == 1
+  assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_what_may_pass_leaves_its_part_missing(sounds, tmp_path):
   out = tmp_path / 'out'
   (sounds / '2.wav').rename(sounds / '2away.wav')

@@ -127,6 +127,12 @@ def test_the_server_is_local_limited_and_cleans_up(
   assert not os.path.exists(folder)
 
 
+def test_a_port_that_is_none_is_refused():
+  for port in (70000, -1):
+    with pytest.raises(UserError, match=f'--port is {port}; it must be'):
+      demo.main(['--bundle=x', f'--port={port}'])
+
+
 def test_what_a_killed_page_has_left_is_deleted(tmp_path):
   with subprocess.Popen(['true']) as process:
     gone = process.pid

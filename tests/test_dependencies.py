@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {'aec_jax', 'configs', 'launch', 'tests'}
@@ -103,6 +104,41 @@ def test_no_folder_imports_one_above_it():
         if above:
           upwards.append(f'{path}:{node.lineno} imports {name}')
   assert upwards == []
+
+
+def imported_at_once(name: str) -> set[str]:
+  """What importing a module of ours imports, theirs by their first names."""
+  seen: set[str] = set()
+  left = [name]
+  while left:
+    name = left.pop()
+    seen.add(name)
+    path = ROOT / name.replace('.', '/')
+    path = path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+    if not path.exists():  # theirs, or of a module
+      continue
+    package = name.rpartition('.')[0]
+    found = [package] * bool(package)
+    for node in ast.parse(path.read_text('utf-8')).body:
+      if isinstance(node, ast.Import):
+        found += [alias.name for alias in node.names]
+      elif isinstance(node, ast.ImportFrom) and node.module:
+        found.append(node.module)
+        if node.module.startswith('aec_jax'):
+          found += [f'{node.module}.{alias.name}' for alias in node.names]
+    left += [
+      x if x.startswith('aec_jax') else x.partition('.')[0]
+      for x in found
+      if x not in seen
+    ]
+  return seen
+
+
+@pytest.mark.parametrize('command', ['predict', 'embed', 'search', 'demo'])
+def test_help_and_mistaken_options_do_not_wait_for_jax(command):
+  found = imported_at_once(f'aec_jax.{command}')
+  assert 'aec_jax.run.console' in found and 'numpy' in found
+  assert not found & {'jax', 'flax', 'tensorflow', 'matplotlib', 'pyarrow'}
 
 
 def ours_of(node) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 import aec_jax
-from aec_jax import asking, predict
+from aec_jax import formats, predict
 from aec_jax.bundle import timeline
 from aec_jax.errors import UserError
 from aec_jax.run import console, progress
@@ -74,7 +74,7 @@ def test_any_name_and_format_is_tagged(
   write_sound(tmp_path / name, channels=2)
   monkeypatch.chdir(tmp_path)
   found = []
-  for kind in asking.FORMATS:
+  for kind in formats.OF_ANY:
     status, out, err = run(
       capfdbinary, bundle, f'--format={kind}', '--top=2', '--', name
     )
@@ -220,6 +220,28 @@ def test_embeddings_are_tagged_clip_by_clip(capfdbinary, bundle, audioset_dir):
       assert tag['probability'] == pytest.approx(expected[k], abs=1e-4)
 
 
+def test_what_takes_sounds_refuses_records_before_it_reads_a_bundle(tmp_path):
+  path = tmp_path / 'x.tfrecord'
+  path.touch()
+  for option, why in (
+    ('--format=audacity', 'x.tfrecord is of many clips: use raven'),
+    (f'--timeline={tmp_path}/x.html', 'x.tfrecord holds embeddings'),
+  ):
+    asked = [option, *['--events'] * ('audacity' in option)]
+    with pytest.raises(UserError, match=why):
+      predict.main(['--bundle=none', *asked, str(path)])
+  assert [p.name for p in tmp_path.iterdir()] == ['x.tfrecord']
+
+
+def test_a_files_size_is_asked_once(tmp_path):
+  path = tmp_path / 'a.wav'
+  path.write_bytes(b'123')
+  file, gone = predict.File(str(path), True), predict.File('gone', True)
+  assert (file.size, gone.size) == (3, 0)
+  path.unlink()
+  assert file.size == 3
+
+
 def test_a_damaged_record_is_named(capfdbinary, bundle, audioset_dir, tmp_path):
   (path, *_) = sorted((audioset_dir / 'features/eval').iterdir())
   damaged = tmp_path / 'damaged.tfrecord'
@@ -320,6 +342,9 @@ def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   assert not shown[3].strip()
 
 
-def test_where_a_timeline_cannot_be_written_is_said(bundle):
+def test_where_a_timeline_cannot_be_written_is_said(tmp_path):
   with pytest.raises(UserError, match='folder is not there'):
     timeline.check_path('/no/such/folder/a.png')
+  (tmp_path / 'a.png').mkdir()
+  with pytest.raises(UserError, match='a folder: name a file'):
+    timeline.check_path(str(tmp_path / 'a.png'))

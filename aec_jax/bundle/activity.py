@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from aec_jax.audio.stream import Facts
-from aec_jax.bundle.embedded import Item, Stretch, check_finite, stretches
+from aec_jax.bundle.embedded import Stretch, check_finite
 from aec_jax.bundle.network import Ensemble, Network
 from aec_jax.errors import UserError
-
-BY = ('pieces', 'attention')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Frames:
 
 
 def default(network: Network) -> str:
-  """Which of `BY` tells more: attention, of a bundle that has it."""
+  """What tells more: 'attention' where a bundle has it, else 'pieces'."""
   attends = network.ensembles and network.info['model']['name'] == 'attention'
   return 'attention' if attends else 'pieces'
 
@@ -53,28 +51,20 @@ def check(network: Network, by: str) -> None:
     raise UserError('--by=attention: this bundle has no attention model')
 
 
-def follow(
-  network: Network, sounds: Iterable[Item], per_segment: int, by: str
+def follow_embedded(
+  network: Network, embedded: Iterable[Stretch], per_segment: int, by: str
 ) -> Iterator[Frames]:
   """Follows sounds over time.
 
   Args:
     network: of a bundle.
-    sounds: to be heard.
-    per_segment: frames of a segment.
-    by: one of `BY`.
+    embedded: the sounds, as `embedded.stretches` gives them.
+    per_segment: frames of a segment, and examples that begin in one.
+    by: 'pieces' or 'attention'.
 
   Yields:
     One or more of each sound, in their order.
   """
-  embedded = stretches(network, sounds, per_segment)
-  yield from follow_embedded(network, embedded, per_segment, by)
-
-
-def follow_embedded(
-  network: Network, embedded: Iterable[Stretch], per_segment: int, by: str
-) -> Iterator[Frames]:
-  """As `follow`, of sounds that are embedded already, at that many examples."""
   hop = network.spec.seconds / per_segment
   of_sound = None
   for stretch in embedded:

@@ -82,16 +82,13 @@ def _decisions(info) -> str:
       '',
       'Thresholds of the best F1, and what they gave, with 95 % intervals:',
       '',
-      '| class | threshold | precision | recall | F1 |',
-      '|---|---|---|---|---|',
+      f'| class | {" | ".join(decisions.COLUMNS)} |',
+      '|---' * (1 + len(decisions.COLUMNS)) + '|',
     ]
     for k, name in enumerate(info['classes']):
-      cells = [_with_interval(point, key, k) for key in _COLUMNS]
+      cells = [_with_interval(point, key, k) for key in decisions.COLUMNS]
       lines.append(f'| {markdown(name)} | {" | ".join(cells)} |')
   return '\n'.join(lines)
-
-
-_COLUMNS = ('threshold', 'precision', 'recall', 'F1')
 
 
 def _with_interval(point, key, k) -> str:

@@ -26,6 +26,8 @@ _BINS = 10
 _PAIRS = 2_000_000  # of a clip and a class, which the shared one is fitted to
 _TINY = 1e-6
 _MEASURES = ('precision', 'recall', 'F1')
+# Of a point, each by class and with an interval.
+COLUMNS = ('threshold', *_MEASURES)
 
 
 def fit(targets: np.ndarray, probabilities: np.ndarray) -> dict | None:
@@ -204,8 +206,7 @@ def _points(targets, probabilities) -> dict[str, dict]:
     of_class = _points_of(targets[:, k], probabilities[:, k], drawn)
     for name in names:
       rows[name].append(of_class.get(name))
-  keys = ['threshold', *_MEASURES]
-  keys += [f'{key} interval' for key in keys]
+  keys = [*COLUMNS, *(f'{key} interval' for key in COLUMNS)]
   return {
     name: {key: [row and row[key] for row in found] for key in keys}
     for name, found in rows.items()

@@ -68,7 +68,7 @@ def check_hop(network: Network, hop: float | None) -> int:
   parts = [n for n in range(1, frames + 1) if frames % n == 0]
   hops = {n: seconds / n for n in parts}
   near = min(parts, key=lambda n: abs(hops[n] - (hop or seconds)))
-  if hop is not None and abs(hops[near] - hop) > 1e-6:
+  if hop is not None and not abs(hops[near] - hop) <= 1e-6:  # NaN neither
     some = ', '.join(f'{hops[n]:g}' for n in parts[:8])
     raise UserError(
       f'--hop is {hop:g}; it takes a segment or a whole part of it: {some} …'

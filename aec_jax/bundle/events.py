@@ -68,7 +68,7 @@ def find(
   """The events of sounds.
 
   Args:
-    frames: of sounds, as `activity.follow` gives them.
+    frames: of sounds, as `activity.follow_embedded` gives them.
     classes: their names.
     thresholds: (class,) from which probability on a class is heard; NaN: never.
     median: frames, odd, over which the median smooths each class.

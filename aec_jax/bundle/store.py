@@ -142,6 +142,8 @@ def write(
 def add_decisions(workdir: Path, found: dict | None) -> None:
   """Gives `workdir/bundle`, if it is of an older version, what lets it decide.
 
+  What else a user has put there, such as a licence or .git, stays.
+
   Args:
     workdir: of an experiment with a bundle.
     found: of `decisions.fit`, of the clips that the experiment is scored on.
@@ -152,7 +154,10 @@ def add_decisions(workdir: Path, found: dict | None) -> None:
     return
   info = _upgraded(info) | {'format': FORMAT, 'decisions': found}
   with files.whole_folder(folder, replace=True) as new:
-    shutil.copyfile(folder / WEIGHTS, new / WEIGHTS)
+    shutil.copytree(
+      folder, new, symlinks=True, dirs_exist_ok=True,
+      ignore=lambda of, _: {_CARD, _INFO} if Path(of) == folder else set(),
+    )  # fmt: skip
     (new / _CARD).write_text(card(info), encoding='utf-8')
     info['files'] = {n: _sha256(new / n) for n in (WEIGHTS, _CARD)}
     files.write_json(new / _INFO, info)

@@ -47,15 +47,28 @@ def check_path(path: str) -> None:
     raise UserError(f'--timeline is {path!r}; it must end with .png or .html')
   if not os.path.isdir(os.path.dirname(path) or '.'):
     raise UserError(f'--timeline is {path!r}, whose folder is not there')
+  if os.path.isdir(path):
+    raise UserError(f'--timeline is {path!r}, a folder: name a file')
 
 
-def check_count(path: str, sounds: int) -> None:
-  """Raises `UserError` for more sounds than a picture has, or for none."""
-  if sounds != 1 and Path(path).suffix.lower() == '.png':
+def check_sounds(path: str, files: Sequence) -> None:
+  """Raises `UserError` for what can't be drawn, or for more than a picture has.
+
+  Args:
+    path: of the timeline.
+    files: to be drawn, as `predict.find` gives them.
+  """
+  if len(files) != 1 and Path(path).suffix.lower() == '.png':
     raise UserError(
-      f'--timeline={path} draws one sound, not {sounds}: name one, or give'
+      f'--timeline={path} draws one sound, not {len(files)}: name one, or give'
       ' a page, .html, which has them all'
     )
+  for file in files:
+    if file.of_records:
+      raise UserError(
+        f'--timeline={path} draws sounds, and {file.path} holds embeddings:'
+        ' leave it out'
+      )
 
 
 class Drawing:

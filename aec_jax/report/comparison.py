@@ -11,7 +11,7 @@ from aec_jax import metrics, presets
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Cell, Figure, Section, Table, Text
 from aec_jax.report.runs import SIGNIFICANT, Run, named, p_text, score_text
-from aec_jax.report.score_sections import NAMES, validation_loss
+from aec_jax.report.score_sections import NAMES, from_start, validation_loss
 from aec_jax.run import fields
 
 
@@ -177,9 +177,8 @@ def _by_metric(runs) -> dict[str, dict[str, list]]:
     ensembles = run.results.get('ensembles', {})
     for length, report in ensembles.items():
       name = run.name if len(ensembles) == 1 else f'{run.name} · {length}'
-      start = report.get('start') or {}
-      entries = [start] * bool(start) + report['evaluations']
-      out[run.results['config'].get('metric', run.main)][name] = entries
+      metric = run.results['config'].get('metric', run.main)
+      out[metric][name] = from_start(report)
   return out
 
 

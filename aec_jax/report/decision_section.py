@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
-from aec_jax.bundle.decisions import BEST
+from aec_jax.bundle.decisions import BEST, COLUMNS
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Figure, Section, Table, Text
 from aec_jax.report.score_sections import interval_text
-
-_COLUMNS = ('threshold', 'precision', 'recall', 'F1')
 
 
 def decisions(results: Mapping) -> Section:
@@ -42,7 +40,7 @@ def _thresholds(results, points) -> Table:
   rows = []
   for k, name in enumerate(results['per_class']):
     row = [name]
-    for key in _COLUMNS:
+    for key in COLUMNS:
       value = points[BEST][key][k]
       interval = interval_text(points[BEST][f'{key} interval'][k])
       row.append('—' if value is None else f'{value:.3f} ({interval})')
@@ -50,7 +48,7 @@ def _thresholds(results, points) -> Table:
   return Table(
     'Thresholds of the best F1, of calibrated probabilities, and what they gave'
     ' on the clips that chose them, with 95 % bootstrap intervals',
-    ['class', *_COLUMNS],
+    ['class', *COLUMNS],
     rows,
     folded=True,
   )

@@ -4,6 +4,7 @@ It is a function of results.json, predictions.npz and a look at single clips.
 The sections are made by the modules *_section and *_sections.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def write(
   found = predictions.load(workdir)
   scored = scored_clips(found, list(results['per_class']))
   single = score_sections.is_single(results)
+  show = functools.cache(show)  # several sections have the same clips
   sections = [
     summary_section.summary(results, scored),
     score_sections.scores(results, results.get('intervals', {})),

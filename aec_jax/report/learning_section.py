@@ -3,13 +3,13 @@
 `results` is as in results.json; older ones have less of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Figure, Section, Table, Text
-from aec_jax.report.score_sections import validation_loss
+from aec_jax.report.score_sections import from_start, validation_loss
 
 _STEP = 'step'
 
@@ -44,9 +44,8 @@ def _passes(report) -> tuple[str, float] | None:
 
 
 def _classifiers(report, metric, what) -> list[Figure | Table]:
-  evaluations, start = report['evaluations'], report.get('start') or {}
-  entries = [start] * bool(start) + evaluations
-  members = 'members' in evaluations[0]
+  entries = from_start(report)
+  members = 'members' in report['evaluations'][0]
   where = 'validation clips' if members else 'scored clips'
   second = _passes(report)
   return [
@@ -149,7 +148,7 @@ def _extractors(tuned: Mapping[str, dict]) -> list[Block]:
       _number(validation_loss(e)), _number(e.get('accuracy')),
     ]
     for name, history in tuned.items()
-    for e in _entries(history)
+    for e in from_start(history)
   ]  # fmt: skip
   header = ['extractor', 'step', 'training loss', 'validation loss', 'accuracy']
   return [*blocks, Table('Fine-tuning: all evaluations', header, rows, True)]
@@ -159,10 +158,5 @@ def _alone(series) -> str:
   return next(iter(series)) if len(series) == 1 else ''
 
 
-def _entries(history) -> Sequence[dict]:
-  start = history.get('start') or {}
-  return [start] * bool(start) + history['evaluations']
-
-
 def _curve(history, which) -> tuple | None:
-  return _losses(_entries(history)).get(which)
+  return _losses(from_start(history)).get(which)

@@ -44,6 +44,12 @@ def validation_loss(entry: Mapping) -> float | None:
   return None if value is None else -value
 
 
+def from_start(history: Mapping) -> list[Mapping]:
+  """All of what was trained, from step 0 on where that was evaluated, too."""
+  start = history.get('start')
+  return [*([start] if start else []), *history['evaluations']]
+
+
 def is_single(results: Mapping) -> bool:
   """Whether each clip has one label."""
   return 'AP@3' in next(iter(results['per_class'].values()))

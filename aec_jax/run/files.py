@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all, and outlast power cuts."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -50,8 +51,13 @@ def whole(path: str | Path) -> Iterator[Path]:
   """Another path to write to, so that a file appears whole or not at all.
 
   Of several processes that write one file at once, the last one's is there.
+
+  Raises:
+    OSError: a folder is there, or the system refuses to write.
   """
   path = Path(path)
+  if path.is_dir():  # which would be found out when all is written
+    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
   path.parent.mkdir(parents=True, exist_ok=True)
   unfinished = own_name(path)
   remove_left(path)
@@ -131,7 +137,8 @@ def another_runs(process: int) -> bool:
 def settle_folder(folder: Path) -> None:
   """Has the disk hold all of a folder before it is given its name."""
   for path in folder.rglob('*'):
-    _settle(path)
+    if not path.is_symlink():  # what it leads to is not the folder's
+      _settle(path)
   _settle(folder)
 
 
