@@ -4,18 +4,20 @@ It trains nothing and writes nothing.
 """
 
 import collections
-import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from aec_jax import teachers, timetable
+from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.clips import Clips
-from aec_jax.features import embeddings, log_mels, packed
-from aec_jax.input import folds, pieces
+from aec_jax.features import log_mels, packed
+from aec_jax.input import folds
 from aec_jax.models import extractors
 from aec_jax.run import claim, rates
-from aec_jax.train import classifiers, extractor
+from aec_jax.timetable import Sizes
+from aec_jax.train import extractor
 
 _NAMED = 12  # classes that are named
 
@@ -35,35 +37,34 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
   if claim.finished_results(config, workdir, model):
     yield f'{workdir} is finished: nothing would run'
     return
+  sizes = None
   if not config.data_dir:
     yield 'data: none given: a SYNTHETIC set would be made'
   elif config.dataset == 'audioset':
-    yield from _released(config, cache_dir)
-    if config.teacher:
-      yield f'targets in part what is said by {config.teacher}'
+    sizes = yield from _released(config, cache_dir)
   else:
-    yield from _recorded(config, cache_dir)
+    sizes = yield from _recorded(config, cache_dir)
   if not extractors.row(config.extractor).classifies:
-    yield from _trained(config, cache_dir)
+    yield from _trained(config, sizes, cache_dir)
+  if sizes:
+    took = timetable.seconds(config, sizes, cache_dir)
+    yield f'time until scoring: {timetable.in_all(took)}'
   yield f'score, and write results, bundle and report to {workdir}'
 
 
-def _trained(config, cache_dir) -> Iterator[str]:
-  members = config.members
-  if config.dataset != 'audioset':
-    members = len(config.extractors) * config.folds
+def _trained(config, sizes: Sizes | None, cache_dir) -> Iterator[str]:
   for length in config.segments:
-    costs = classifiers.step_costs(config, members, length)
-    time = rates.said(cache_dir, 'train', costs, config.max_steps)
+    took = sizes and timetable.of_members(config, sizes, length, cache_dir)
     what = f' on pieces of {length}' if len(config.segments) > 1 else ''
     yield (
       f'train {config.model.name}{what}: at most {config.max_steps:,} steps of'
-      f' {config.batch_size} ({time}), by {config.metric} every'
+      f' {config.batch_size} ({rates.words(took)}), by {config.metric} every'
       f' {config.eval_every:,}'
     )
 
 
-def _released(config, cache_dir) -> Iterator[str]:
+def _released(config, cache_dir) -> Generator[str, None, Sizes]:
+  classes = audioset_tfrecord.read_classes(config.data_dir)
   for split in (*config.train_splits, *config.eval_splits):
     count, found = packed.packed_already(config, split, cache_dir)
     if found is None:
@@ -74,56 +75,60 @@ def _released(config, cache_dir) -> Iterator[str]:
       f'{split}: {len(found):,} clips, packed already; {missing} of'
       f' {len(found.classes)} classes without a clip'
     )
+  if teachers.read(config, classes):
+    yield f'targets in part what is said by {config.teacher}'
+  return timetable.of_embeddings(config, len(classes))
 
 
-def _recorded(config, cache_dir) -> Iterator[str]:
+def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   clips = log_mels.list_clips(config, cache_dir)
   yield from _found(config, clips)
-  took = functools.partial(rates.said, cache_dir)
-  spec = extractors.front_end(config.extractor)
   prepared = log_mels.prepared_already(config, clips, cache_dir)
   if prepared is None:
-    count = _estimated(config, clips)
-    time = took('prepare', spec, len(clips))
-    yield f'prepare: {len(clips):,} clips, about {count:,} examples, {time}'
-    labels = log_mels.labels_of(clips).select(clips.split == 'train')
+    sizes, count = _estimated(config, clips)
   else:
+    sizes = timetable.of_prepared(config, prepared, cache_dir)
     count = len(prepared.examples)
+  took = timetable.seconds(config, sizes, cache_dir)
+  if prepared is None:
+    time = rates.words(took['prepare'])
+    yield f'prepare: {len(clips):,} clips, about {count:,} examples, {time}'
+  else:
     yield f'prepare: done, {count:,} examples'
-    labels = prepared.labels.select(prepared.split == 'train')
   if config.pitch_to:
-    of, _ = pieces.shifts(
-      labels.ids, config.pitch_to, config.seed, labels.offsets
-    )
-    time = took('pitch-shift', spec, len(of))
-    yield f'pitch-shift: {len(of):,} copies, {time} unless they are there'
-    count += len(of) * count // len(clips)
-  each = took('embed', embeddings.step_costs(config.extractor), count)
+    time = rates.words(timetable.of_copies(config, sizes, cache_dir))
+    yield f'pitch-shift: {sizes.copies:,} copies, {time} unless they are there'
+  steps = _steps(config, cache_dir)
   if prepared is None:
     yield (
-      f'fine-tune {", ".join(config.extractors)}: {_steps(config, took)} each,'
-      ' exact once the clips are prepared'
+      f'fine-tune {", ".join(config.extractors)}: {steps} each, exact once the'
+      ' clips are prepared'
     )
   else:
-    yield from _fine_tuned(config, prepared, cache_dir, took)
-  yield f'embed about {count:,} examples, {each} an extractor'
+    yield from _fine_tuned(config, prepared, cache_dir, steps)
+  each = timetable.of_embedding(config, sizes.examples, cache_dir)
+  yield (
+    f'embed about {sizes.examples:,} examples, {rates.words(each)} an extractor'
+  )
+  return sizes
 
 
-def _fine_tuned(config, prepared, cache_dir, took) -> Iterator[str]:
+def _fine_tuned(config, prepared, cache_dir, steps: str) -> Iterator[str]:
   for job in folds.extractor_jobs(config, prepared):
     folder = extractor.folder_of(config, prepared, job, cache_dir)
     state = 'done' if folder.exists() else 'to be trained'
     yield (
-      f'fine-tune {job.title}: {state}; {len(job.training):,} clips,'
-      f' {_steps(config, took)}'
+      f'fine-tune {job.title}: {state}; {len(job.training):,} clips, {steps}'
     )
 
 
-def _steps(config, took) -> str:
+def _steps(config, cache_dir) -> str:
   section = config.extractor
-  steps = section.max_steps
-  time = took('fine-tune', embeddings.step_costs(section), steps)
-  return f'at most {steps:,} steps of {section.batch_size} clips ({time})'
+  time = rates.words(timetable.of_extractors(config, 1, cache_dir))
+  return (
+    f'at most {section.max_steps:,} steps of {section.batch_size} clips'
+    f' ({time})'
+  )
 
 
 def _found(config, clips: Clips) -> Iterator[str]:
@@ -147,9 +152,14 @@ def _found(config, clips: Clips) -> Iterator[str]:
     yield f'left out: {count:,} files: {reason}'
 
 
-def _estimated(config, clips: Clips) -> int:
-  """Examples, by the lengths that the files' headers say."""
+def _estimated(config, clips: Clips) -> tuple[Sizes, int]:
+  """By the lengths that the files' headers say; and the clips' examples."""
   spec = extractors.front_end(config.extractor)
   seconds = np.nan_to_num(clips.seconds())
   whole = np.ceil if spec.tail == 'repeat' else np.floor
-  return int(np.maximum(1, whole(seconds / spec.seconds)).sum())
+  examples = np.maximum(1, whole(seconds / spec.seconds)).astype(int)
+  labels = log_mels.labels_of(clips).select(clips.split == 'train')
+  sizes = timetable.of_recordings(
+    config, labels, clips.split, clips.fold, examples, len(clips.classes)
+  )
+  return sizes, int(examples.sum())

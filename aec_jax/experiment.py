@@ -14,7 +14,15 @@ import numpy as np
 from absl import logging
 
 from aec_jax import dry_run as dry_run_lib
-from aec_jax import models, presets, report, scoring, sources
+from aec_jax import (
+  models,
+  presets,
+  report,
+  scoring,
+  sources,
+  teachers,
+  timetable,
+)
 from aec_jax.bundle import store
 from aec_jax.bundle.network import Ensemble
 from aec_jax.datasets import clip_record
@@ -178,11 +186,7 @@ def _check_released(config) -> bool:
       f'config.segments is {config.segments}; the released clips have'
       f' {MAX_SEGMENTS}'
     )
-  if config.teacher and not released:
-    raise UserError(
-      "config.teacher is for classifiers of AudioSet's embeddings:"
-      " config.dataset='audioset'"
-    )
+  teachers.check(config)
   clip_record.check_range('config.float_range', config.float_range)
   return released
 
@@ -202,22 +206,12 @@ def _train(config, workdir, cache_dir) -> dict:
   clock = Clock(_stages(config))
   with clock.stage('prepare'):
     source = sources.open_source(config, cache_dir)
-    defaults = presets.model_defaults(config.model)
-    started = hosts.lead(
-      lambda: claim.make_claim(
-        config,
-        workdir,
-        defaults,
-        scoring.about_data(source) | {'cache_dir': str(cache_dir)},
-      )
-    )
-    finished = hosts.lead(
-      lambda: claim.finished_results(config, workdir, defaults)
-    )
+    started, finished = _claimed(config, workdir, cache_dir, source)
   if finished and hosts.lead((workdir / store.FOLDER).exists):
     if hosts.is_first() and not (workdir / report.PAGE).exists():
       report.write(workdir, started | finished, source.show, source.embedded)
     return finished
+  clock.expect(timetable.seconds(config, source.sizes(), cache_dir))
   with clock.stage('fine_tune'):
     source.train_extractors(cache_dir, workdir)
   with clock.stage('embed'):
@@ -255,6 +249,19 @@ def _train(config, workdir, cache_dir) -> dict:
       workdir, started | (finished or results), source.show, source.embedded
     )
   return finished or results
+
+
+def _claimed(config, workdir, cache_dir, source) -> tuple[dict, dict | None]:
+  """What results.json begins with, and the results if they are there."""
+  model = presets.model_defaults(config.model)
+
+  def make():
+    about = scoring.about_data(source) | {'cache_dir': str(cache_dir)}
+    return claim.make_claim(config, workdir, model, about)
+
+  started = hosts.lead(make)
+  finished = hosts.lead(lambda: claim.finished_results(config, workdir, model))
+  return started, finished
 
 
 def _cost(source, kept, clock: Clock, trained_seconds: float) -> dict:
@@ -307,7 +314,8 @@ def _train_ensembles(config, workdir, source, cache_dir):
       )
     parts.append(scoring.part_of(system, state, history))
     unseen.append(parts[-1])
-    if source.scored_on == 'test':
+    # Predicted anew only where `examine_labels` asks for it.
+    if source.scored_on == 'test' and system.objective.single:
       unseen[-1] = scoring.part_of(system, state, history, 'validation')
     kept.append(_kept(config, length, system, state, history))
     reports[str(length)] = _report(system, history)
@@ -368,7 +376,10 @@ def _fit(config, workdir, length, system, cache_dir, depends):
     if depends and not taken:
       shared.keep(state, dataclasses.asdict(history), cache_dir, depends)
     if hosts.is_first() and not taken:
-      costs = step_costs(config, len(system.members), length)
+      costs = step_costs(
+        config, length, len(system.members), system.features.labels.classes,
+        system.features.example_shape[0],
+      )  # fmt: skip
       steps = history.evaluations[-1]['step']
       rates.leave(cache_dir, 'train', costs, history.seconds, steps)
     return state, history

@@ -6,6 +6,7 @@ Uncertainty in Dataset Labels (2021, arXiv:1911.00068).
 """
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -115,7 +116,7 @@ def write_list(path: Path, clips: Clips, changes: Mapping[int, int]) -> None:
   labels[list(changes)] = list(changes.values())
   columns = {
     'file': clips.paths.tolist(),
-    'label': [clips.classes[k] for k in labels],
+    'label': [_cell(clips.classes[k]) for k in labels],
     'split': clips.split.tolist(),
     'verified': clips.verified.astype(int).tolist(),
     'fold': ['' if fold < 0 else fold for fold in clips.fold.tolist()],
@@ -130,7 +131,15 @@ def write_list(path: Path, clips: Clips, changes: Mapping[int, int]) -> None:
     files.whole(path) as unfinished,
     open(unfinished, 'w', encoding='utf-8', newline='') as file,
   ):
-    writer = csv.writer(file, lineterminator='\n')
+    # In quotes 'null' and 'na' are words.
+    writer = csv.writer(file, lineterminator='\n', quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
   logging.info('labels changed: %s, in %s', f'{len(changes):,}', path)
+
+
+def _cell(label: str) -> str:
+  """One label, as `datasets.label_cells` takes it for one."""
+  if label.startswith('[') or any(mark in label for mark in ';|,'):
+    return json.dumps([label], ensure_ascii=False)
+  return label

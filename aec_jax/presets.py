@@ -285,7 +285,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
   config.data_dir = os.path.expanduser(config.data_dir)
   config.extractor.init = os.path.expanduser(config.extractor.init)
   named = [name.strip() for name in config.teacher.split(',')]
-  config.teacher = ','.join(map(os.path.expanduser, named))
+  config.teacher = ','.join(map(os.path.expanduser, filter(None, named)))
   check_choice('config.objective', config.objective, OBJECTIVES)
   known = OBJECTIVES[config.objective].metrics
   if config.metric not in known:

@@ -253,9 +253,9 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   fingerprint = cache.digest(source.scored_fingerprints)
   same = started.get('scored_fingerprint', fingerprint) == fingerprint
   clock.lap('prepare')
-  bundled = (workdir / store.FOLDER).exists()
-  if bundled:
-    stored = store.read(workdir / store.FOLDER)
+  bundle = workdir / store.FOLDER
+  stored = store.read(bundle) if bundle.exists() else None
+  if stored:
     _check_stored(config, workdir, stored, source)
     source.extractors = [
       sources.Trained(name, variables, f'{workdir.absolute()}/{name}/'
@@ -268,19 +268,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
     source.load_extractors(cache_dir)
   source.embed()
   clock.lap('embed')
-  if extractors.row(config.extractor).classifies:
-    parts = [part_of_extractors(config, source, same)]
-  elif bundled:
-    # In the order of the config's lengths. An ensemble's own is in doubt: the
-    # longest of clips that were left whole may have as many segments as pieces.
-    parts = [
-      _stored_part(config, source, ensemble, length, same)
-      for ensemble, length in zip(
-        stored.ensembles, config.segments, strict=True
-      )
-    ]
-  else:
-    parts = [_latest_part(config, workdir, source, n) for n in config.segments]
+  parts = _parts(config, workdir, source, stored, same)
   if same:
     results = started | score(config, workdir, source, parts)
   else:
@@ -293,17 +281,29 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
     results |= score(config, workdir, source, parts, name)
   clock.lap('score')
   results['seconds'] = clock.seconds
-  path = workdir / 'results.json'
-  if not same:
-    path = workdir / 'evaluations' / f'{fingerprint}.json'
-  elif path.exists():
-    results = _merged(path, results)
-  if hosts.is_first():
-    files.write_json(path, results)
-    logging.info('wrote %s', path)
-    if same and bundled:
-      store.add_decisions(workdir, results['decisions'])
-  return results
+  return _written(workdir, results, '' if same else fingerprint)
+
+
+def _parts(
+  config, workdir, source, stored: store.Stored | None, same: bool
+) -> list[Part]:
+  """What the models of a work folder say, by its bundle if it has one.
+
+  Args:
+    config, workdir, source: of the evaluation.
+    stored: the bundle.
+    same: whether the data are those that the folder was scored on.
+  """
+  if extractors.row(config.extractor).classifies:
+    return [part_of_extractors(config, source, same)]
+  if not stored:
+    return [_latest_part(config, workdir, source, n) for n in config.segments]
+  # In the order of the config's lengths. An ensemble's own is in doubt: the
+  # longest of clips that were left whole may have as many segments as pieces.
+  return [
+    _stored_part(config, source, ensemble, length, same)
+    for ensemble, length in zip(stored.ensembles, config.segments, strict=True)
+  ]
 
 
 def _check_stored(config, workdir, stored: store.Stored, source) -> None:
@@ -330,6 +330,28 @@ def _check_begun(config, workdir) -> None:
     folder = checkpoints_of(workdir, length)
     if not holds_any(folder):
       raise UserError(f'{folder} holds no checkpoint: train first')
+
+
+def _written(workdir: Path, results: dict, other: str) -> dict:
+  """Writes what an evaluation found, and returns what then lies there.
+
+  Args:
+    workdir: of the experiment.
+    results: of the evaluation.
+    other: the fingerprint of other data than the folder was scored on, which
+      stand beside its results; '' of the same.
+  """
+  path = workdir / results_lib.FILE
+  if other:
+    path = workdir / 'evaluations' / f'{other}.json'
+  elif path.exists():
+    results = _merged(path, results)
+  if hosts.is_first():
+    files.write_json(path, results)
+    logging.info('wrote %s', path)
+    if not other and (workdir / store.FOLDER).exists():
+      store.add_decisions(workdir, results['decisions'])
+  return results
 
 
 def _merged(path, results) -> dict:

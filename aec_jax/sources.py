@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from aec_jax import label_doctor, teachers
+from aec_jax import label_doctor, teachers, timetable
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
@@ -34,6 +34,7 @@ from aec_jax.input.folds import (
 from aec_jax.models import extractors
 from aec_jax.report import Embedded, Shown, clip_figures
 from aec_jax.run import checksums, hosts, progress
+from aec_jax.timetable import Sizes
 from aec_jax.train import extractor as fine_tuning
 
 
@@ -99,6 +100,12 @@ class Released:
     self.skipped = packed.listed_beside(config, splits, 'skipped')
     self.skipped += [entry for part in parts for entry in part.skipped]
     self.notes = packed.listed_beside(config, splits, 'notes')
+    if not scoring:
+      self.members()  # refuses a share before the work folder is claimed
+
+  def sizes(self) -> Sizes:
+    """What there is to do for them."""
+    return timetable.of_embeddings(self._config, len(self.classes))
 
   def train_extractors(self, cache_dir, workdir=None) -> None:
     """Nothing: the embeddings are there."""
@@ -118,11 +125,12 @@ class Released:
     names = ['released']
     if self._config.members > 1:
       names = [f'released_{i}' for i in range(self._config.members)]
-    training, held_out = self._divided()
+    training, held_out = self._divided
     scored = self.scored_clips()
     some, watched = (held_out, True) if len(held_out) else (scored, False)
     return [Member(n, 0, training, some, scored, watched) for n in names]
 
+  @functools.cached_property
   def _divided(self) -> tuple[np.ndarray, np.ndarray]:
     """Clips that train, and those that are held out to choose the step by."""
     training, share = np.arange(self.n_train), self._config.holdout
@@ -255,6 +263,10 @@ class Recorded:
   def n_training_clips(self) -> int:
     """Those that train, with their shifted copies."""
     return len(self.ids) - int(scored_apart(self._own.split).sum())
+
+  def sizes(self) -> Sizes:
+    """What there is to do for them."""
+    return timetable.of_prepared(self._config, self._own, self._cache_dir)
 
   def train_extractors(
     self, cache_dir: str | Path, workdir: Path | None = None

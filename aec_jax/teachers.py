@@ -23,6 +23,21 @@ _VERSION = 1
 _FILE = 'probabilities.npy'
 
 
+def check(config) -> None:
+  """Raises `UserError` where there are teachers or their weight alone."""
+  weight = config.teacher_weight
+  if config.teacher and not weight:
+    raise UserError(
+      'config.teacher is given, and config.teacher_weight is 0: give a weight,'
+      ' such as 0.5'
+    )
+  if weight and not config.teacher:
+    raise UserError(
+      f'config.teacher_weight is {weight}, and nothing to learn from is given:'
+      ' give --config.teacher=DIR, a finished experiment or its bundle'
+    )
+
+
 def read(config, classes: Sequence[str]) -> list[store.Stored]:
   """The teachers that a config names.
 

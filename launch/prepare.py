@@ -9,6 +9,7 @@ DIR is then a `config.data_dir` for configs/audioset_*.py. Run again, it writes
 only the files that are missing. Options that are not listed are the runner's.
 """
 
+import argparse
 import os
 import sys
 import time
@@ -23,8 +24,12 @@ from aec_jax.run import console
 from aec_jax.run.progress import Meter
 
 
-def prepare(argv: Sequence[str]) -> str:
-  """Runs the command; returns what it says at its end."""
+def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """The options of the command line, and those of Beam's runner.
+
+  Raises:
+    UserError: one is unknown, or makes no sense.
+  """
   parser = console.Parser(__doc__)
   add = parser.add_argument
   add('--audio', required=True, help='a folder, or with --segments a pattern')
@@ -51,6 +56,12 @@ def prepare(argv: Sequence[str]) -> str:
     raise UserError(f'--files is {options.files}; 1 is the least')
   if not 0.001 <= options.width <= 16:
     raise UserError(f'--width is {options.width}; it takes 0.001 to 16')
+  return options, arguments
+
+
+def prepare(argv: Sequence[str]) -> str:
+  """Runs the command; returns what it says at its end."""
+  options, arguments = _options(argv)
   if options.segments:
     found = recordings.of_segments(
       options.segments, options.audio, options.classes

@@ -72,6 +72,10 @@ def test_a_config_is_whole(name):
     assert config.name == name
     config.data_dir = data_dir
     config = presets.resolve(config)
+    if config.teacher_weight:
+      with pytest.raises(UserError, match='give --config.teacher=DIR'):
+        experiment.check_config(config)
+      config.teacher = 'somewhere'
     if not config.extractor.init and config.dataset != 'audioset':
       # Those for full-sized data say what is missing.
       with pytest.raises(UserError, match=r'config\.extractor\.init is empty'):

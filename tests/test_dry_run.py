@@ -1,14 +1,30 @@
 """What a dry run says, without writing anything."""
 
+import re
 import shutil
+from typing import NamedTuple
 
 import dcase_data
+import numpy as np
 import pytest
 
-from aec_jax import dry_run
+from aec_jax import dry_run, presets
+from aec_jax.datasets.labels import Labels
 from aec_jax.features import embeddings
+from aec_jax.input import folds
+from aec_jax.models import extractors
 from aec_jax.run import rates
+from aec_jax.run.progress import duration
 from aec_jax.train import classifiers
+
+
+class Clips(NamedTuple):
+  """As far as folds ask."""
+
+  labels: Labels
+  split: np.ndarray
+  fold: np.ndarray
+  group: np.ndarray
 
 
 @pytest.fixture
@@ -30,13 +46,48 @@ def test_times_are_those_of_earlier_runs_or_unknown(folder, tmp_path):
   cache = tmp_path / 'cache'
   costs = embeddings.step_costs(config.extractor)
   rates.leave(cache, 'fine-tune', costs, seconds=6000, units=100)
-  members = len(config.extractors) * config.folds
-  costs = classifiers.step_costs(config, members, 2)
+  costs = classifiers.step_costs(
+    config, length=2, members=8, classes=3, segments=2
+  )
   rates.leave(cache, 'train', costs, seconds=500, units=100)
   after = said(config, tmp_path)
   assert 'at most 4 steps of 4 clips (about 4 min) each' in after
   assert 'at most 6 steps of 8 (about 30 s)' in after
   assert after.count('time unknown') == 3
+  assert (
+    'time until scoring: unknown: no earlier run has left a rate of preparing,'
+    ' pitch-shifting and embedding'
+  ) in after
+  spec = extractors.front_end(config.extractor)
+  for what, about in (
+    ('prepare', spec), ('pitch-shift', spec),
+    ('embed', embeddings.step_costs(config.extractor)),
+  ):  # fmt: skip
+    rates.leave(cache, what, about, seconds=100, units=100)
+  found = said(config, tmp_path)
+  count = lambda pattern: int(re.search(pattern, found)[1].replace(',', ''))
+  clips, copies = count(r'prepare: (\S+) clips'), count(r'shift: (\S+) copies')
+  examples = count(r'about (\S+) examples, about \S+ \S+ an extractor')
+  total = 4 * 4 * 60 + 30 + clips + copies + 4 * examples
+  assert f'until scoring: at most about {duration(total)}' in found
+
+
+def test_times_are_asked_of_what_is_trained(dcase_run, tmp_path, monkeypatch):
+  config, results, workdir = dcase_run
+  asked = []
+
+  def said(cache_dir, what, about, units):
+    asked.append((what, about))
+    return ''
+
+  monkeypatch.setattr(rates, 'said', said)
+  list(dry_run.lines(config, tmp_path, workdir.parent / 'cache', {}))
+  members = len(results['ensembles']['1']['members'])
+  classes = len(results['per_class'])
+  assert [about for what, about in asked if what == 'train'] == [
+    classifiers.step_costs(config, length, members, classes, length)
+    for length in config.segments
+  ]
 
 
 def test_extractors_of_folds_are_said_beforehand(folder, tmp_path):
@@ -48,6 +99,29 @@ def test_extractors_of_folds_are_said_beforehand(folder, tmp_path):
     'no test clips: scored out of fold, 2 folds (drawn), so that 4 × 2'
     ' extractors are trained instead of 4'
   ) in found
+
+
+@pytest.mark.parametrize(
+  ('split', 'fold', 'count'),
+  [
+    (['train'] * 4, [-1] * 4, 5),  # drawn
+    (['train', 'train', 'validation', 'test'], [-1] * 4, 1),
+    (['train'] * 4, [1, 2, 3, 3], 3),
+    (['train', 'train', 'train', 'test'], [1, 2, 2, -1], 2),
+    (['train'] * 4, [1, 2, -1, -1], 5),  # not of all
+  ],
+)
+def test_members_are_counted_as_they_are_made(split, fold, count):
+  config, split, fold = presets.base(), np.array(split), np.array(fold)
+  assert len(folds.left_out(config, split, fold)) == count
+  if not (split == 'test').any():
+    found = folds.scored_how(config, split, fold)
+    assert f' {count} folds' in found
+  labels = Labels.of_one(np.arange(10) % 2, 2)
+  # In turn, so that each fold has a clip.
+  turns = (np.resize(x, 10) for x in (split, fold, np.array([''])))
+  clips = Clips(labels, *turns)
+  assert folds.fold_of(config, clips).max() + 1 == max(count, 1 + (count == 1))
 
 
 def test_padding_is_no_missing_file(folder, tmp_path):

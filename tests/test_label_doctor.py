@@ -1,9 +1,11 @@
 """Suspect labels: which, what is shown of them, and the list without them."""
 
 import csv
+import dataclasses
 
 import dcase_data
 import numpy as np
+import pytest
 
 from aec_jax import label_doctor
 from aec_jax.datasets.folders import from_folder
@@ -72,6 +74,24 @@ def test_the_list_is_a_data_set(tmp_path):
   np.testing.assert_array_equal(again.labels, expected)
   for name in ('split', 'verified', 'fold', 'group'):
     np.testing.assert_array_equal(getattr(again, name), getattr(clips, name))
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ('nan', 'null', 'NA'),
+    ('Rock|Pop', 'Bass; Drums', '[sic]'),
+    ('Bass', 'Drums', 'Drums, Bass'),
+  ],
+)
+def test_labels_that_look_like_something_else_are_read_back(tmp_path, names):
+  clips = from_folder(dcase_data.write_fsd(tmp_path / 'fsd'))
+  clips = dataclasses.replace(clips, classes=names)
+  label_doctor.write_list(tmp_path / 'work/labels.csv', clips, {})
+  again = from_folder(tmp_path / 'work', on_bad='error')
+  assert [again.names_of(i) for i in range(len(again))] == [
+    clips.names_of(i) for i in range(len(clips))
+  ]
 
 
 def test_an_experiment_examines_its_training_clips(dcase_run):

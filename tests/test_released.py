@@ -41,8 +41,10 @@ def test_what_is_held_out_is_the_same_for_all(audioset_dir, tmp_path):
 def test_a_share_of_nothing_is_refused(audioset_dir, tmp_path):
   config = audioset_bal_ensemble.get_config()
   config.holdout = 0.001
+  config.data_dir = str(audioset_dir)
+  # As soon as it is opened: the work folder is not claimed yet.
   with pytest.raises(UserError, match=r'config\.holdout is 0\.001, and of 90'):
-    members(config, audioset_dir, tmp_path)
+    sources.Released(presets.resolve(config), tmp_path)
 
 
 def test_scoring_alone_holds_nothing_out(audioset_dir, tmp_path):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from train_data import released_features
 
-from aec_jax import predictions, presets, sources, teachers
+from aec_jax import dry_run, predictions, presets, sources, teachers
 from aec_jax.errors import UserError
 from aec_jax.experiment import check_config
 from aec_jax.input import batches
-from configs import audioset_bal_distilled, demo
+from configs import audioset_bal_distilled
 
 
 def student(data_dir, *folders, **fields):
@@ -87,10 +87,31 @@ def test_what_cannot_teach_is_refused(
     ) as error:
       sources.Released(config, tmp_path / 'cache')
     assert '\n' not in str(error.value)
-  with pytest.raises(UserError, match="classifiers of AudioSet's embeddings"):
-    config = demo.get_config()
-    config.teacher = str(workdir)
-    check_config(presets.resolve(config))
+
+
+@pytest.mark.parametrize(
+  ('teacher', 'weight', 'words'),
+  [
+    ('', 0.5, 'teacher_weight is 0.5, and nothing to learn from is given'),
+    ('runs/some', 0.0, 'teacher is given, and config.teacher_weight is 0'),
+  ],
+)
+def test_teachers_and_their_weight_go_together(teacher, weight, words):
+  config = student('', teacher, teacher_weight=weight)
+  with pytest.raises(UserError, match=rf'^config\.{words}'):
+    check_config(config)
+
+
+def test_a_dry_run_looks_for_the_teacher(audioset_run, audioset_dir, tmp_path):
+  workdir = audioset_run[2]
+
+  def said(teacher):
+    config = student(audioset_dir, teacher)
+    return list(dry_run.lines(config, tmp_path / 'new', tmp_path / 'cache', {}))
+
+  assert f'targets in part what is said by {workdir}' in said(workdir)
+  with pytest.raises(UserError, match=r'^config\.teacher: .* is no bundle'):
+    said(tmp_path)
 
 
 def test_a_bundle_does_not_say_where_its_teachers_lay(audioset_run):

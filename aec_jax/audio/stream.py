@@ -82,20 +82,9 @@ class Recording:
       level: of the whole.
       start, end: seconds; NaN for the recording's own.
     """
-
-    def heard():
-      place = 0
-      for samples, rate in self.blocks():
-        first = 0 if np.isnan(start) else round(start * rate)
-        last = None if np.isnan(end) else max(0, round(end * rate) - place)
-        mono = level.heard(samples)[max(0, first - place) : last]
-        if len(mono):
-          yield mono[:, None], rate
-        place += len(samples)
-        if last is not None and last <= len(samples):
-          return
-
-    return dataclasses.replace(self, blocks=lambda: cut(heard(), _BLOCK))
+    return dataclasses.replace(
+      self, blocks=lambda: between(self.blocks(), level, start, end)
+    )
 
   @classmethod
   def of_array(cls, samples: np.ndarray, rate: int) -> 'Recording':
@@ -124,6 +113,37 @@ class Recording:
     samples = samples.reshape(len(samples), -1 if samples.size else 1)
     blocks = [(samples, rate)] if len(samples) else []
     return cls('waveform', lambda: blocks)
+
+
+def between(
+  runs: Iterable[Run],
+  level: levels.Level,
+  start: float,
+  end: float,
+  place: int = 0,
+) -> Iterator[Run]:
+  """What lies between two times of something, in blocks of one channel.
+
+  Args:
+    runs: of the whole, which are read no further than they need to be.
+    level: of the whole, as which the part is heard.
+    start, end: seconds; NaN for the whole's own.
+    place: the sample of the whole that the first run begins at.
+  """
+
+  def heard():
+    at = place
+    for samples, rate in runs:
+      first = 0 if np.isnan(start) else round(start * rate)
+      last = None if np.isnan(end) else max(0, round(end * rate) - at)
+      mono = level.heard(samples)[max(0, first - at) : last]
+      if len(mono):
+        yield mono[:, None], rate
+      at += len(samples)
+      if last is not None and last <= len(samples):
+        return
+
+  return cut(heard(), _BLOCK)
 
 
 def _check_array(samples) -> None:

@@ -86,12 +86,8 @@ def shards(
     raise UserError('there are no recordings to embed')
   _network(weights, pca, width)
   files = min(files, len(recordings))
-  table = io.StringIO()
-  writer = csv.writer(table, lineterminator='\n')
-  writer.writerow(('index', 'mid', 'display_name'))
-  writer.writerows((i, *row) for i, row in enumerate(classes))
   top = epath.Path(out)
-  _settle(top / 'csv' / 'class_labels_indices.csv', table.getvalue())
+  _settle(top / 'csv' / 'class_labels_indices.csv', _class_list(classes))
   made_of = {
     'recordings': digest([dataclasses.astuple(r) for r in recordings]),
     'files': files,
@@ -110,6 +106,15 @@ def shards(
     for i in range(files)
     if f'{i:04d}.tfrecord' not in there
   ]  # fmt: skip
+
+
+def _class_list(classes) -> str:
+  """As AudioSet's CSV of the (mid, name) of each class."""
+  table = io.StringIO()
+  writer = csv.writer(table, lineterminator='\n')
+  writer.writerow(('index', 'mid', 'display_name'))
+  writer.writerows((i, *row) for i, row in enumerate(classes))
+  return table.getvalue()
 
 
 def _settle(path, text: str) -> None:

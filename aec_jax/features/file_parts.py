@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from aec_jax.audio import levels, stream
-from aec_jax.audio.blocks import Run, cut
+from aec_jax.audio.blocks import Run
 
 # Files that are open at most, and blocks of each that are kept for parts that
 # come a little late, as of several threads they do.
@@ -81,14 +81,9 @@ class _File:
     if not self._kept or self._sample(start) < self._kept[0][0]:
       self._blocks = stream.Recording.of_file(self._path).blocks().__iter__()
       self._kept = [(0, next(self._blocks))]  # it was listened to: not empty
-    first, last = self._sample(start), self._sample(end)
-    self._read_up_to(first, last)
-    found = []
-    for place, (samples, rate) in self._kept:
-      mono = level.heard(samples)[max(0, first - place) : max(0, last - place)]
-      if len(mono):
-        found.append((mono[:, None], rate))
-    return list(cut(iter(found), stream._BLOCK))
+    self._read_up_to(self._sample(start), self._sample(end))
+    runs = (run for _, run in self._kept)
+    return list(stream.between(runs, level, start, end, self._kept[0][0]))
 
   def _sample(self, seconds: float) -> int:
     _, (_, rate) = self._kept[0]

@@ -274,14 +274,7 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
     sounds = clip_sounds.append(rows, clips, jobs, spec, folder)
     for i, sound in enumerate(sounds):
       clip = jobs[i][0]
-      if sound.words and on_bad == 'error' and source is None:
-        raise UserError(f'{clips.paths[clip]}: {sound.words[0]}')
-      if sound.count is None and source is not None:
-        raise UserError(
-          f'{clips.paths[clip]}: {sound.words[0]}; it could be read when it was'
-          ' prepared, and its shifted copies are not left out for that: run'
-          ' again once it is there'
-        )
+      _check_sound(sound, clips.paths[clip], on_bad, source is not None)
       said = [
         {'file': str(clips.ids[clip]), 'reason': word} for word in sound.words
       ]
@@ -303,6 +296,18 @@ def _write(folder, what, clips, jobs, spec, on_bad, source=None) -> None:
     'notes': notes if source is None else [],
   }
   _write_tables(folder, rows.hash, clips, of, columns, told)
+
+
+def _check_sound(sound, path: str, on_bad: str, is_copy: bool) -> None:
+  """Raises `UserError` for what is neither taken nor left out; see `_write`."""
+  if sound.words and on_bad == 'error' and not is_copy:
+    raise UserError(f'{path}: {sound.words[0]}')
+  if sound.count is None and is_copy:
+    raise UserError(
+      f'{path}: {sound.words[0]}; it could be read when it was prepared, and'
+      ' its shifted copies are not left out for that: run again once it is'
+      ' there'
+    )
 
 
 def _write_tables(folder, digest, clips, of, columns, told) -> None:

@@ -105,11 +105,10 @@ def fold_of(config, clips: Folded) -> np.ndarray:
   """
   training = ~scored_apart(clips.split)
   out = np.full(len(clips.split), -1)
-  own = clips.fold[training]
   if (clips.split == 'validation').any():
     out[training] = clips.split[training] == 'train'
-  elif own.min() >= 0 and len(np.unique(own)) > 1:
-    out[training] = np.unique(own, return_inverse=True)[1]
+  elif len(_own_folds(clips.split, clips.fold)):
+    out[training] = np.unique(clips.fold[training], return_inverse=True)[1]
   else:
     labels = clips.labels.select(training)
     out[training] = pieces.folds(
@@ -117,6 +116,24 @@ def fold_of(config, clips: Folded) -> np.ndarray:
       clips.group[training],
     )  # fmt: skip
   return out
+
+
+def _own_folds(split, fold) -> np.ndarray:
+  """(fold,) the data set's own, if every training clip is in one of several."""
+  own = np.unique(fold[~scored_apart(split)])
+  return own if len(own) > 1 and own[0] >= 0 else own[:0]
+
+
+def left_out(config, split: np.ndarray, fold: np.ndarray) -> range:
+  """The folds of `fold_of` that take turns at being left out.
+
+  Args:
+    config: of the experiment.
+    split, fold: of the clips, see `Folded`.
+  """
+  if (split == 'validation').any():
+    return range(1)
+  return range(len(_own_folds(split, fold)) or config.folds)
 
 
 def scored_how(config, split: np.ndarray, fold: np.ndarray) -> str:
@@ -128,23 +145,15 @@ def scored_how(config, split: np.ndarray, fold: np.ndarray) -> str:
   """
   if scored_apart(split).any():
     return 'scored on the test clips'
-  own = np.unique(fold[fold >= 0])
-  count = len(own) if len(own) > 1 else config.folds
-  which = "the data set's own" if len(own) > 1 else 'drawn'
   if (split == 'validation').any():
     return 'no test clips: scored on the validation clips'
+  which = "the data set's own" if len(_own_folds(split, fold)) else 'drawn'
+  count = len(left_out(config, split, fold))
   return (
     f'no test clips: scored out of fold, {count} folds ({which}), so that'
     f' {len(config.extractors)} × {count} extractors are trained instead of'
     f' {len(config.extractors)}'
   )
-
-
-def _left_out(clips: Folded, folds: np.ndarray) -> list[int]:
-  """The folds that take turns at being left out."""
-  if (clips.split == 'validation').any():
-    return [0]
-  return list(range(folds.max() + 1))
 
 
 def extractor_jobs(config, clips: Folded) -> list[Job]:
@@ -158,7 +167,7 @@ def extractor_jobs(config, clips: Folded) -> list[Job]:
   folds = fold_of(config, clips)
   held_out: list[int | None] = [None]
   if not scored_apart(clips.split).any():
-    held_out = list(_left_out(clips, folds))
+    held_out = [*left_out(config, clips.split, clips.fold)]
   jobs = []
   for name in config.extractors:
     for fold in held_out:
@@ -224,7 +233,7 @@ def members_of(config, clips: Folded, jobs, source) -> list[Member]:
         member(i, job.held_out, job.training, job.validation, scored)
       )
       continue
-    for fold in _left_out(clips, folds):
+    for fold in left_out(config, clips.split, clips.fold):
       inside = np.flatnonzero((folds >= 0) & (folds != fold))
       outside = np.flatnonzero(folds == fold)
       members.append(member(i, fold, inside, outside, tests))

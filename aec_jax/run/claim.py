@@ -54,7 +54,7 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
     before = files.read_json(path, *_NEEDED)
     changed = _changes(before['config'], claim['config'], model)
     if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
-      changed.append(_other_data(config))
+      changed.append(_other_data(config, before['config']))
     if changed:
       raise UserError(
         f'{workdir} holds an experiment with other settings'
@@ -64,8 +64,19 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
   return files.read_json(path)
 
 
-def _other_data(config) -> str:
-  """What may be another where the fingerprint of the data is."""
+def _other_data(config, before: dict) -> str:
+  """What may be another where the fingerprint of the data is.
+
+  Args:
+    config: of now.
+    before: the record of the config that the folder was claimed with.
+  """
+  was = before.get('teacher', '')
+  if was != config.teacher:
+    return (
+      f'config.teacher: {was or "none"} there, {config.teacher or "none"} here,'
+      ' or another data set'
+    )
   init = config.extractor.init
   if fields.names_place('extractor.init', init):
     return f'the data set, or the weights in {init}'

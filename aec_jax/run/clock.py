@@ -35,7 +35,16 @@ class Clock:
     self.seconds: dict[str, float] = {}
     self.peak_gb: dict[str, float] = {}
     self._stages = list(stages)
+    self._expected: dict[str, float | None] = {}
     self._last = time.monotonic()
+
+  def expect(self, seconds: dict[str, float | None]) -> None:
+    """Says how long stages will take, before they begin.
+
+    Args:
+      seconds: of each stage; None where it is not known. Others take none.
+    """
+    self._expected = seconds
 
   @contextlib.contextmanager
   def stage(self, name: str) -> Iterator[None]:
@@ -47,10 +56,23 @@ class Clock:
       if name in self._stages:
         number = self._stages.index(name) + 1
         which = f'stage {number} of {len(self._stages)}'
-        stack.enter_context(progress.within(which, WORDS[name]))
-        logging.info('%s', progress.place())
+        later = self._after(number)
+        stack.enter_context(progress.within(which, WORDS[name], later=later))
+        logging.info('%s', progress.place(self._ahead(number)))
       yield
     self.lap(name)
+
+  def _after(self, number: int) -> float | None:
+    """Seconds of the stages after so many, None where one is not known."""
+    some = [self._expected.get(stage, 0.0) for stage in self._stages[number:]]
+    return None if None in some else sum(filter(None, some))
+
+  def _ahead(self, number: int) -> str:
+    """The time until the end, of this stage on; '' where it is not known."""
+    seconds = self._after(number - 1)
+    if not seconds:
+      return ''
+    return f'at most about {progress.duration(seconds)} left'
 
   def lap(self, stage: str) -> None:
     """Ends a stage."""

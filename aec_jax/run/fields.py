@@ -82,7 +82,7 @@ FIELDS: dict[str, Field] = {
   # Finished experiments, or bundles, as 'DIR,DIR', whose probabilities the
   # training clips' targets are made of in part, and in how large a part.
   'teacher': Field('', role='how', is_path=True),
-  'teacher_weight': Field(0.5, 0, 1),
+  'teacher_weight': Field(0.0, 0, 1),
   # What a clip's labels are: see `aec_jax.objective`.
   'objective': Field('single_label'),
   # Between the labels of a cell of a list; empty: found out.
@@ -240,6 +240,9 @@ def upgraded(record: Mapping) -> dict[str, Any]:
     name = RENAMED.get(path, path)
     if name is not None:
       out[name] = value
+  # It was 0.5 by default, and without a teacher counts nothing.
+  if 'teacher_weight' in out and not out.get('teacher'):
+    out['teacher_weight'] = FIELDS['teacher_weight'].default
   return out
 
 
@@ -325,6 +328,19 @@ def check(config) -> None:
     _check_range(path, value, field.low, field.high)
   for name, (low, high) in _MODEL_RANGES.items():
     _check_range(f'model.{name}', flat.get(f'model.{name}'), low, high)
+  _check_kind(config)
+
+
+def _check_kind(config):
+  """Raises `UserError` for a field that only embeddings have a use for."""
+  if config.dataset == 'audioset':
+    return
+  for name in _OF_EMBEDDINGS:
+    if not _same(config.get(name, FIELDS[name].default), FIELDS[name].default):
+      raise UserError(
+        f"config.{name} is for classifiers of AudioSet's embeddings, and"
+        f' config.dataset is {config.dataset!r}: leave it out'
+      )
 
 
 def _check_range(path, value, low, high):

@@ -23,6 +23,8 @@ _SPARSE = 5
 # Whereabouts, from the whole run inwards; how many of a kind come after this.
 _place: list[str] = []
 _more: list[int] = [0]
+# Seconds that what comes after the stage under way takes, where that is known.
+_later: list[float | None] = [None]
 # Whether a terminal shows a line that is to be wiped before another is printed.
 _drawn = False
 
@@ -38,21 +40,27 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def within(*words: str, more: int = 0) -> Iterator[None]:
+def within(
+  *words: str, more: int = 0, later: float | None = None
+) -> Iterator[None]:
   """Says whereabouts all is that happens inside.
 
   Args:
     words: such as 'stage 2 of 6', 'fine-tuning'.
     more: how many of the same kind, and about as long, come after this one.
+    later: seconds of the whole run after it, where the words are of a stage and
+      that is known.
   """
   before = len(_place)
   _place.extend(words)
   _more.append(more)
+  _later.append(_later[-1] if later is None else later)
   try:
     yield
   finally:
     del _place[before:]
     _more.pop()
+    _later.pop()
 
 
 def place(*words: str) -> str:
@@ -63,6 +71,11 @@ def place(*words: str) -> str:
 def more() -> int:
   """How many of the innermost kind come after what is under way."""
   return _more[-1]
+
+
+def later() -> float | None:
+  """Seconds of the run after the stage under way; None where not known."""
+  return _later[-1]
 
 
 def wipe() -> None:

@@ -47,12 +47,19 @@ def timed(
   leave(cache_dir, what, about, time.monotonic() - start, units)
 
 
-def said(cache_dir: str | Path, what: str, about: Any, units: float) -> str:
-  """How long so many units will take: 'about 5 min' or 'time unknown'."""
+def expected(
+  cache_dir: str | Path, what: str, about: Any, units: float
+) -> float | None:
+  """Seconds that so many units will take; None where that is not known."""
+  if not units:
+    return 0.0
   each = _read(Path(cache_dir) / _FILE).get(_key(what, about))
-  if each is None:
-    return 'time unknown'
-  return f'about {duration(each * units)}'
+  return None if each is None else each * units
+
+
+def words(seconds: float | None) -> str:
+  """'about 5 min' or 'time unknown'."""
+  return 'time unknown' if seconds is None else f'about {duration(seconds)}'
 
 
 def _key(what, about) -> str:

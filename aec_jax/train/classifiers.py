@@ -23,17 +23,12 @@ from aec_jax.input.folds import Member
 from aec_jax.input.lasting import Lasting
 from aec_jax.input.plan import Plan
 from aec_jax.objective import Objective
+from aec_jax.run.devices import AXIS, replicate
 from aec_jax.train.guards import left
 from aec_jax.train.loop import most_steps
 from aec_jax.train.piece_steps import make_predict, make_steps
 from aec_jax.train.progress import History, Standing, standing
-from aec_jax.train.step import (
-  AXIS,
-  TrainState,
-  all_finite,
-  optimizer,
-  replicate,
-)
+from aec_jax.train.step import TrainState, all_finite, optimizer
 
 # Of a dispatch on a CPU.
 _FEW_STEPS = 10
@@ -105,12 +100,13 @@ class Classifiers:
       self._plan(member, int(seed))
       for member, seed in zip(members, self.seeds, strict=True)
     ]
-    self._lasting = self._lengths_drawn()
 
-  def _lengths_drawn(self) -> Lasting | None:
+  @functools.cached_property
+  def _lasting(self) -> Lasting | None:
     """What steps are cut by that a model does not pad.
 
     None where it pads all, and on several hosts, whose programs must be one.
+    Made for training alone: to be scored, nothing need be there to train on.
     """
     starts = self.model.starts(self.features.example_shape[0])
     if not starts or jax.process_count() > 1:
@@ -323,15 +319,20 @@ class Classifiers:
     return out
 
 
-def step_costs(config, members: int, segments: int) -> list:
-  """What the time of a step of so many members depends on.
+def step_costs(
+  config, length: int, members: int, classes: int, segments: int
+) -> list:
+  """What the time of a step depends on.
 
   Args:
     config: of the experiment.
+    length: of `config.segments`; 0: of clips that are left whole.
     members: trained together.
-    segments: of a piece; 0: of whole clips.
+    classes: that they tell apart.
+    segments: of an example; of clips that are left whole, of the longest.
   """
-  return [config.model.to_dict(), config.batch_size, members, segments]
+  sizes = [config.batch_size, length, members, classes, segments]
+  return [config.model.to_dict(), *sizes]
 
 
 def _over_devices(x: np.ndarray) -> np.ndarray:

@@ -28,20 +28,14 @@ from aec_jax.input.plan import Plan
 from aec_jax.input.rooms import Rooms, padded
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
-from aec_jax.run import cache, fields, files, hosts, progress, rates
-from aec_jax.run.devices import on_cpu
+from aec_jax.run import cache, fields, files, progress, rates
+from aec_jax.run.devices import AXIS, on_cpu, replicate
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Writer
 from aec_jax.train.example_steps import gather, make_steps, make_sums
 from aec_jax.train.loop import fit, most_steps
 from aec_jax.train.progress import History
-from aec_jax.train.step import (
-  AXIS,
-  TrainState,
-  all_finite,
-  optimizer,
-  replicate,
-)
+from aec_jax.train.step import TrainState, all_finite, optimizer
 
 # Raised when extractors change for the same config.
 _VERSION = 3
@@ -72,8 +66,7 @@ def trained(
     curves: where TensorBoard's event files go; None: nowhere.
 
   Raises:
-    UserError: a field makes no sense, the initial weights cannot be read, or
-      another process is training this one.
+    UserError: a field makes no sense, or the initial weights cannot be read.
   """
   name = f'extractor-{job.name}'
   depends = _depends(config, clips, job)
@@ -81,9 +74,7 @@ def trained(
   work = folder.with_name(f'.{folder.name}.training')
 
   def build(unfinished):
-    with contextlib.ExitStack() as stack:
-      hosts.lead(lambda: stack.enter_context(cache.only_user(work)))
-      writer = stack.enter_context(Writer(curves, config))
+    with Writer(curves, config) as writer:
       variables, history = _train(config, clips, job, work, writer)
     save_variables(unfinished / 'variables.npz', variables)
     files.write_json(unfinished / 'history.json', history)

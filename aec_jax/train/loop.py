@@ -199,6 +199,8 @@ class _Run:
     checked: the last one whose state is known to be finite.
     saved: the last one that is saved.
     due: what is being scored or is to be saved.
+    under_way: whether a dispatch is, so that `state` is already what it gives.
+    kept: the state that it began with; None where it is not kept back.
   """
 
   def __init__(
@@ -211,6 +213,7 @@ class _Run:
     self.progress = Progress(self.settings, self.step, history, told)
     self.ahead = not on_cpu() and jax.process_count() == 1
     self.due: _Due | None = None
+    self.under_way, self.kept = False, None
     self._took = 0.0  # seconds of the last dispatch
 
   def train(self, signals: termination.Held) -> None:
@@ -244,7 +247,11 @@ class _Run:
     if due := self.due:
       if due.ready():
         self._settle(signals)
-      self._go_back_to(due)
+      lost = self.under_way and self.kept is None
+      if self.due or lost:
+        self._go_back_to(due)
+    if self.under_way:
+      self.state = self.kept
     if self.saved < self.step:
       self._check()
       self._save(self.step, self.state, self.history)
@@ -253,20 +260,21 @@ class _Run:
     """Makes the steps of a dispatch; none where training was over before."""
     system, history = self.system, self.history
     self.curves.begin(start, stop)
-    kept, began = self._kept_back(signals), time.monotonic()
+    self.kept, began = self._kept_back(signals), time.monotonic()
+    self.under_way = True
     self.state, found = system.steps(self.state, plan)
     # At the latest before another evaluation; the steps are under way.
     if self.due and (self.due.ready() or _is_evaluated(self.settings, stop)):
       self._settle(signals)
       if system.finished(self.step, history):
         return
-    losses = self._losses(found, kept, signals)
+    losses = self._losses(found, signals)
     self._took = time.monotonic() - began
     if self.due and not np.isfinite(losses).all():
       self._settle(signals)  # it may have been over before they were so
       if system.finished(self.step, history):
         return
-    self.step = stop
+    self.step, self.under_way = stop, False
     losses = check_losses(system, losses, start, history, self.checkpoints)
     history.loss_sum += float(np.sum(losses, dtype=np.float64))
     history.loss_steps += stop - start
@@ -285,20 +293,15 @@ class _Run:
     self._check()
     return jax.tree.map(np.array, self.state)
 
-  def _losses(self, found, kept, signals) -> np.ndarray:
+  def _losses(self, found, signals) -> np.ndarray:
     """(step, member), once the steps of a dispatch are done.
 
     Raises:
-      termination.Interrupted: a signal comes, and they are not in time; the
-        state is then `kept`.
+      termination.Interrupted: a signal comes, and they are not in time.
     """
-    if kept is None:
+    if self.kept is None:
       return np.asarray(found['loss'])
-    try:
-      return signals.wait(lambda: np.asarray(found['loss']), _PATIENCE)
-    except termination.Interrupted:
-      self.state = kept
-      raise
+    return signals.wait(lambda: np.asarray(found['loss']), _PATIENCE)
 
   def _stop_over(self, signals) -> None:
     """Scores and saves, or lets fall due, what a step asks for."""
@@ -347,6 +350,8 @@ class _Run:
       self._go_back_to(due)
     else:
       self.state = system.with_best_of(self.state, due.state)
+      if self.kept is not None:
+        self.kept = system.with_best_of(self.kept, due.state)
     self._save(due.step, due.state, due.history, anew)
 
   def _add_scores(self, due: _Due, scores: dict) -> None:
@@ -364,6 +369,7 @@ class _Run:
 
   def _go_back_to(self, due: _Due) -> None:
     self.due, self.state, self.step = None, due.state, due.step
+    self.under_way = False
     vars(self.history).update(vars(due.history))
 
   def _check(self) -> None:

@@ -38,33 +38,10 @@ def make_steps(system) -> Callable:
     example, …); they hold indices into the table, or, when the table is empty,
     the gathered rows themselves. `rows` is what `Classifiers.rows` returns.
   """
-  model, settings = system.model, system.settings
-
-  def member_step(rows, state, table, start, seed, plan):
-    step = batches.gather_step(table, start, plan) if table else plan
-    batch = batches.assemble(step, model.classes)
-    key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
-
-    def loss_of(params):
-      logits, updates = model.apply(
-        {'params': params, 'batch_stats': state.batch_stats},
-        batch['embeddings'],
-        batch['mask'],
-        train=True,
-        rngs={'dropout': key},
-        mutable=['batch_stats'],
-        **({'rows': rows} if rows else {}),
-      )
-      losses = system.objective.loss(logits, batch['targets'])
-      loss = mean_loss(losses, batch.get('valid'), batch.get('loss_weight'))
-      return loss, updates.get('batch_stats', {})
-
-    return update(system.tx, settings, state, loss_of)
-
   axes = (0, None, 0, 0, 0)
 
   def steps(state, table, plan, rows):
-    one = functools.partial(member_step, rows)
+    one = functools.partial(_member_step, system, rows)
     every = over_members(one, axes, len(system.members))
 
     def body(members, now):
@@ -81,6 +58,35 @@ def make_steps(system) -> Callable:
     donate_argnums=(0,),
     static_broadcasted_argnums=(3,),
   )
+
+
+def _member_step(system, rows, state, table, start, seed, plan):
+  """One step of a member, without the member axis; see `make_steps`.
+
+  Args:
+    start: where the embeddings of its extractor begin in the table.
+    seed: of its dropout masks.
+  """
+  model = system.model
+  step = batches.gather_step(table, start, plan) if table else plan
+  batch = batches.assemble(step, model.classes)
+  key = jax.random.fold_in(jax.random.key(seed), state.step + 1)
+
+  def loss_of(params):
+    logits, updates = model.apply(
+      {'params': params, 'batch_stats': state.batch_stats},
+      batch['embeddings'],
+      batch['mask'],
+      train=True,
+      rngs={'dropout': key},
+      mutable=['batch_stats'],
+      **({'rows': rows} if rows else {}),
+    )
+    losses = system.objective.loss(logits, batch['targets'])
+    loss = mean_loss(losses, batch.get('valid'), batch.get('loss_weight'))
+    return loss, updates.get('batch_stats', {})
+
+  return update(system.tx, system.settings, state, loss_of)
 
 
 def make_predict(system) -> Callable:

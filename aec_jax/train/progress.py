@@ -189,13 +189,19 @@ class Progress:
     return ' · '.join(parts)
 
   def _left_words(self) -> list[str]:
-    """At most, since it may stop early: of this one, and of others like it."""
+    """At most, since it may stop early: of this one, of others like it in the
+    stage, and of the run.
+    """
     left, whole = self._seconds_left(self._step), self._seconds_left(0)
     if left is None or whole is None:
       return []
-    others = progress.more()
-    more = f', {duration(left + others * whole)} for this stage'
-    return [f'at most {duration(left)} left{more * bool(others)}']
+    words = f'at most {duration(left)} left'
+    stage = left + progress.more() * whole
+    if progress.more():
+      words += f', {duration(stage)} for this stage'
+    if later := progress.later():
+      words += f', {duration(stage + later)} for the run'
+    return [words]
 
   def evaluated(self, waited: bool = True) -> None:
     """An evaluation has been added to the history.

@@ -16,7 +16,6 @@ from jax import lax
 from aec_jax.errors import UserError, check_choice
 from aec_jax.run import fields
 from aec_jax.run.devices import AXIS
-from aec_jax.run.devices import replicate as replicate  # for what trains
 from aec_jax.run.fields import Field
 
 # The fields of a section `optimizer`.

@@ -41,8 +41,8 @@ from aec_jax.input.batches import Features
 from aec_jax.input.folds import Member
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run.console import table
+from aec_jax.run.devices import replicate
 from aec_jax.train.classifiers import Classifiers
-from aec_jax.train.step import replicate
 from configs import (
   audioset_level3,
   audioset_level123,

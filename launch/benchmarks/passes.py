@@ -22,9 +22,9 @@ import numpy as np
 
 from aec_jax import presets
 from aec_jax.run.console import table
+from aec_jax.run.devices import AXIS
 from aec_jax.train.classifiers import Classifiers
 from aec_jax.train.piece_steps import make_steps
-from aec_jax.train.step import AXIS
 from launch.benchmarks import hlo, timing
 from launch.benchmarks.classifiers import released, still_plan
 

@@ -2,7 +2,11 @@
 
 import subprocess
 
-from aec_jax.run import claim
+import pytest
+from train_data import released_config
+
+from aec_jax.errors import UserError
+from aec_jax.run import claim, files
 
 
 def test_the_revision_is_git_s_where_there_is_one(tmp_path, monkeypatch):
@@ -19,3 +23,24 @@ def test_the_revision_is_git_s_where_there_is_one(tmp_path, monkeypatch):
   assert claim._revision(tmp_path) == 'd2ef21c'
   monkeypatch.setattr(claim.shutil, 'which', lambda name: None)
   assert claim._revision(tmp_path) == ''  # a machine without git
+
+
+@pytest.mark.parametrize(
+  ('there', 'here', 'said'),
+  [
+    ('one', '', 'config.teacher: one there, none here, or another data set'),
+    ('one', 'two', 'config.teacher: one there, two here, or another data set'),
+    ('one', 'one', 'the data set, or the teachers in one'),
+    ('', '', '(the data set)'),
+  ],
+)
+def test_teachers_are_named_where_they_differ(tmp_path, there, here, said):
+  before = released_config(teacher=there, teacher_weight=0.5).to_dict()
+  files.write_json(
+    tmp_path / 'experiment.json',
+    {'config': before, 'dataset_fingerprint': 'of then'},
+  )
+  config = released_config(teacher=here, teacher_weight=0.5)
+  with pytest.raises(UserError) as error:
+    claim.make_claim(config, tmp_path, {}, {'dataset_fingerprint': 'of now'})
+  assert said in str(error.value)

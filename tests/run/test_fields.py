@@ -245,3 +245,24 @@ def test_weights_may_lie_elsewhere_but_are_not_random_ones():
     assert fields.differences(of(one), of(other), model) == [
       f'config.extractor.init: {one} there, {other} here'
     ]
+
+
+def test_fields_of_embeddings_are_refused_for_recordings():
+  for name, value in (
+    ('holdout', 0.1), ('members', 3), ('train_splits', ('eval',)),
+    ('float_range', (-2.0, 2.0)), ('teacher', 'runs/some'),
+    ('teacher_weight', 0.5),
+  ):  # fmt: skip
+    config = dcase_data.tiny_config(**{name: value})
+    with pytest.raises(UserError, match=rf'^config\.{name} is for classifiers'):
+      experiment.check_config(config)
+
+
+def test_the_weight_that_older_records_have_without_a_teacher_is_none():
+  config = released_config()
+  old = record(config) | {'teacher_weight': 0.5}
+  now = fields.upgraded(record(config))
+  assert fields.differences(fields.upgraded(old), now, {}) == []
+  old['teacher'] = 'runs/some'
+  (found,) = fields.differences(fields.upgraded(old), now, {})
+  assert found == 'config.teacher_weight: 0.5 there, 0.0 here'

@@ -84,3 +84,22 @@ def test_stages_are_numbered_and_timed(log):
     assert progress.place() == 'stage 2 of 2 · training'
   assert log.messages == ['stage 1 of 2 · preparing', 'stage 2 of 2 · training']
   assert list(found.seconds) == ['prepare', 'fine_tune', 'train']
+
+
+def test_the_time_of_the_whole_run_is_said_as_far_as_it_is_known(log):
+  found = clock.Clock(['prepare', 'fine_tune', 'train', 'score'])
+  with found.stage('prepare'):
+    found.expect({'fine_tune': 3000.0, 'train': None})
+  with found.stage('fine_tune'):
+    assert progress.later() is None
+  found.expect({'fine_tune': 3000.0, 'train': 600.0})
+  with found.stage('fine_tune'), progress.within('extractor 1 of 2', more=1):
+    assert progress.later() == 600.0
+  with found.stage('train'):
+    assert progress.later() == 0.0
+  assert log.messages == [
+    'stage 1 of 4 · preparing',
+    'stage 2 of 4 · fine-tuning',
+    'stage 2 of 4 · fine-tuning · at most about 1 h 00 min left',
+    'stage 3 of 4 · training · at most about 10 min left',
+  ]

@@ -17,6 +17,7 @@ from aec_jax.features import embeddings
 from aec_jax.input.folds import Job
 from aec_jax.input.rooms import Rooms, padded
 from aec_jax.objective import OBJECTIVES
+from aec_jax.run.devices import replicate
 from aec_jax.train import example_steps, extractor, step
 
 COUNTS = (1, 2, 1, 3, 1, 2, 1, 1, 5)
@@ -37,7 +38,7 @@ def tuner():
 def stepped(tuner, table, plan):
   """The (state, losses) of the first steps on a table."""
   state, measured = tuner._steps(
-    step.replicate(tuner.create_state()), step.replicate(table), plan
+    replicate(tuner.create_state()), replicate(table), plan
   )
   return jax.tree.map(np.asarray, (state, measured['loss']))
 
@@ -101,7 +102,7 @@ def test_each_step_takes_the_room_that_it_needs(tuner, monkeypatch):
     variables = small.model.init(jax.random.key(0), example, None, True)
     state = step.TrainState.start(variables, small.tx, 0)
     steps = example_steps.make_steps(small)
-    found.append(steps(step.replicate(state), tuner.resident, plan))
+    found.append(steps(replicate(state), tuner.resident, plan))
   assert len(set(plan['size'][0].tolist())) == 2
   assert (plan['first'][0, plan['size'][0] == 0, 6:] == 0).all()
   assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5)
@@ -273,7 +274,7 @@ def test_augmented_examples_train_and_their_rate_falls(tuner):
   state, losses = stepped(other, other.resident, plan)
   assert np.isfinite(losses).all()
   # The rate is 0 after the last step of the cosine.
-  still, _ = other.steps(step.replicate(state), plan)
+  still, _ = other.steps(replicate(state), plan)
   jax.tree.map(np.testing.assert_array_equal, state.params, still.params)
 
 

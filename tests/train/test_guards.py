@@ -21,7 +21,7 @@ from train_data import (
 )
 
 from aec_jax.errors import UserError
-from aec_jax.run import termination
+from aec_jax.run import devices, termination
 from aec_jax.train import checkpoint, guards, progress
 from aec_jax.train import step as step_lib
 
@@ -95,7 +95,7 @@ def spoilt(ensemble, monkeypatch):
     table = dict(ensemble.resident)
     rows = np.array(table['embeddings']).reshape(2, -1, 16)
     rows[list(extractors)] = np.nan
-    table['embeddings'] = step_lib.replicate(rows.reshape(-1, 16))
+    table['embeddings'] = devices.replicate(rows.reshape(-1, 16))
     monkeypatch.setattr(ensemble, 'resident', table)
     settings = ensemble.settings.copy_and_resolve_references()
     settings.update(fields)

@@ -23,6 +23,7 @@ from aec_jax import models
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.input import batches, pieces
+from aec_jax.input.folds import Member
 from aec_jax.objective import OBJECTIVES
 from aec_jax.train.classifiers import Classifiers, standing
 from aec_jax.train.piece_steps import over_members
@@ -130,6 +131,19 @@ def test_an_lstm_does_not_hear_what_follows_a_clip():
     variables, clips
   )
   np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('sampling', ['balanced', 'unbalanced'])
+def test_who_is_only_scored_needs_nothing_to_train_on(sampling, monkeypatch):
+  monkeypatch.setattr(models.classifiers, '_KEPT', 2)
+  config = dcase_data.tiny_config(
+    'dcase_lstm', **{'model.hidden': (8,), 'segments': (0,)}, sampling=sampling
+  )
+  nothing, scored = np.zeros(0, int), np.arange(12)
+  member = Member('0', 0, nothing, nothing, scored)
+  system = classifiers(config, 0, [member])
+  # Steps would be cut by lengths.
+  assert system.model.starts(system.features.example_shape[0])
 
 
 def test_members_draw_only_their_training_clips():

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from aec_jax import presets
 from aec_jax.errors import UserError
+from aec_jax.run.devices import AXIS
 from aec_jax.train import step
 
 
@@ -124,9 +125,7 @@ def test_penalty_is_over_the_kernels():
 
 def test_the_mean_loss_is_over_what_is_valid():
   losses = np.array([[1.0, 2.0, 50.0]], np.float32)
-  mean = jax.pmap(
-    step.mean_loss, axis_name=step.AXIS, devices=jax.devices()[:1]
-  )
+  mean = jax.pmap(step.mean_loss, axis_name=AXIS, devices=jax.devices()[:1])
   found = mean(losses, np.array([[True, True, False]]))
   np.testing.assert_allclose(found, [1.5], rtol=1e-6)
   np.testing.assert_allclose(step.mean_loss(losses[0], None), 53 / 3, rtol=1e-6)

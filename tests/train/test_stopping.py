@@ -17,6 +17,7 @@ from train_data import fit
 from aec_jax import presets
 from aec_jax.run import termination
 from aec_jax.train import loop
+from aec_jax.train.checkpoint import Checkpoints
 
 
 @flax.struct.dataclass
@@ -25,10 +26,18 @@ class State:
   w: np.ndarray
 
 
+@flax.struct.dataclass
+class Best(State):
+  best: np.ndarray
+
+
 class Endless:
   """Losses that a signal comes before, and that never come themselves."""
 
+  before = staticmethod(lambda: None)
+
   def __array__(self, dtype=None, copy=None):
+    self.before()
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
 
@@ -139,6 +148,74 @@ def test_what_is_never_done_is_left_and_made_again(
   # And it stays finished, with all that it was scored by.
   _, again = fit(Counting(), tmp_path / 'stopped')
   assert again.evaluations == history.evaluations
+
+
+class Scored(Counting):
+  """One that keeps its best, and whose first evaluation takes long.
+
+  Args:
+    stops: the step from which on losses never come.
+    scored: the step from which on the evaluation's scores do.
+  """
+
+  settings = types.SimpleNamespace(
+    **{**vars(Counting.settings), 'max_steps': 16, 'eval_every': 8}
+  )
+
+  def __init__(self, stops, scored):
+    super().__init__(('steps', stops))
+    self.scored, self.come = scored, threading.Event()
+
+  def create_state(self):
+    return Best(np.int32(0), np.float32(0), np.float32(-1))
+
+  def steps(self, state, plan):
+    if int(state.step) >= self.scored:
+      self.come.set()
+    done, found = super().steps(state, plan)
+    if isinstance(found['loss'], Endless):
+      found['loss'].before = self._scores_come
+    return Best(done.step, done.w, state.best), found
+
+  def _scores_come(self):
+    self.come.set()
+    time.sleep(0.3)  # until whoever waits for them knows
+
+  def evaluate(self, state, history):
+    def scores():
+      if int(state.step) == 8:
+        self.come.wait(30)
+      return {'m': float(state.w)}
+
+    return scores
+
+  def keep_best(self, state, history, checkpoints):
+    return state.replace(best=state.w)
+
+  def with_best_of(self, state, other):
+    return state.replace(best=other.best)
+
+
+@pytest.mark.parametrize('stops', [14, 10])
+def test_what_is_saved_has_the_best_and_all_steps_that_are_done(
+  tmp_path, handled, monkeypatch, stops
+):
+  """Scores of step 8 that come when 14 to 16 are under way, or at the end."""
+  monkeypatch.setattr(loop, '_LONG', 0)  # seconds
+  monkeypatch.setattr(loop, '_PATIENCE', 0.1)
+  monkeypatch.setattr(loop, 'on_cpu', lambda: False)
+  whole, _ = fit(Scored(stops=-1, scored=0), tmp_path / 'whole')
+  with pytest.raises(termination.Stopped):
+    fit(Scored(stops, scored=14), tmp_path / 'stopped')
+  signal.setitimer(signal.ITIMER_REAL, 0)
+  checkpoints = Checkpoints(tmp_path / 'stopped')
+  saved, history = checkpoints.restore(Scored(-1, 0).create_state())
+  checkpoints.close()
+  assert saved.step == stops
+  assert [entry['step'] for entry in history['evaluations']] == [8]
+  assert saved.best == history['evaluations'][0]['m']
+  found, _ = fit(Scored(stops=-1, scored=0), tmp_path / 'stopped')
+  jax.tree.map(np.testing.assert_array_equal, found, whole)
 
 
 def test_errors_of_what_is_waited_for_are_raised(handled):
