@@ -125,7 +125,8 @@ def seconds(
 def of_extractors(config, count: int, cache_dir) -> float | None:
   """Seconds that so many are fine-tuned, at most."""
   costs = embeddings.step_costs(config.extractor)
-  steps = count * config.extractor.max_steps
+  # AudioSet's embeddings have no steps, and nothing to train.
+  steps = count and count * config.extractor.max_steps
   return rates.expected(cache_dir, 'fine-tune', costs, steps)
 
 
