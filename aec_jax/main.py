@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
   results = experiment.run(_CONFIG.value, workdir, cache_dir, _MODE.value)
   if hosts.is_first():
     print(console.score_table(results), console.took(results), sep='\n')
-    print(console.next_steps(results['config'], workdir, cache_dir))
+    if _MODE.value == 'train':  # an evaluation has said what it wrote
+      print(console.next_steps(results['config'], workdir, cache_dir))
 
 
 def run() -> NoReturn:
