@@ -1,5 +1,6 @@
 """A real browser for the tests of pages."""
 
+import contextlib
 import os
 import shutil
 
@@ -12,6 +13,13 @@ PATIENCE = 180_000  # milliseconds, for a machine that is busy
 @pytest.fixture(scope='module')
 def browser():
   """Chromium, without a window."""
+  with chromium() as browser:
+    yield browser
+
+
+@contextlib.contextmanager
+def chromium(*options: str):
+  """As `browser`, with options of its own."""
   names = ('chromium', 'chromium-browser', 'google-chrome')
   found = next(filter(None, map(shutil.which, names)), None)
   if not found:
@@ -19,7 +27,7 @@ def browser():
     if os.environ.get('CI'):
       pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
-  options = ['--no-sandbox', '--disable-background-networking']
+  options = ('--no-sandbox', '--disable-background-networking', *options)
   with (
     sync_playwright() as playwright,
     playwright.chromium.launch(

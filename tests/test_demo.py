@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from browsing import PATIENCE, chromium
 
 import aec_jax
 from aec_jax import answers, archive, demo, embed, hearing, index
@@ -131,6 +132,40 @@ def test_a_port_that_is_none_is_refused():
   for port in (70000, -1):
     with pytest.raises(UserError, match=f'--port is {port}; it must be'):
       demo.main(['--bundle=x', f'--port={port}'])
+
+
+def test_it_hears_the_microphone(tagger, hear, tmp_path):
+  path, hertz, heard = tmp_path / 'tone.wav', 1000, []
+  tone = 0.3 * np.sin(2 * np.pi * hertz / 48000 * np.arange(96000))
+  soundfile.write(path, tone, 48000)  # played again and again
+
+  def listen(recorded):
+    heard.append(soundfile.read(recorded))
+    return hear(recorded)
+
+  with (
+    demo.serving(tagger, listen, '127.0.0.1', 0) as page,
+    chromium(
+      '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+      f'--use-file-for-fake-audio-capture={path}',
+    ) as browser,
+  ):  # fmt: skip
+    tab = browser.new_page()
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(page.local_url)
+    tab.get_by_label('Record audio').first.click()
+    tab.get_by_role('button', name='Record', exact=True).click()
+    tab.get_by_role('button', name='Stop', exact=True).wait_for()
+    tab.wait_for_timeout(3000)  # of the microphone
+    tab.get_by_role('button', name='Stop', exact=True).click()
+    tab.locator('.heard img').first.wait_for()
+    shown = tab.locator('body').inner_text()
+    assert 'When it is heard' in shown and tagger.classes[0] in shown
+  (x, rate), *again = heard
+  assert not again and len(x) > rate / 2
+  x = x.reshape(len(x), -1)[:, 0]
+  loudest = np.abs(np.fft.rfft(x)).argmax() * rate / len(x)
+  assert loudest == pytest.approx(hertz, abs=5)
 
 
 def test_what_a_killed_page_has_left_is_deleted(tmp_path):
