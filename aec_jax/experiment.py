@@ -130,10 +130,6 @@ def check_config(config, trains: bool = True) -> None:
   _check_segments(config.segments)
   if _check_released(config):
     return
-  if jax.process_count() > 1:
-    raise UserError(
-      f'{config.name} trains on the devices of one host; its models are small'
-    )
   step.check(config.extractor, 'config.extractor')
   extractors.check(config.extractor)
   if trains:
@@ -336,11 +332,8 @@ def _which(i: int, lengths) -> list[str]:
 
 
 def _shared(config, length, source) -> dict | None:
-  """What members are a function of; None where no other row has them.
-
-  On several hosts, too, whose disks may be different ones.
-  """
-  if not source.extractors or jax.process_count() > 1:
+  """What members are a function of; None where no other row has them."""
+  if not source.extractors:
     return None
   data = cache.digest(source.fingerprints)
   keys = [extractor.key for extractor in source.extractors]

@@ -254,7 +254,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   same = started.get('scored_fingerprint', fingerprint) == fingerprint
   clock.lap('prepare')
   bundle = workdir / store.FOLDER
-  stored = store.read(bundle) if bundle.exists() else None
+  stored = hosts.lead(lambda: store.read(bundle) if bundle.exists() else None)
   if stored:
     _check_stored(config, workdir, stored, source)
     source.extractors = [
@@ -264,7 +264,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
         stored.info['extractors'], stored.extractors, strict=True)
     ]  # fmt: skip
   else:
-    _check_begun(config, workdir)
+    hosts.lead(lambda: _check_begun(config, workdir))
     source.load_extractors(cache_dir)
   source.embed()
   clock.lap('embed')

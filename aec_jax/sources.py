@@ -107,6 +107,10 @@ class Released:
     """What there is to do for them."""
     return timetable.of_embeddings(self._config, len(self.classes))
 
+  def read_from(self) -> list[str]:
+    """What names all that was read, on whatever host."""
+    return self.fingerprints
+
   def train_extractors(self, cache_dir, workdir=None) -> None:
     """Nothing: the embeddings are there."""
 
@@ -230,6 +234,11 @@ class Recorded:
       logging.info('%s', scored_how(config, own.split, own.fold))
       len(self.jobs)  # refuses extractors that the clips don't allow
 
+  def read_from(self) -> list[str]:
+    """See `Released`. Log-mels that hosts made may differ by a last bit."""
+    weights = [] if self._scoring else self.fingerprints[1:]
+    return [self._own.folder.name, *weights]
+
   @functools.cached_property
   def fingerprints(self) -> list[str]:
     """Of the clips, and of the weights that extractors start from."""
@@ -294,23 +303,22 @@ class Recorded:
     """
     for job in self.jobs:
       folder = self._folder(job, cache_dir)
-      if not folder.exists():
+      if not hosts.lead(folder.exists):
         raise UserError(
           f'{cache_dir} has no extractor {job.title} of these clips, weights'
           ' and settings: train first (--mode=train)'
         )
-      checksums.check(folder)
       self._add(job, folder)
 
   def _folder(self, job: Job, cache_dir) -> Path:
     return fine_tuning.folder_of(self._config, self._own, job, cache_dir)
 
   def _add(self, job: Job, folder: Path) -> None:
-    """Makes an extractor ready that lies in a folder of the cache."""
+    """Makes an extractor ready that lies in a folder of host 0's cache."""
+    variables, history = hosts.lead(lambda: _read(folder))
     variables = extractors.extractor_variables(
-      self._config.extractor, load_variables(folder)
+      self._config.extractor, variables
     )
-    history = json.loads((folder / 'history.json').read_text('utf-8'))
     self.extractors.append(Trained(job.title, variables, folder.name, history))
 
   def _which(self, i: int) -> list[str]:
@@ -413,6 +421,17 @@ class Recorded:
     )
 
 
+def _read(folder: Path) -> tuple[dict, dict]:
+  """The variables of an extractor of the cache, and its history.
+
+  Raises:
+    UserError: it is damaged.
+  """
+  checksums.check(folder)
+  history = json.loads((folder / 'history.json').read_text('utf-8'))
+  return load_variables(folder), history
+
+
 def open_source(
   config, cache_dir: str | Path, scoring: bool = False
 ) -> Released | Recorded:
@@ -422,6 +441,11 @@ def open_source(
       'config.data_dir is empty: this is a SYNTHETIC data set, whose scores say'
       ' nothing of real sounds'
     )
-  if config.dataset == 'audioset':
-    return Released(config, cache_dir, scoring)
-  return Recorded(config, cache_dir, scoring)
+  kind = Released if config.dataset == 'audioset' else Recorded
+  source = kind(config, cache_dir, scoring)
+  hosts.check_same(
+    source.read_from(),
+    f'what is in {config.data_dir}, or in the file of config.extractor.init, is'
+    ' not the same on all hosts',
+  )
+  return source

@@ -110,12 +110,14 @@ def _mapped(folder: Path) -> np.ndarray:
 
 def _embedded(module, variables, examples) -> Iterator[np.ndarray]:
   """(example, feature) of some examples after the other."""
-  # Each device takes its share of a block.
-  devices, cpu = jax.local_device_count(), on_cpu()
+  # Each device takes its share of a block; other hosts wait, or embed as well.
+  here, cpu = jax.local_devices(), on_cpu()
+  devices = len(here)
   apply = jax.pmap(
-    lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0)
-  )
-  on_devices = replicate(variables)  # sent once
+    lambda v, x: module.apply(v, x.astype(jnp.float32)), in_axes=(None, 0),
+    devices=here,
+  )  # fmt: skip
+  on_devices = replicate(variables, here)  # sent once
   count = len(examples)
   size = _block_size(count, devices, cpu)
   meter = Meter('examples', count, logged=True)

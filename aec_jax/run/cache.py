@@ -55,25 +55,37 @@ def stage(
   """
   folder = folder_of(cache_dir, name, depends)
   was_there = folder.exists()
-  hosts.lead(lambda: _build(folder, depends, build))
-  _build(folder, depends, build)
+  hosts.lead(lambda: build_here(folder, depends, build))
+  build_here(folder, depends, build)
   if was_there:
     checksums.check(folder)
   return folder
 
 
-def _build(folder, depends, build) -> None:
-  """Builds a stage, unless it is there once nobody else builds it."""
+def build_here(folder: Path, depends: dict, build) -> None:
+  """As `stage`, of this host alone; it checks nothing that is there."""
+  with lacking(folder) as lacks:
+    if lacks:
+      fill(folder, depends, build)
+
+
+@contextlib.contextmanager
+def lacking(folder: Path) -> Iterator[bool]:
+  """Whether a stage is not there once nobody else builds it.
+
+  If it is not, nobody else builds it meanwhile.
+  """
   if folder.exists():
+    yield False
     return
   folder.parent.mkdir(parents=True, exist_ok=True)
   wait = lambda: logging.info('waiting for who builds %s', folder.name)
   with lock.held(folder.with_name(f'.{folder.name}.lock'), wait):
-    if not folder.exists():
-      _build_anew(folder, depends, build)
+    yield not folder.exists()
 
 
-def _build_anew(folder, depends, build):
+def fill(folder: Path, depends: dict, build) -> None:
+  """Builds a stage that is `lacking`."""
   files.remove_left(folder)
   unfinished = files.own_name(folder)
   unfinished.mkdir()

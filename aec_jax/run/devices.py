@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -28,14 +29,18 @@ def on_cpu(backend: str | None = None) -> bool:
   return (backend or jax.default_backend()) == 'cpu'
 
 
-def replicate(tree):
+def replicate(tree, devices: Sequence[jax.Device] | None = None):
   """Puts a tree on every device once, as `pmap` takes what it broadcasts.
 
   Each host gives its own copy, equal to the others'.
+
+  Args:
+    tree: of arrays.
+    devices: those of `pmap`; None: all of all hosts.
   """
-  mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+  mesh = jax.sharding.Mesh(np.array(devices or jax.devices()), (AXIS,))
   everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-  if jax.process_count() == 1:
+  if everywhere.is_fully_addressable:
     return jax.device_put(tree, everywhere)
 
   # device_put would send all of it to the other hosts, to compare.

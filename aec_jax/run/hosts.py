@@ -4,9 +4,9 @@ Each plans and gathers only its slice of every batch; the state is the same on
 all devices. Host 0 alone writes to the work folder and reads checkpoints.
 """
 
-import json
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -87,7 +87,8 @@ def lead(function: Callable):
   """Calls a function on host 0 alone; all hosts wait for what comes of it.
 
   Args:
-    function: without arguments; returns something JSON-able.
+    function: without arguments; returns something that can be pickled, such
+      as trees of numpy arrays.
 
   Returns:
     What it returned.
@@ -107,17 +108,35 @@ def lead(function: Callable):
       message = {'error': str(error)}
   # A barrier first: on CPUs a broadcast waits for 30 seconds and no longer.
   multihost.get_barrier_sync_fn()(key='lead', timeout_ms=_LONGEST * 1000)
-  text = json.dumps(message).encode()
-  length = int(broadcast(np.int32(len(text))))
-  text = broadcast(np.frombuffer(text.ljust(length)[:length], np.uint8))
-  message = json.loads(np.asarray(text).tobytes())
+  text = np.frombuffer(pickle.dumps(message), np.uint8)
+  length = int(_broadcast(np.array(len(text), np.int32)))
+  text = _broadcast(np.resize(text, length))
+  message = pickle.loads(np.asarray(text).data)
   if 'error' in message:
     raise UserError(message['error'])
   return message['value']
 
 
-def broadcast(tree):
-  """Host 0's values of a tree of arrays, of equal shapes on all hosts."""
+def _broadcast(array: np.ndarray) -> np.ndarray:
+  """Host 0's values of an array, which has one shape on all hosts."""
+  return multihost_utils.broadcast_one_to_all(array)
+
+
+def largest(values: Sequence[int]) -> tuple[int, ...]:
+  """The largest that any host has in each place of a list as long on all."""
   if jax.process_count() == 1:
-    return tree
-  return multihost_utils.broadcast_one_to_all(tree)
+    return tuple(values)
+  found = multihost_utils.process_allgather(np.array(values, np.int32))
+  return tuple(found.max(0).tolist())
+
+
+def check_same(value, complaint: str) -> None:
+  """Raises `UserError` on all hosts where one has another value than host 0.
+
+  Args:
+    value: that can be pickled and compared.
+    complaint: what the error says.
+  """
+  differs = value != lead(lambda: value)
+  if largest([differs])[0]:
+    raise UserError(complaint)

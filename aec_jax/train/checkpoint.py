@@ -112,18 +112,7 @@ def _save(manager, step, state, history):
 
 
 def _restore(manager, template):
-  state = template
-
-  def read():
-    nonlocal state
-    found = _read(manager, template)
-    if found is None:
-      return None
-    state = found['state']
-    return found['history']
-
-  history = hosts.lead(read)
-  return None if history is None else (hosts.broadcast(state), history)
+  return hosts.lead(lambda: _read(manager, template))
 
 
 def _read(manager, template):
@@ -145,7 +134,7 @@ def _read(manager, template):
       raise ValueError('its history has no evaluations')
   except (OSError, *_DAMAGED) as error:
     raise _damaged(manager.directory / str(step), error) from error
-  return found
+  return found['state'], found['history']
 
 
 def _damaged(what, error) -> UserError:

@@ -23,6 +23,7 @@ from aec_jax.input.folds import Member
 from aec_jax.input.lasting import Lasting
 from aec_jax.input.plan import Plan
 from aec_jax.objective import Objective
+from aec_jax.run import hosts
 from aec_jax.run.devices import AXIS, replicate
 from aec_jax.train.guards import left
 from aec_jax.train.loop import most_steps
@@ -105,11 +106,11 @@ class Classifiers:
   def _lasting(self) -> Lasting | None:
     """What steps are cut by that a model does not pad.
 
-    None where it pads all, and on several hosts, whose programs must be one.
-    Made for training alone: to be scored, nothing need be there to train on.
+    None where it pads all. Made for training alone: to be scored, nothing need
+    be there to train on.
     """
     starts = self.model.starts(self.features.example_shape[0])
-    if not starts or jax.process_count() > 1:
+    if not starts:
       return None
     return Lasting.of_draws(
       starts,
@@ -163,7 +164,8 @@ class Classifiers:
       self.features.pieces.n_segments[x] if self.resident else x['n_segments']
       for x in both
     ]
-    return self._lasting.rows(functools.reduce(np.maximum, lengths))
+    rows = self._lasting.rows(functools.reduce(np.maximum, lengths))
+    return hosts.largest(rows)  # of several hosts the programs must be one
 
   def plans(self, spans) -> Iterator[dict]:
     """The plan of each span; leaves are (device, step, member, example, …)."""

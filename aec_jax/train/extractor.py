@@ -28,7 +28,7 @@ from aec_jax.input.plan import Plan
 from aec_jax.input.rooms import Rooms, padded
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
-from aec_jax.run import cache, fields, files, progress, rates
+from aec_jax.run import cache, fields, files, hosts, progress, rates
 from aec_jax.run.devices import AXIS, on_cpu, replicate
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Writer
@@ -56,7 +56,7 @@ def trained(
   """The folder of a trained extractor, from the cache or trained now.
 
   It has `variables.npz` and `history.json`. A run that was cut off goes on from
-  its latest checkpoint.
+  its latest checkpoint. Several hosts train it together, and the first has it.
 
   Args:
     config: of the experiment.
@@ -68,24 +68,30 @@ def trained(
   Raises:
     UserError: a field makes no sense, or the initial weights cannot be read.
   """
-  name = f'extractor-{job.name}'
-  depends = _depends(config, clips, job)
   folder = folder_of(config, clips, job, cache_dir)
   work = folder.with_name(f'.{folder.name}.training')
-
-  def build(unfinished):
-    with Writer(curves, config) as writer:
-      variables, history = _train(config, clips, job, work, writer)
-    save_variables(unfinished / 'variables.npz', variables)
-    files.write_json(unfinished / 'history.json', history)
-    if evaluations := history['evaluations']:
-      about, steps = step_costs(config.extractor), evaluations[-1]['step']
-      rates.leave(cache_dir, 'fine-tune', about, history['seconds'], steps)
-
-  cache.stage(cache_dir, name, depends, build)
+  with contextlib.ExitStack() as stack:
+    if hosts.lead(lambda: stack.enter_context(cache.lacking(folder))):
+      with Writer(curves, config) as writer:
+        found = _train(config, clips, job, work, writer)
+      hosts.lead(lambda: _keep(config, clips, job, cache_dir, *found))
   # Not before: killed in between, the run would have to train again.
   shutil.rmtree(work, ignore_errors=True)
   return folder
+
+
+def _keep(config, clips, job, cache_dir, variables, history) -> None:
+  """Puts an extractor into the cache, whose stage is `cache.lacking`."""
+
+  def build(unfinished):
+    save_variables(unfinished / 'variables.npz', variables)
+    files.write_json(unfinished / 'history.json', history)
+
+  folder = folder_of(config, clips, job, cache_dir)
+  cache.fill(folder, _depends(config, clips, job), build)
+  if evaluations := history['evaluations']:
+    about, steps = step_costs(config.extractor), evaluations[-1]['step']
+    rates.leave(cache_dir, 'fine-tune', about, history['seconds'], steps)
 
 
 def folder_of(config, clips: ClipExamples, job: Job, cache_dir) -> Path:

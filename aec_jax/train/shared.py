@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import logging
 
-from aec_jax.run import cache, checksums, fields
+from aec_jax.run import cache, checksums, fields, hosts
 from aec_jax.train.checkpoint import Checkpoints
 
 _STAGE = 'members'
@@ -54,12 +54,12 @@ def take(checkpoints: Checkpoints, system, cache_dir, depends: dict) -> bool:
     UserError: what is there has been damaged since it was put there.
   """
   folder = cache.folder_of(cache_dir, _STAGE, depends)
-  if not folder.exists():
+  if not hosts.lead(folder.exists):
     return False
   template = system.create_state()
   if checkpoints.restore(template) is not None:
     return False
-  checksums.check(folder)
+  hosts.lead(lambda: checksums.check(folder))
   with contextlib.closing(Checkpoints(folder)) as others:
     found = others.restore(template)
   if found is None:
@@ -76,4 +76,5 @@ def keep(state, history: dict, cache_dir: str | Path, depends: dict) -> None:
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
       checkpoints.save(int(state.step), state, history)
 
-  cache.stage(cache_dir, _STAGE, depends, build)
+  folder = cache.folder_of(cache_dir, _STAGE, depends)
+  hosts.lead(lambda: cache.build_here(folder, depends, build))

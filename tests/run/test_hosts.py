@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import dcase_data
+import linear_host
 import numpy as np
 import pytest
 
 from aec_jax import experiment, predictions
 from aec_jax.errors import UserError
+from aec_jax.models.extractors import EXTRACTORS
 from aec_jax.run import hosts
-from configs import audioset_level13
+from configs import audioset_level13, dcase_lstm
 
 ROOT = Path(__file__).parents[2]
 STEPS = {
@@ -41,7 +44,18 @@ def free_port():
 
 
 def start_all(workdir, data_dir, *options, devices=1):
-  """The main command on two hosts: the (status, stdout, stderr) of each."""
+  """The main command on two hosts, see `start_hosts`."""
+  return start_hosts(
+    'aec_jax.main', f'--workdir={workdir}', f'--config.data_dir={data_dir}',
+    *FAST, *options, devices=devices,
+  )  # fmt: skip
+
+
+def start_hosts(module, *options, devices=1):
+  """A command on two hosts: the (status, stdout, stderr) of each.
+
+  HOST in its options stands for the host's number.
+  """
   env = dict(
     os.environ,
     JAX_PLATFORMS='cpu',
@@ -52,8 +66,8 @@ def start_all(workdir, data_dir, *options, devices=1):
   address = f'127.0.0.1:{free_port()}'
   processes = [
     subprocess.Popen(
-      [sys.executable, '-m', 'aec_jax.main', f'--workdir={workdir}',
-       f'--config.data_dir={data_dir}', *FAST, *options,
+      [sys.executable, '-m', module,
+       *(option.replace('HOST', str(host)) for option in options),
        f'--coordinator={address}', '--num_processes=2', f'--process_id={host}'],
       cwd=ROOT, env=env, text=True,
       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -134,6 +148,59 @@ def test_an_error_of_the_first_host_ends_all(two_hosts, audioset_dir):
     assert re.search('error: .* holds an experiment with other settings', err)
 
 
+CLIPS = {
+  'extractors': ('balanced_first',),
+  'extractor.model': 'linear',
+  'extractor.init': 'random',
+  'extractor.batch_size': 5,
+  'extractor.max_steps': 2,
+  'extractor.eval_every': 2,
+  'extractor.checkpoint_every': 2,
+  'pitch_to': 0,
+  'folds': 2,
+  'model.hidden': (8,),
+  'batch_size': 7,
+  'max_steps': 2,
+  'eval_every': 2,
+  'checkpoint_every': 2,
+  'steps_per_dispatch': 2,
+}
+
+
+@pytest.mark.slow
+def test_two_hosts_without_a_common_disk_train_on_clips(tmp_path, monkeypatch):
+  data_dir = dcase_data.write_fsd(tmp_path / 'fsd', seconds=(0.3, 4.5))
+  ends = start_hosts(
+    'tests.run.linear_host', '--config=configs/dcase_lstm.py',
+    f'--workdir={tmp_path}/HOST/run', f'--config.data_dir={data_dir}',
+    *(f'--config.{name}={value}' for name, value in CLIPS.items()),
+  )  # fmt: skip
+  assert [status for status, _, _ in ends] == [0, 0], ends
+  monkeypatch.setitem(EXTRACTORS, 'linear', linear_host.ROW)
+  config = dcase_lstm.get_config()
+  config.update_from_flattened_dict({**CLIPS, 'data_dir': str(data_dir)})
+  alone = experiment.run(config, tmp_path / '2/run', tmp_path / '2/cache')
+
+  results = json.loads((tmp_path / '0/run/results.json').read_text())
+  assert results['versions']['device'].startswith('2 ×')
+  for name, each in alone['ensembles']['0']['members'][0].items():
+    found = results['ensembles']['0']['members'][0][name]
+    assert found == (each if isinstance(each, str) else pytest.approx(each))
+  a, b = (predictions.load(tmp_path / where) for where in ('0/run', '2/run'))
+  np.testing.assert_array_equal(a['ids'], b['ids'])
+  np.testing.assert_allclose(a['probabilities'], b['probabilities'], atol=1e-4)
+  # What is trained lies where the first host sees it.
+  first, second, one = (
+    {path.name for path in (tmp_path / f'{i}/cache').glob('*-*')}
+    for i in range(3)
+  )
+  assert first == one
+  assert {name.split('-')[0] for name in first - second} == {
+    'extractor', 'members'
+  }  # fmt: skip
+  assert not (tmp_path / '1/run').exists()
+
+
 @pytest.mark.parametrize(
   ('coordinator', 'processes', 'process'),
   [
@@ -159,6 +226,13 @@ def test_alone_there_is_nobody_to_wait_for(monkeypatch):
     SimpleNamespace(coordinator=None, num_processes=None, process_id=None)
   )
   assert hosts.is_first() and hosts.lead(lambda: (1, 2)) == (1, 2)
+
+
+def test_hosts_that_read_other_data_are_refused(monkeypatch):
+  hosts.check_same(['a', 'b'], 'no')
+  monkeypatch.setattr(hosts, 'lead', lambda function: ['a', 'c'])
+  with pytest.raises(UserError, match='^the data differ$'):
+    hosts.check_same(['a', 'b'], 'the data differ')
 
 
 @pytest.mark.parametrize(
