@@ -1,12 +1,13 @@
 """Breaks experiments on purpose, and counts what was lost.
 
-  python -m tests.faults --kills=30 --workdir=DIR
+  python -m tests.faults --kills=30 --workdir=DIR [--real_width]
 
 Tiny experiments of both tasks are run unbroken once, then killed by SIGKILL or
 SIGTERM at moments drawn from a seed, in every stage and in the middle of
 checkpoints, and started again until they end. Their results must be those of
 the unbroken run to the last bit, with no finished stage done again and nothing
 left lying about. Then the disk is full, or read-only, or two run at once.
+With --real_width the networks are as wide as the thesis's, in bfloat16.
 """
 
 import argparse
@@ -46,6 +47,8 @@ TINY_DCASE = {
     'extractor.checkpoint_every': 1, 'extractor.optimizer.learning_rate': 1e-3,
     'extractor.init': 'random',
 }  # fmt: skip
+# Fields of these that make the networks small.
+SMALL = ('model.hidden', 'model.dtype', 'extractor.width')
 
 # Where an experiment stands, by what lies in its cache and its work folder.
 # The folders of unfinished checkpoints are orbax's.
@@ -119,9 +122,17 @@ class Experiment:
 
 
 def experiments(
-  folder: Path, tasks: Sequence[str] = ('audioset', 'dcase')
+  folder: Path,
+  tasks: Sequence[str] = ('audioset', 'dcase'),
+  real_width: bool = False,
 ) -> list[Experiment]:
-  """The tiny experiments, with their data, each run unbroken once."""
+  """The tiny experiments, with their data, each run unbroken once.
+
+  Args:
+    folder: for the data and the runs.
+    tasks: which experiments.
+    real_width: whether their networks are not tiny.
+  """
   data = {'audioset': folder / 'audioset', 'dcase': folder / 'fsd'}
   synthetic_audioset.make(
     str(data['audioset']), classes=5, train=90, unbalanced=0, evaluation=70
@@ -138,6 +149,8 @@ def experiments(
   for task in tasks:
     config, fields = shipped[task]
     fields = {'data_dir': data[task], **fields}
+    if real_width:
+      fields = {k: v for k, v in fields.items() if k not in SMALL}
     options = [f'--config=configs/{config}.py']
     options += [f'--config.{k}={v}' for k, v in fields.items()]
     one = Experiment(task, options, folder / f'xla-{task}')
@@ -370,9 +383,10 @@ def main() -> int:
   parser.add_argument('--kills', type=int, default=30)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--workdir', type=Path, required=True)
+  parser.add_argument('--real_width', action='store_true')
   options = parser.parse_args()
   options.workdir.mkdir(parents=True)
-  found = experiments(options.workdir)
+  found = experiments(options.workdir, real_width=options.real_width)
   rows, lost = [('task', 'moment', 'signal', 'survived')], 0
   for task, moment, number, loss in killed(
     found, options.workdir, options.kills, options.seed
