@@ -149,7 +149,7 @@ def _found(config, clips: Clips) -> Iterator[str]:
   yield folds.scored_how(config, clips.split, clips.fold)
   reasons = collections.Counter(entry['reason'] for entry in clips.skipped)
   for reason, count in reasons.most_common():
-    yield f'left out: {count:,} files: {reason}'
+    yield f'left out: {count:,} file{"s" * (count > 1)}: {reason}'
 
 
 def _estimated(config, clips: Clips) -> tuple[Sizes, int]:

@@ -140,7 +140,7 @@ def find(paths: Sequence[str]) -> Iterator[File]:
     if not os.path.isdir(path):
       yield File(path, named=True)
       continue
-    files, skipped = clips.walk(path, also=tfrecord.is_named_so)
+    files, skipped = clips.walk(path, also=tfrecord.is_called_one)
     for entry in skipped:
       line = f'{os.path.join(path, entry["file"])}: {entry["reason"]}'
       print(f'skipped: {console.printable(line)}', file=sys.stderr)

@@ -142,7 +142,7 @@ def test_other_settings_are_refused_in_the_same_folder(finished):
 def test_a_silent_clip_can_be_an_error(finished, tmp_path):
   config, root, _ = finished
   strict = tiny(config.data_dir, on_bad='error')
-  with pytest.raises(UserError, match='unusable files'):
+  with pytest.raises(UserError, match='unusable file'):
     experiment.run(strict, tmp_path / 'run', root / 'cache')
   (Path(config.data_dir) / 'audio_train/void.wav').rename(tmp_path / 'void')
   try:

@@ -12,7 +12,9 @@ EXTENSIONS = (
   '.dts', '.amr', '.awb', '.ape', '.wv', '.tta', '.mpc', '.tak', '.shn', '.voc',
   '.sph', '.nist', '.ircam', '.dsf', '.gsm', '.qcp', '.ra', '.rm', '.oma',
   '.aa3', '.vqf', '.8svx', '.xwma', '.mpg', '.mpeg', '.mts', '.m2ts', '.qoa',
-  '.thd', '.mlp', '.paf', '.avr', '.pvf', '.sds',
+  '.thd', '.mlp', '.paf', '.avr', '.pvf', '.sds', '.nut', '.sf', '.sox', '.ast',
+  '.m2t', '.mpegts', '.f4v', '.vob', '.ogm', '.3gpp', '.mp4a', '.mxf',
+  '.wtv',
 )  # fmt: skip
 
 _RAW = (
@@ -21,10 +23,16 @@ _RAW = (
 )
 _NOTES = 'it holds notes, not sound: let a synthesizer save it as wav'
 _LOCKED = 'it is encrypted: let the program that plays it save a wav'
+_BARE = (
+  'what it holds is known by its ending alone: ffmpeg -i FILE out.wav makes a'
+  ' wav of it'
+)
 _PROJECT = 'it is a project, not a sound: export it as wav'
 # Of files that are called sound and cannot be heard: why.
 OTHERS = {
   '.raw': _RAW, '.pcm': _RAW, '.vox': _RAW, '.ul': _RAW, '.al': _RAW,
+  '.adx': _BARE, '.sbc': _BARE, '.aptx': _BARE, '.g722': _BARE,
+  '.rso': _BARE,
   '.mid': _NOTES, '.midi': _NOTES, '.kar': _NOTES, '.rmi': _NOTES,
   '.aax': _LOCKED, '.m4p': _LOCKED,
   '.aup': _PROJECT, '.aup3': _PROJECT,
@@ -45,8 +53,19 @@ _SILENT = (
 _SOUND = (
   (0, b'RIFF', 8, b'WAVE'), (0, b'RF64', 8, b'WAVE'), (0, b'fLaC', 0, b''),
   (0, b'OggS', 0, b''), (0, b'ID3', 0, b''), (0, b'FORM', 8, b'AIF'),
-  (0, b'caff', 0, b''), (0, b'.snd', 0, b''), (4, b'ftypM4A', 0, b''),
-  (0, b'wvpk', 0, b''), (0, b'MAC ', 0, b''), (0, b'riff\x2e\x91', 0, b''),
+  (0, b'caff', 0, b''), (0, b'.snd', 0, b''), (0, b'wvpk', 0, b''),
+  (0, b'MAC ', 0, b''), (0, b'riff\x2e\x91', 0, b''), (0, b'#!AMR', 0, b''),
+  # MP4 and QuickTime; pictures have other brands.
+  (4, b'ftypM4', 0, b''), (4, b'ftypmp4', 0, b''), (4, b'ftypiso', 0, b''),
+  (4, b'ftypqt', 0, b''), (4, b'ftyp3g', 0, b''), (4, b'ftypavc1', 0, b''),
+  (4, b'ftypdash', 0, b''), (4, b'ftypf4v', 0, b''), (4, b'ftypMSNV', 0, b''),
+  (4, b'moov', 0, b''), (4, b'mdat', 0, b''), (4, b'wide', 0, b''),
+  # Matroska and WebM, ASF, FLV, MPEG transport streams.
+  (0, b'\x1a\x45\xdf\xa3', 0, b''), (0, b'\x30\x26\xb2\x75', 0, b''),
+  (0, b'FLV\1', 0, b''), (0, b'G', 188, b'G'),
+  # AAC and MP3 that begin with a frame.
+  (0, b'\xff\xf1', 0, b''), (0, b'\xff\xf9', 0, b''), (0, b'\xff\xfb', 0, b''),
+  (0, b'\xff\xfa', 0, b''), (0, b'\xff\xf3', 0, b''), (0, b'\xff\xf2', 0, b''),
 )  # fmt: skip
 
 # What a file is that is called sound, by how it begins.
@@ -100,8 +119,16 @@ def head_of(path: str, size: int = 256) -> bytes:
     return b''
 
 
+def is_called_sound(path: str) -> bool:
+  """Whether a file's ending is one of sound; of .ts, if it is no TypeScript."""
+  name = path.lower()
+  return name.endswith(EXTENSIONS) or (
+    name.endswith('.ts') and _begins_as_sound(head_of(path))
+  )
+
+
 def why_not_heard(path: str) -> str:
-  """What to say of a file whose ending is none of `EXTENSIONS`.
+  """What to say of a file that is not called sound.
 
   Returns:
     Why it cannot be heard, where it is called sound; that it is not called so,
@@ -112,8 +139,13 @@ def why_not_heard(path: str) -> str:
     return OTHERS[ending]
   if ending in _SILENT:
     return ''
-  head = head_of(path, 16)
-  for i, first, j, second in _SOUND:
-    if head[i:].startswith(first) and head[j:].startswith(second):
-      return "looks like sound, but its name doesn't end so: rename it"
+  if _begins_as_sound(head_of(path)):
+    return "looks like sound, but its name doesn't end so: rename it"
   return ''
+
+
+def _begins_as_sound(head) -> bool:
+  return any(
+    head[i:].startswith(first) and head[j:].startswith(second)
+    for i, first, j, second in _SOUND
+  )

@@ -28,6 +28,11 @@ _WEAK = {
 _SEGMENT = ['ytid', 'start_seconds', 'end_seconds', 'positive_labels']
 _Event = tuple[float, float, str]  # start, end, mid
 LISTS = {*_STRONG, *_WEAK}
+_UNLISTED = 'in none of the lists'
+_UNCLEAR = (
+  'may be any of several segments of its video: put the start behind the id, as'
+  ' in ID_30000.wav'
+)
 _ID = 11  # characters of a YouTube id
 _COVERED = 0.5  # of a part, by an event whose label it then has, too
 
@@ -106,17 +111,21 @@ def from_audioset_lists(
   lists = lists or _lists(root, _WEAK)
   folders = list(dict.fromkeys(os.path.dirname(path) for path, _ in lists))
   names = names_of_mids([*folders, root])
-  index, entries = _index(root, files), []
+  index, entries, unclear = _index(root, files), [], set()
   for path, split in lists:
-    some, said = read(path, split, index, names)
-    entries += some
+    found, said, doubtful = read(path, split, index, names)
+    entries += found
+    unclear |= doubtful
     notes += [f'{os.path.basename(path)}: {note}' for note in said]
   entries, parts, more = excerpts.resolved(entries)
   used = {entry.path for entry in entries}
+  rest = [p for p in files if os.path.join(root, *p) not in used]
   skipped += parts + [
-    left_out('/'.join(parts), 'in none of the lists')
-    for parts in files
-    if os.path.join(root, *parts) not in used
+    left_out(
+      '/'.join(parts),
+      _UNCLEAR if os.path.join(root, *parts) in unclear else _UNLISTED,
+    )
+    for parts in rest
   ]
   classes = tuple(sorted({name for e in entries for name in e.labels}))
   return checked(entries, classes, skipped, on_bad, root, notes + more)
@@ -150,8 +159,8 @@ def _index(root, files) -> dict[str, str]:
   return index
 
 
-def _weak(path, split, index, names) -> tuple[list[Entry], list[str]]:
-  """The clips of a list of segments, and notes."""
+def _weak(path, split, index, names) -> tuple[list[Entry], list[str], set[str]]:
+  """The clips of a list of segments, notes, and no unclear files."""
   starts: dict[str, str] = {}  # paths by YouTube id
   for stem, file in index.items():
     if stem[_ID : _ID + 1] in ('', '_'):
@@ -165,20 +174,31 @@ def _weak(path, split, index, names) -> tuple[list[Entry], list[str]]:
     labels = tuple(names.get(mid, mid) for mid in mids)
     name = os.path.basename(found)
     entries.append(Entry(found, name, labels, name, split=split, group=video))
-  return entries, _absence(absent)
+  return entries, _absence(absent), set()
 
 
 def _absence(count) -> list[str]:
   return [f'{count:,} segments have no audio here'] if count else []
 
 
-def _strong(path, split, index, names) -> tuple[list[Entry], list[str]]:
-  """The clips of a list of events, and notes."""
+def _strong(
+  path, split, index, names
+) -> tuple[list[Entry], list[str], set[str]]:
+  """The clips of a list of events, notes, and files of unclear segments."""
   entries, absent = [], 0
   by_segment, instants = _events(read_table(path))
+  videos = {
+    segment: segment.rpartition('_')[0] or segment for segment in by_segment
+  }
+  segments = collections.Counter(videos.values())
+  unclear = set()
   for segment, events in by_segment.items():
-    video = segment.rpartition('_')[0] or segment
-    found = index.get(segment) or index.get(video)
+    video = videos[segment]
+    found = index.get(segment)
+    if not found and video in index and segments[video] > 1:
+      unclear.add(index[video])
+      continue
+    found = found or index.get(video)
     if not found:
       absent += 1
       continue
@@ -202,7 +222,7 @@ def _strong(path, split, index, names) -> tuple[list[Entry], list[str]]:
   notes = _absence(absent)
   if instants:
     notes.append(f'{instants:,} events of no duration are no clips')
-  return entries, notes
+  return entries, notes, unclear
 
 
 def _events(table: Table) -> tuple[dict[str, list[_Event]], int]:

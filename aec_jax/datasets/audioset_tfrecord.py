@@ -69,7 +69,8 @@ def list_files(data_dir: str, split: str) -> list[str]:
   files = sorted(
     name
     for name in names
-    if tfrecord.is_named_so(name) and not name.startswith('.')
+    if not name.startswith('.')
+    and tfrecord.is_called_one(os.path.join(found[split], name))
   )
   if not files:
     raise UserError(

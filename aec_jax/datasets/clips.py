@@ -159,7 +159,8 @@ class Clips:
     if self.skipped:
       reasons = collections.Counter(entry['reason'] for entry in self.skipped)
       why = ', '.join(f'{n:,} {reason}' for reason, n in reasons.most_common())
-      line += f'; {len(self.skipped):,} files skipped: {why}'
+      n = len(self.skipped)
+      line += f'; {n:,} file{"s" * (n > 1)} skipped: {why}'
     return '; '.join([line, *self.notes])
 
 
@@ -198,8 +199,14 @@ def visible(folder, extensions=EXTENSIONS) -> list[str]:
   return [n for n in names if n[0] != '.' and n.lower().endswith(extensions)]
 
 
+def subfolders(folder: str) -> list[str]:
+  """The names of the visible folders right in a folder, links to some, too."""
+  with os.scandir(folder) as found:
+    return sorted(e.name for e in found if e.is_dir() and e.name[0] != '.')
+
+
 def walk(
-  root: str, also: Callable[[str], bool] = lambda name: False
+  root: str, also: Callable[[str], bool] = lambda path: False
 ) -> tuple[list[tuple[str, ...]], list[dict[str, str]]]:
   """All visible sound under a folder, as parts of the path below it.
 
@@ -207,7 +214,7 @@ def walk(
 
   Args:
     root: the folder.
-    also: whether a file of another name than sound's is wanted too.
+    also: whether a file that is not called sound is wanted too, by its path.
 
   Returns:
     The files by name, and what is left out: what is called sound and can't be
@@ -239,10 +246,11 @@ def walk(
       if d.lower().endswith(EXTENSIONS)
     ]
     for name in sorted(n for n in names if n[0] != '.'):
-      path = os.path.relpath(os.path.join(folder, name), root)
-      if name.lower().endswith(EXTENSIONS) or also(name):
+      whole = os.path.join(folder, name)
+      path = os.path.relpath(whole, root)
+      if kinds.is_called_sound(whole) or also(whole):
         files.append(tuple(path.split(os.sep)))
-      elif reason := kinds.why_not_heard(os.path.join(folder, name)):
+      elif reason := kinds.why_not_heard(whole):
         skipped.append(left_out(path, reason))
   return files, skipped
 

@@ -77,15 +77,17 @@ def checked(
     if good:
       splits = ' or '.join(sorted({entry.split for entry in good}))
       why.append(f'all {len(good):,} usable clips are of {splits}')
-    raise UserError('; '.join(why + [_unusable(skipped, good)] * bool(skipped)))
+    if skipped:
+      why.append(_unusable(skipped, good))
+    raise UserError('; '.join(why))
   said = [*notes, *_vanished(entries, good), *_straddling(good)]
   return _as_clips(good, classes, skipped, said)
 
 
 def _unusable(skipped, good) -> str:
-  first = skipped[0]
+  first, n = skipped[0], len(skipped)
   return (
-    f'{len(skipped)} unusable files, {len(good)} usable; the first is'
+    f'{n} unusable file{"s" * (n > 1)}, {len(good)} usable; the first is'
     f' {first["file"]!r}: {first["reason"]}'
   )
 

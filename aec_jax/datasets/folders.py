@@ -8,13 +8,18 @@ from collections.abc import Callable
 from aec_jax.datasets import (
   audioset_lists,
   class_folders,
+  class_list,
   fsd50k,
   fsdkaggle2018,
   fsdkaggle2019,
   listed,
+  sides,
 )
 from aec_jax.datasets.clips import Clips, left_out, roots_of, walk
 from aec_jax.datasets.entries import Entry, checked, some
+from aec_jax.datasets.finder import Finder
+from aec_jax.datasets.lists import ENDINGS
+from aec_jax.errors import UserError
 
 # Data sets that are known by their files; others are read by general rules.
 # (whether a folder holds it, what lists it, the lists that it reads)
@@ -46,14 +51,15 @@ def from_folder(
   """The clips of a folder of recordings; docs/data.md has all the layouts.
 
   A data set of `_KNOWN` is loaded as what it is. Else a CSV at the top (or in
-  `meta/` or `metadata/`) lists the clips: `labels.csv`, `metadata.csv`, or the
-  only one with a column of files and one of labels. It may have columns split,
-  fold, group, start, end and verified; a clip may have several labels. Files
-  are named from the folder or from its `audio/`, or by so much of their path as
-  tells them apart. Without a CSV each sub-folder (of the folder or of its
-  `audio/`) is a class; folders train, val and test, or fold1, fold2, … hold
-  class folders. When every file is named as ESC-10's or ESC-50's are, and no
-  list says otherwise, the first digit is the fold.
+  `meta/` or `metadata/`, or beside what it lists) lists the clips:
+  `labels.csv`, `metadata.csv`, or the only one with a column of files and one
+  of labels. It may have columns split, fold, group, start, end and verified; a
+  clip may have several labels. Files are named from the folder or from its
+  `audio/`, or by so much of their path as tells them apart. Without a CSV each
+  sub-folder (of the folder or of its `audio/`) is a class; folders train, val
+  and test, or fold1, fold2, … hold class folders, or lie in them. When every
+  file is named as ESC-10's or ESC-50's are, and no list says otherwise, the
+  first digit is the fold.
 
   Args:
     data_dir: the folder.
@@ -74,16 +80,33 @@ def from_folder(
       if load is not audioset_lists.from_audioset_lists:  # it names all sound
         notes = _unused(root, clips) + notes
       return dataclasses.replace(clips, notes=clips.notes + notes)
-  files, skipped = walk(root)
-  folders = class_folders.find(root, files)
-  finder = listed.Finder(root, files)
-  listings, notes = listed.choose(root, finder, not folders.trouble)
+  return _by_rules(root, on_bad, separator)
+
+
+def _by_rules(root: str, on_bad: str, separator: str) -> Clips:
+  """The clips of a folder that is none of `_KNOWN`."""
+  found, skipped = walk(root, also=_is_list)
+  files = [parts for parts in found if not _is_list(parts[-1])]
+  csvs = [parts for parts in found if _is_list(parts[-1])]
+  folders = class_folders.find(root, files, csvs)
+  finder = Finder(root, files)
+  listings, notes = listed.choose(
+    root,
+    finder,
+    [os.path.join(root, *parts) for parts in csvs],
+    not folders.trouble,
+  )
   if listings:
-    found = listed.entries_of(root, listings, finder, separator)
-    entries, folds = found.entries, found.folds
-    parts, notes = found.skipped, notes + found.notes
-    names = [os.path.basename(listing.table.path) for listing in listings]
+    read = listed.entries_of(root, listings, finder, separator)
+    entries, folds = read.entries, read.folds
+    parts, notes = read.skipped, notes + read.notes + _unsplit(root, entries)
+    names = [
+      os.path.join(one.folder, os.path.basename(one.table.path))
+      for one in listings
+    ]
     reason = f'not listed in {" or ".join(names)}'
+  elif folders.trouble:
+    raise UserError('; '.join([folders.trouble, *notes]))
   else:
     entries, parts = class_folders.entries_of(root, folders), []
     folds = any(entry.fold >= 0 for entry in entries)
@@ -94,6 +117,25 @@ def from_folder(
   skipped = parts + _others(root, files, skipped, entries, reason)
   classes = tuple(sorted({name for e in entries for name in e.labels}))
   return checked(entries, classes, skipped, on_bad, root, notes)
+
+
+def _unsplit(root: str, entries: list[Entry]) -> list[str]:
+  """A note on listed clips that all train, from folders called by splits."""
+  if any(entry.split != 'train' for entry in entries):
+    return []
+  paths = [os.path.relpath(entry.path, root).split(os.sep) for entry in entries]
+  within = [path[path[0] == 'audio' :] for path in paths]
+  called = sides.of({path[0] for path in within if len(path) > 1})
+  splits = {n: s.value for n, s in called.items() if s.what == 'split'}
+  if len(set(splits.values())) < 2:
+    return []
+  names = some(sorted(splits))
+  return [f'all clips train, of {names}, too: a column split says which do']
+
+
+def _is_list(path: str) -> bool:
+  name = os.path.basename(path)
+  return name.lower().endswith(ENDINGS) and name not in class_list.FILES
 
 
 def _unused(root: str, clips: Clips) -> list[str]:

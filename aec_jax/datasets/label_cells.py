@@ -24,6 +24,8 @@ SEVERAL = (
 # Yes or no, and no sounds.
 _NO_CLASSES = ('verified', 'manually_verified', 'esc10', 'target', 'salience')
 _TRUE, _FALSE = ('1', '1.0', 'true'), ('0', '0.0', 'false')
+# What may stand for no label, or be the name of a class.
+_PERHAPS_NONE = ('none', '-', '--', '?')
 _MID = re.compile(r'/[a-z]+/\w+')
 
 
@@ -72,12 +74,20 @@ def labels_of(table: Table, taken: Sequence[str], separator: str) -> Labels:
   if mids is not None:
     columns += ('mids',)
   split, notes = _split(cells, several is not None, separator, table, parallel)
+  sets = [_clean(parts) for parts in split]
   where = f'{os.path.basename(table.path)}: '
-  return Labels(
-    [_clean(parts) for parts in split],
-    columns,
-    [where + note for note in notes],
-  )
+  notes = [where + note for note in notes + _perhaps_none(sets)]
+  return Labels(sets, columns, notes)
+
+
+def _perhaps_none(sets) -> list[str]:
+  """A note on labels that may mean none."""
+  found = {x for names in sets for x in names if x.lower() in _PERHAPS_NONE}
+  if not found:
+    return []
+  names = ', '.join(map(repr, sorted(found)))
+  are = 'are classes' if len(found) > 1 else 'is a class'
+  return [f'{names} {are}: leave such cells empty, if they mean no label']
 
 
 def has_labels(table: Table, taken: Sequence[str]) -> bool:

@@ -5,11 +5,11 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aec_jax.datasets import class_list, clips, excerpts, label_cells
+from aec_jax.datasets import class_list, clips, excerpts, label_cells, sides
 from aec_jax.datasets.entries import Entry, some
+from aec_jax.datasets.finder import Finder
 from aec_jax.datasets.lists import (
   ENDINGS,
-  SPLITS,
   Table,
   fault,
   heading_of,
@@ -58,10 +58,12 @@ class Listing(NamedTuple):
   Attributes:
     table: its cells.
     split: of all its clips; '' where its own column says.
+    folder: that its files are named from, below the data set's; '' for that.
   """
 
   table: Table
   split: str
+  folder: str = ''
 
 
 class Listed(NamedTuple):
@@ -80,74 +82,21 @@ class Listed(NamedTuple):
   folds: bool
 
 
-class Finder:
-  """Finds the files that a list names in one way or another."""
-
-  def __init__(self, root: str, files: Sequence[tuple[str, ...]]):
-    """Takes the folder and its files, as `clips.walk` gives them."""
-    self._root = root
-    self._paths = {os.path.join(*parts) for parts in files}
-    self._by_name = collections.defaultdict(list)
-    for parts in files:
-      stem = os.path.splitext(parts[-1])[0]
-      for name in {parts[-1], stem}:
-        self._by_name[name].append(parts)
-
-  def find(self, name: str) -> list[str]:
-    """The paths that a name may mean: none, one or several.
-
-    A name is the path from the folder or from its `audio/`; where there is no
-    such file, it is the end of a path, or goes beyond it, as a path on another
-    machine does, and may lack the ending. It may have backslashes.
-    """
-    if exact := self._exact(name):
-      return exact
-    wanted = [part for part in name.replace('\\', '/').split('/') if part]
-    found = [
-      parts
-      for parts in self._by_name.get(wanted[-1] if wanted else '', ())
-      if _one_ends_the_other(parts, wanted)
-    ]
-    return [os.path.join(self._root, *parts) for parts in found]
-
-  def _exact(self, name) -> list[str]:
-    """The files that lie at a path from the folder or from its `audio/`."""
-    paths = [
-      os.path.normpath(os.path.join(place, within))
-      for within in (name, name.replace('\\', '/'))
-      for place in ('', 'audio')
-    ]
-    found = [path for path in dict.fromkeys(paths) if path in self._paths]
-    whole = [os.path.join(self._root, path) for path in found or paths]
-    return whole if found else list(filter(_is_there, dict.fromkeys(whole)))
-
-
-def _is_there(path) -> bool:
-  """Whether something that is no folder has this name, be it a broken link."""
-  return os.path.lexists(path) and not os.path.isdir(path)
-
-
-def _one_ends_the_other(parts, wanted) -> bool:
-  """Whether the folders of the shorter path end those of the longer."""
-  folders, others = parts[:-1], tuple(wanted[:-1])
-  if folders[:1] == ('audio',) and others[:1] != ('audio',):
-    folders = folders[1:]
-  shared = min(len(folders), len(others))
-  return not shared or folders[-shared:] == others[-shared:]
-
-
 def choose(
-  root: str, finder: Finder, has_classes: bool
+  root: str, finder: Finder, lists: Sequence[str], has_classes: bool
 ) -> tuple[list[Listing], list[str]]:
-  """The lists of a folder's clips, and why other CSVs are not used.
+  """The lists of a folder's clips, and notes on them and on other CSVs.
 
   `labels.csv` or `metadata.csv`; else the only CSV with a column of files and
   one of labels; else all such CSVs, if they are called by splits (train.csv,
-  test.csv). They lie at the top or in `meta/` or `metadata/`.
+  test.csv). They lie at the top or in `meta/` or `metadata/`. Where there is
+  none, such lists in any folders are used that list what lies beside them: of
+  all the sound, if sub-folders can be the classes.
 
   Args:
     root: the folder.
     finder: of its files.
+    lists: the paths of all CSVs below it.
     has_classes: whether its sub-folders can be the classes.
 
   Returns:
@@ -158,7 +107,8 @@ def choose(
   """
   tables: list[Table] = []
   faults: dict[str, str] = {}
-  for path in csvs(root):
+  paths = csvs(root)
+  for path in paths:
     named = _stem(path) in _NAMES
     try:
       found = _list(path)
@@ -175,37 +125,143 @@ def choose(
     else:
       faults[path] = found
   chosen, why = _chosen(root, tables, finder, has_classes)
+  others = [path for path in lists if path not in paths]
+  elsewhere = {} if chosen else _tables(others)
+  if not chosen:
+    chosen = _beside(root, elsewhere, finder, has_classes)
   if not chosen and not has_classes and faults:
-    paths = csvs(root)
     raise UserError(faults[paths[0]]) if len(paths) == 1 else _unclear(paths)
   used = {listing.table.path for listing in chosen}
   left = {t.path: f'{t.path}: {why}' for t in tables if t.path not in used}
-  notes = [
-    f'not used: {reason.replace(root + os.sep, "")}'
-    for reason in (*left.values(), *faults.values())
+  reasons = [
+    *left.values(),
+    *faults.values(),
+    *_elsewhere(root, others, elsewhere, used),
   ]
-  return chosen, notes
+  notes = [f'not used: {why.replace(root + os.sep, "")}' for why in reasons]
+  return chosen, _named(root, chosen) + notes
 
 
 def _chosen(root, tables, finder, has_classes) -> tuple[list[Listing], str]:
   """The lists that are used, and why others are not."""
-  first = [table for table in tables if _stem(table.path) in _NAMES][:1]
-  if first:
-    return [Listing(first[0], '')], f'{first[0].path} is the list'
-  splits = [SPLITS.get(_stem(table.path)) for table in tables]
-  if len(tables) > 1 and all(splits) and len(set(splits)) == len(splits):
-    found = dict(zip(splits, tables, strict=True))
-    return [Listing(found[s], s) for s in clips.SPLITS if s in found], ''
+  found = _of_one_folder(tables)
+  if found and (len(found) > 1 or _stem(found[0].table.path) in _NAMES):
+    return found, f'{found[0].table.path} is the list'
   if len(tables) > 1 and has_classes:
     return [], 'one of several, and sub-folders are the classes'
   if len(tables) > 1:
     raise _unclear([table.path for table in tables])
-  if tables and has_classes:
+  if found and has_classes:
+    if found[0].split not in ('', 'train'):
+      what = f'it lists {found[0].split} clips alone by its name'
+      return [], f'{what}, and sub-folders are the classes'
     missing = _missing(tables[0], finder)
     if missing > len(tables[0].rows) / 2:
       what = f'of {len(tables[0].rows):,} files that it names {missing:,}'
       return [], f'{what} are not here, and sub-folders are the classes'
-  return [Listing(table, '') for table in tables], ''
+  return found, ''
+
+
+def _of_one_folder(tables, folder='') -> list[Listing]:
+  """The lists among those that lie together; none where that is unclear."""
+  first = [table for table in tables if _stem(table.path) in _NAMES][:1]
+  if first:
+    return [Listing(first[0], '', folder)]
+  called = sides.of([_stem(table.path) for table in tables])
+  splits = [str(s.value) for s in called.values() if s.what == 'split']
+  if len(tables) == 1:
+    own = tables[0].place(_OPTIONAL['split']) is not None
+    return [Listing(tables[0], '' if own else ''.join(splits), folder)]
+  if len(splits) < len(tables) or len(set(splits)) < len(splits):
+    return []
+  found = {called[_stem(table.path)].value: table for table in tables}
+  return [Listing(found[s], s, folder) for s in clips.SPLITS if s in found]
+
+
+def _tables(paths) -> dict[str, Table]:
+  """Those CSVs that are lists, by path; the others are named as not used."""
+  found = {}
+  for path in paths:
+    try:
+      table = _list(path)
+    except PassingError:
+      raise
+    except UserError:
+      continue
+    if isinstance(table, Table) and table.rows:
+      found[path] = table
+  return found
+
+
+def _beside(root, lists, finder, has_classes) -> list[Listing]:
+  """Lists of what lies beside them."""
+  tables: dict[str, list[Table]] = collections.defaultdict(list)
+  for path, table in lists.items():
+    tables[os.path.dirname(os.path.relpath(path, root))].append(table)
+  listings = {
+    folder: some
+    for folder, together in tables.items()
+    if not any(_is_in(folder, other) for other in tables)
+    and (some := _of_one_folder(together, folder))
+    and all(_is_of(folder, listing.table, finder) for listing in some)
+  }
+  if has_classes and not finder.all_in(list(listings)):
+    return []
+  called = sides.of([os.path.basename(folder) for folder in listings])
+  chosen = []
+  for folder in sorted(listings):
+    side = called.get(os.path.basename(folder))
+    for listing in listings[folder]:
+      if side and side.what == 'split':
+        listing = listing._replace(split=str(side.value))
+      chosen.append(listing)
+  return chosen
+
+
+def _is_of(folder, table, finder) -> bool:
+  """Whether at least half of what a list names is in its folder."""
+  return _missing(table, finder, folder) <= len(table.rows) / 2
+
+
+def _is_in(folder, other) -> bool:
+  return folder.startswith(other + os.sep)
+
+
+def _named(root, chosen) -> list[str]:
+  """Notes on lists that lie elsewhere than most, or have splits by a name."""
+  notes = []
+  for listing in chosen:
+    name = os.path.relpath(listing.table.path, root)
+    if listing.folder and listing.split:
+      notes.append(f'{name} lists {listing.split} clips')
+    elif listing.folder:
+      notes.append(f'{name} is the list of what is in {listing.folder}/')
+  if len(chosen) == 1 and chosen[0].split not in ('', 'train'):
+    name = os.path.basename(chosen[0].table.path)
+    notes.append(
+      f'{name} lists {chosen[0].split} clips by its name: call it labels.csv,'
+      ' if they are to train'
+    )
+  return notes
+
+
+def _elsewhere(root, paths, lists, used) -> list[str]:
+  """Why CSVs that lie elsewhere than lists do are not used."""
+  if used:
+    why = (
+      f'{some(sorted(os.path.relpath(path, root) for path in used))} is used'
+    )
+  else:
+    why = (
+      'a list of all clips lies at the top, in meta/ or in metadata/, or beside'
+      ' what it lists'
+    )
+  names: dict[str, list[str]] = collections.defaultdict(list)
+  for path in paths:
+    if path not in used:
+      reason = why if used or path in lists else 'no list of files and labels'
+      names[reason].append(os.path.relpath(path, root))
+  return [f'{some(found)}: {reason}' for reason, found in names.items()]
 
 
 def csvs(root: str) -> list[str]:
@@ -262,9 +318,14 @@ def _optional(table) -> dict[str, tuple[str, ...]]:
   return found
 
 
-def _missing(table, finder) -> int:
+def _missing(table, finder, folder='') -> int:
+  """How many of a list's files are not there, or not in its own folder."""
   place = table.place(_FILE)
-  return sum(not finder.find(row[place]) for row in table.rows)
+  inside = os.path.join(finder.root, folder, '')
+  return sum(
+    not any(p.startswith(inside) for p in finder.find(row[place], folder))
+    for row in table.rows
+  )
 
 
 def entries_of(
@@ -330,15 +391,16 @@ def _ignored(table, columns) -> list[str]:
 
 def _entry(root, listing, finder, row, names) -> Entry:
   file = row['file']
-  found = finder.find(file)
+  shown = os.path.join(listing.folder, file)
+  found = finder.find(file, listing.folder)
   if len(found) > 1:
     inside = [os.path.relpath(path, root) for path in found]
     what = f'{file!r} may be {some(inside)}: name its folder, too'
     raise fault(listing.table.path, row['row'], 'file', what)
-  path = found[0] if found else os.path.join(root, file)
+  path = found[0] if found else os.path.join(root, shown)
   fields = {
     name: row[name] for name in (*_OPTIONAL, 'start', 'end') if name in row
   }
   if listing.split:
     fields['split'] = listing.split
-  return Entry(path, file, names, file, **fields)
+  return Entry(path, shown, names, shown, **fields)

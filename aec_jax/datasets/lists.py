@@ -18,7 +18,7 @@ _BOOLEANS = {'1': True, 'true': True, '0': False, 'false': False}
 _FOLD = re.compile(r'(?:fold[ _-]?)?(\d{1,5})(?:\.0*)?', re.ASCII | re.I)
 _FOLDS = 2**15  # what int16 holds
 # What a program writes where it has nothing; in quotes it is a word.
-_NOTHING = ('nan', 'na', '<na>', 'null')
+_NOTHING = ('nan', 'na', '<na>', 'null', 'n/a', '#n/a', '#na')
 SPLITS = {
   'train': 'train',
   'training': 'train',

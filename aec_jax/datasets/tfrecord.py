@@ -22,7 +22,10 @@ from aec_jax.run import files
 FRAME = 16  # bytes of a record around its payload
 
 # a.tfrecord, a.tfrec.gz, a.tfrecord-00000-of-00010, a-00000-of-00010
-_NAME = re.compile(r'\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?|-\d{5}-of-\d{5}')
+_NAME = re.compile(
+  r'\.(tfrecords?|tfrec|tfr|records?)(-\d+-of-\d+)?(\.gz)?|-\d{5}-of-\d{5}'
+)
+_ANY = ('.bin', '.bin.gz')  # endings of files of any kind
 _GZIP = b'\x1f\x8b'
 
 
@@ -32,6 +35,11 @@ def is_named_so(name: str) -> bool:
   for found in _NAME.finditer(name.lower()):  # noqa: B007
     pass
   return found is not None and found.end() == len(name)
+
+
+def is_called_one(path: str) -> bool:
+  """As `is_named_so`, or a .bin that begins as a TFRecord does."""
+  return is_named_so(path) or (path.lower().endswith(_ANY) and is_one(path))
 
 
 def is_one(path: str) -> bool:

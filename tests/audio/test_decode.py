@@ -325,3 +325,30 @@ def test_what_a_folder_has_beside_sound(tmp_path):
   words = ['rename it', '', 'no header', '', 'notes']
   for word, why in zip(words, found, strict=True):
     assert word in why and bool(word) == bool(why)
+
+
+@pytest.mark.parametrize(
+  'head',
+  [
+    b'\xff\xf1P@&\xbf\xfc', b'\xff\xfb\x90d', b'\x1aE\xdf\xa3\x9fB\x86\x81',
+    b'0&\xb2u\x8ef\xcf\x11', b'\0\0\0\x14ftypqt  ', b'\0\0\0\x1cftypisom',
+    b'G@\x11\x10'.ljust(188, b'\xff') + b'G@',
+  ],
+)  # fmt: skip
+def test_sound_without_an_ending_is_named(tmp_path, head):
+  (tmp_path / 'x').write_bytes(head)
+  assert 'rename it' in kinds.why_not_heard(str(tmp_path / 'x'))
+
+
+def test_what_is_called_sound(tmp_path):
+  stream = b'G@\x11\x10'.ljust(188, b'\xff') + b'G@'
+  writing.place(tmp_path, {
+    'a.ts': stream, 'b.ts': b'import { x } from "y";', 'c.nut': b'',
+    'd.F4V': b'', 'e.adx': b'', 'f': b'\0\0\0\x18ftypheic', 'g.txt': b'',
+  })  # fmt: skip
+  paths = [str(path) for path in sorted(tmp_path.iterdir())]
+  called = [os.path.basename(p) for p in paths if kinds.is_called_sound(p)]
+  assert called == ['a.ts', 'c.nut', 'd.F4V']
+  said = {os.path.basename(p): kinds.why_not_heard(p) for p in paths}
+  assert 'ffmpeg -i FILE out.wav' in said['e.adx']
+  assert said['b.ts'] == said['f'] == said['g.txt'] == ''

@@ -13,6 +13,13 @@ def wav(path, seconds=0.001, rate=8000):
   soundfile.write(path, np.zeros(round(seconds * rate), np.float32), rate)
 
 
+def tree(root, *files):
+  """A folder of wavs at these paths."""
+  for file in files:
+    wav(root / file)
+  return root
+
+
 def write(root, text, name='labels.csv', encoding='utf-8'):
   (root / name).parent.mkdir(parents=True, exist_ok=True)
   (root / name).write_bytes(text.encode(encoding))
@@ -31,6 +38,10 @@ def of(root, text, **options):
 
 def refused(root, text, **options):
   write(root, text)
+  return refusal(root, **options)
+
+
+def refusal(root, **options):
   with pytest.raises(UserError) as error:
     from_folder(root, **options)
   assert '\n' not in str(error.value)

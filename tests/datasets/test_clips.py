@@ -399,6 +399,14 @@ def test_faulty_folders(tmp_path, files, lists, message):
   assert '\n' not in str(error.value)
 
 
+def test_one_file_is_no_files(tmp_path):
+  make_folder(tmp_path, ['x/1.wav', 'y/2.wav', 'y/3.wav'])
+  (tmp_path / 'y/3.wav').write_bytes(b'')
+  assert '; 1 file skipped: 1 empty' in from_folder(tmp_path).describe()
+  with pytest.raises(UserError, match='1 unusable file, 2 usable'):
+    from_folder(tmp_path, on_bad='error')
+
+
 def test_null_byte_in_a_name():
   assert clips_lib.trouble_with('a\0.wav') == 'missing'
 

@@ -86,10 +86,19 @@ def test_a_comma_that_may_be_both_is_refused(root):
   assert of(root, text, separator=';')['a.wav'] == ('Male speech, man',)
 
 
-@pytest.mark.parametrize('cell', ['', 'nan', 'NaN', 'NA', '""'])
+@pytest.mark.parametrize('cell', ['', 'nan', 'NaN', 'NA', 'N/A', '#N/A', '""'])
 def test_no_label(root, cell):
   said = refused(root, f'file,label\na.wav,x\nb.wav,{cell}\n')
   assert 'row 3, column label: empty' in said
+
+
+def test_words_that_may_mean_no_label_are_said(root):
+  text = 'file,label\na.wav,x\nb.wav,None\nc.wav,-\nd.wav,"n/a"\n'
+  assert of(root, text)['b.wav'] == ('None',)
+  assert from_folder(root).notes == [
+    "labels.csv: '-', 'None' are classes: leave such cells empty, if they mean"
+    ' no label'
+  ]
 
 
 def test_nan_in_quotes_is_a_name(root):

@@ -222,6 +222,21 @@ def test_audioset_strong(tmp_path):
   ]
 
 
+def test_a_file_of_several_strong_segments_of_a_video(tmp_path):
+  rows = STRONG + 'b0RFKhbpFJA_60000\t0.000\t2.000\t/m/1\n'
+  write(tmp_path, 'audioset_train_strong.tsv', rows)
+  make(tmp_path, ['b0RFKhbpFJA.wav'])
+  wav(tmp_path / '-0RFKhbpFJ__0.wav', 10)
+  clips = from_folder(tmp_path)
+  assert clips.ids.tolist() == ['-0RFKhbpFJ__0.wav:0-9']
+  (skipped,) = clips.skipped
+  assert skipped['file'] == 'b0RFKhbpFJA.wav'
+  assert 'may be any of several segments of its video' in skipped['reason']
+  (tmp_path / 'b0RFKhbpFJA.wav').unlink()
+  wav(tmp_path / 'b0RFKhbpFJA_60000.wav', 10)
+  assert from_folder(tmp_path).ids[-1] == 'b0RFKhbpFJA_60000.wav:0-2'
+
+
 def test_audioset_segments(tmp_path):
   heading = '# Segments csv created\n# num_ytids=3, num_segs=3, a=1, b=2\n'
   heading += '# YTID, start_seconds, end_seconds, positive_labels\n'
@@ -352,5 +367,11 @@ def test_features_beside_class_folders(tmp_path):
 
 
 def test_only_a_folder_of_class_folders(tmp_path):
-  make(tmp_path, ['data/x/1.wav', 'data/y/2.wav'])
-  assert 'if it holds the classes, give that folder' in refused(tmp_path)
+  make(tmp_path, ['data/x/1.wav', 'data/y/2.wav', '3.wav'])
+  clips = from_folder(tmp_path)
+  assert clips.classes == ('x', 'y')
+  assert clips.notes == ['the classes are the folders in data/']
+  assert clips.skipped == [{'file': '3.wav', 'reason': 'not in a class folder'}]
+  assert "only 'Dog'; expected" in refused(
+    make(tmp_path / 'b', ['Dog/a/1.wav'])
+  )

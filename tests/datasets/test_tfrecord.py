@@ -206,8 +206,19 @@ def test_compressed_files_and_impostors(tmp_path):
     ('a.tfrecord', True), ('A.TFRecords', True), ('a.tfrec', True),
     ('a.tfrecord.gz', True), ('a.tfrecord-00000-of-00010', True),
     ('train-00003-of-00010', True), ('a.tfrecord.json', False),
-    ('a.gz', False), ('tfrecord', False),
+    ('a.gz', False), ('tfrecord', False), ('a.tfr', True), ('a.record', True),
+    ('a.records.gz', True), ('a.bin', False), ('my/record', False),
   ],
 )  # fmt: skip
 def test_names_of_tfrecord_files(name, wanted):
   assert tfrecord.is_named_so(name) == wanted
+
+
+def test_any_file_that_holds_records_is_one_by_what_is_in_it(tmp_path):
+  records(tmp_path)
+  data = (tmp_path / 'a.tfrecord').read_bytes()
+  for name, wanted in (('a.bin', True), ('a.bak', False)):
+    (tmp_path / name).write_bytes(data)
+    assert tfrecord.is_called_one(str(tmp_path / name)) == wanted
+  (tmp_path / 'a.bin').write_bytes(b'weights of a model')
+  assert not tfrecord.is_called_one(str(tmp_path / 'a.bin'))
