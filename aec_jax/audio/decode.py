@@ -106,7 +106,7 @@ def trouble_with(path: str) -> str:
       return str(error.__cause__)
     if _is_empty(path):
       return 'empty'
-    what = kinds.impostor(kinds.head_of(path))
+    what = kinds.impostor(kinds.head_of(path)) or kinds.other(path)
     return 'unreadable header' if what in (None, kinds.TEXT) else what
 
 
@@ -153,7 +153,7 @@ def seconds_of(path: str) -> float | None:
 
 
 def heard_seconds_of(path: str) -> float | None:
-  """How long a file is: a wav by its header, any other heard to its end.
+  """How long a file is: a plain wav by its header, others heard to the end.
 
   Returns:
     Seconds; None where nothing can be heard.
@@ -175,9 +175,11 @@ def heard_seconds_of(path: str) -> float | None:
 
 
 def _seconds_of_wav(path) -> float | None:
-  """How much there is of a wav; None where only hearing it tells."""
+  """How much there is of a plain wav; None where only hearing it tells."""
   wav = riff.look(path)
-  return wav.seconds - wav.missing if wav and wav.size is not None else None
+  if not wav or not wav.plain or wav.size is None:
+    return None
+  return wav.seconds - wav.missing
 
 
 def _reason(name, error) -> str:
@@ -186,9 +188,8 @@ def _reason(name, error) -> str:
   what = kinds.impostor(kinds.head_of(name))
   if what:
     return f'it is {what}'
-  ending = os.path.splitext(name)[1].lower()
-  if ending in kinds.OTHERS:
-    return kinds.OTHERS[ending]
+  if other := kinds.other(name):
+    return other
   text = getattr(error, 'error_string', None) or getattr(
     error, 'strerror', None
   )

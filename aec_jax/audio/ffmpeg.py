@@ -2,9 +2,10 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterator
 
-from aec_jax.audio import file, kinds, ogg, riff
+from aec_jax.audio import chunks, file, kinds, ogg, riff
 from aec_jax.audio.blocks import Run
 
 # Hz. Of less no sound has been recorded, and a small file of 1 Hz would fill
@@ -22,9 +23,26 @@ _OPTIONS = {'format_whitelist': _DEMUXERS, 'protocol_whitelist': 'file'}
 # FFmpeg decodes 5 MB of uncompressed sound only to guess what it is.
 _UNCOMPRESSED = (b'RIFF', b'FORM', b'.snd', b'caff', b'riff')
 _PROBE = {'probesize': '32768'}
-# Whose headers count the samples, so that fewer are a file cut short.
-_EXACT = ('flac', 'wav', 'aiff', 'w64', 'caf', 'au', 'tta', 'wv', 'ape')
-_ABOUT = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
+# Whose headers count the samples, so that fewer are a file cut short; these and
+# those of PCM only.
+_EXACT = ('flac', 'tta', 'wv', 'ape')
+_EXACT_PCM = ('wav', 'aiff', 'w64', 'caf', 'au', 'nistsphere')
+# Those of whole files, of which sound may be the shortest stream.
+_WHOLE = ('matroska,webm', 'flv')
+_ABOUT = ('mov,mp4,m4a,3gp,3g2,mj2', *_WHOLE)
+# Whose packets are numbered from 0 on, so that the first may be missed.
+_NUMBERED = ('ogg', 'flac')
+# Seconds by which packets' times may be rounded.
+_ROUNDING = 0.015
+# By which a length by bytes may be wrong.
+_SLACK = 0.05
+# And any other length.
+_ENOUGH = 0.15
+# Bytes of the largest piece; a larger one is followed by damage.
+_LARGEST = {'mp3': 1728, 'ac3': 3840, 'eac3': 4096}
+# What FFmpeg writes into Matroska's tags of a stream.
+_DURATION = re.compile(r'(\d+):(\d+):([\d.]+)')
+_NO_ARRAYS = ('s64', 's64p')  # kinds of numbers
 # Samples of its small frames that are taken from FFmpeg at a time.
 _TOGETHER = 1 << 18
 # Errors of demuxing one after the other, after which a file is at its end.
@@ -63,12 +81,19 @@ class Container:
     name: of the file.
     wav: what its header says, where it is a wav.
     said: gets the notes.
+
+  Attributes:
+    good, bad: pieces that were decoded, and that could not be.
+    seconds: that were heard.
+    gaps, missed: places where sound is missing, and seconds of it.
+    due: when the next frame begins, in seconds; None where that is unknown.
   """
 
   def __init__(self, name: str, wav: riff.Wav | None, said: list[str]) -> None:
     self.name, self.said, self.wav = name, said, wav
-    self.good = self.bad = 0
-    self.seconds = 0.0
+    self.good = self.bad = self.gaps = 0
+    self.seconds = self.missed = 0.0
+    self.due: float | None = None
 
   def __iter__(self) -> Iterator[Run]:
     """(sample, channel) of any kind of numbers, and Hz."""
@@ -83,6 +108,10 @@ class Container:
           stream = self._stream(container)
           yield from self._runs(container, stream)
           expected = self._expected(container, stream)
+          whole = self.seconds / chunks.part_there(source)
+          is_known = self.wav is not None and self.wav.plain
+          if whole > self.seconds + _SLACK and not is_known:
+            expected = whole, _SLACK
     self._judge(expected)
 
   def _options(self, start) -> dict:
@@ -100,11 +129,25 @@ class Container:
     for link in ogg.links(source):
       try:
         with opened(link) as container:
-          yield from self._runs(container, self._stream(container))
+          stream = self._stream(container)
+          yield from self._runs(container, stream)
+          self._judge_link(link, stream)
       except failures():
         if not self.good:
           raise
         self.bad += 1
+
+  def _judge_link(self, link, stream) -> None:
+    """Looks for the last page of a link that was heard."""
+    link.find_end()
+    if link.unended > 0:
+      note = 'has no mark of its end: it was cut short, or never finished'
+      if note not in self.said:
+        self.said.append(note)
+    elif link.streams == 1 and self.due is not None:
+      missed = float(link.last * stream.time_base) - self.due
+      if missed > _ENOUGH:  # Opus counts up to 0.08 s before its beginning
+        self.gaps, self.missed = self.gaps + 1, self.missed + missed
 
   def _runs(self, container, stream):
     """The frames of one stream, many together."""
@@ -142,19 +185,36 @@ class Container:
 
   def _frames(self, container, stream):
     """All frames that can be decoded, past those that can't."""
+    kind = container.format.name
     late = 0  # damaged pieces since the last good one
+    self.due = 0.0 if kind in _NUMBERED else None
     for packet in self._packets(container, stream):
       try:
         frames = packet.decode()
       except failures():
-        late += 1
+        late, self.due = late + 1, None
         continue
       if frames:
         self.bad, late = self.bad + late, 0
-      yield from frames
+      for frame in frames:
+        self._follow(frame)
+        yield frame
+      late += packet.size > _LARGEST.get(kind, packet.size)
     # A tag at the end of an MP3 looks like a damaged piece of sound.
-    if container.format.name != 'mp3' or not self.good:
+    if kind != 'mp3' or not self.good:
       self.bad += late
+
+  def _follow(self, frame) -> None:
+    """Sees whether a frame is the next one.
+
+    A demuxer passes over damage; only that its packets' times jump tells of it.
+    """
+    time = self.due if frame.pts is None else frame.time
+    if time is None:
+      return
+    if self.due is not None and time - self.due > _ROUNDING:
+      self.gaps, self.missed = self.gaps + 1, self.missed + time - self.due
+    self.due = time + frame.samples / frame.sample_rate
 
   def _packets(self, container, stream):
     tries = 0
@@ -171,15 +231,19 @@ class Container:
   def _expected(self, container, stream) -> tuple[float, float] | None:
     """Seconds by the header, and how exactly; None where it doesn't know."""
     if self.wav:
-      return (self.wav.seconds, 0.05) if self.wav.size else None
+      known = self.wav.plain and self.wav.size
+      return (self.wav.seconds, _SLACK) if known else None
     kind = container.format.name
-    if not stream.duration:
+    seconds = _seconds(container, stream)
+    if not seconds:
       return None
-    seconds = float(stream.duration * stream.time_base)
-    if kind in _EXACT:
+    is_pcm = stream.codec_context.name.startswith('pcm_')
+    if kind in _EXACT or (is_pcm and kind in _EXACT_PCM):
       return seconds, 1e-3
     known = kind in _ABOUT or (kind == 'mp3' and _counts_frames(self.name))
-    return (seconds, 0.15) if known else None
+    if kind in _WHOLE:  # which say no more than when it ends at the latest
+      seconds = max(seconds, self.seconds)
+    return (seconds, _ENOUGH) if known else None
 
   def _judge(self, expected):
     """Notes what is missing; raises for what was no sound at all."""
@@ -188,16 +252,40 @@ class Container:
         f'{self.bad} of its {self.bad + self.good} pieces are damaged'
       )
     if self.bad:
-      self.said.append(f'{self.bad} damaged pieces are left out')
+      pieces = 'piece is' if self.bad == 1 else 'pieces are'
+      self.said.append(f'{self.bad} damaged {pieces} left out')
+    if self.gaps:
+      places = '1 place' if self.gaps == 1 else f'{self.gaps} places'
+      self.said.append(
+        f'by its times {self.missed:.2f} s are missing, in {places}'
+      )
     if expected and self.seconds:
       seconds, slack = expected
-      if seconds - self.seconds > slack:
+      if seconds - self.seconds - self.missed > slack:
         self.said.append(cut_short(self.seconds, seconds))
       elif self.seconds - seconds > slack:
         self.said.append(
           f'goes on after the {seconds:.2f} s that its header says: heard to'
           ' its end'
         )
+
+
+def _seconds(container, stream) -> float:
+  """How long a stream is by the header; 0 where it doesn't know."""
+  import av
+
+  if stream.duration:
+    return float(stream.duration * stream.time_base)
+  if container.format.name not in _WHOLE:
+    return 0.0
+  if of_stream := _DURATION.match(stream.metadata.get('DURATION', '')):
+    hours, minutes, seconds = map(float, of_stream.groups())
+    end = 3600 * hours + 60 * minutes + seconds
+  elif len(container.streams) == 1:
+    end = (container.duration or 0) / av.time_base
+  else:
+    return 0.0
+  return end - max(0.0, float((stream.start_time or 0) * stream.time_base))
 
 
 def _counts_frames(name) -> bool:
@@ -210,10 +298,21 @@ def _samples(queue) -> Run:
   """All that a queue of frames holds, as (sample, channel), and Hz."""
   frame = queue.read(0, True)
   check_rate(frame.sample_rate)
+  if frame.format.name in _NO_ARRAYS:
+    frame = _as_doubles(frame)
   samples = frame.to_ndarray()  # (channel, sample) or (1, sample · channel)
   if frame.format.is_planar:
     return samples.T, frame.sample_rate
   return samples.reshape(-1, frame.layout.nb_channels), frame.sample_rate
+
+
+def _as_doubles(frame):
+  """A frame of numbers that PyAV makes no arrays of, as one of doubles."""
+  import av
+
+  resampler = av.AudioResampler('dbl', frame.layout, frame.sample_rate)
+  (found,) = resampler.resample(frame)
+  return found
 
 
 def check_rate(rate: int) -> None:

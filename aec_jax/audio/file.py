@@ -25,6 +25,11 @@ class File(io.FileIO):
     """Up to `size` bytes from a place on, wherever the file stands."""
     return self._kept(os.pread, self.fileno(), size, place)
 
+  @property
+  def size(self) -> int:
+    """Bytes of the whole file."""
+    return os.fstat(self.fileno()).st_size
+
   def _kept(self, read: Callable[..., Any], *where) -> bytes:
     try:
       return read(*where)

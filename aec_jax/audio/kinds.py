@@ -29,7 +29,7 @@ _BARE = (
 )
 _PROJECT = 'it is a project, not a sound: export it as wav'
 # Of files that are called sound and cannot be heard: why.
-OTHERS = {
+_OTHERS = {
   '.raw': _RAW, '.pcm': _RAW, '.vox': _RAW, '.ul': _RAW, '.al': _RAW,
   '.adx': _BARE, '.sbc': _BARE, '.aptx': _BARE, '.g722': _BARE,
   '.rso': _BARE,
@@ -134,14 +134,11 @@ def why_not_heard(path: str) -> str:
     Why it cannot be heard, where it is called sound; that it is not called so,
     where it begins as sound does; '' for what is no sound.
   """
-  ending = os.path.splitext(path)[1].lower()
-  if ending in OTHERS:
-    return OTHERS[ending]
-  if ending in _SILENT:
+  if os.path.splitext(path)[1].lower() in _SILENT:
     return ''
   if _begins_as_sound(head_of(path)):
     return "looks like sound, but its name doesn't end so: rename it"
-  return ''
+  return other(path) or ''
 
 
 def _begins_as_sound(head) -> bool:
@@ -149,3 +146,8 @@ def _begins_as_sound(head) -> bool:
     head[i:].startswith(first) and head[j:].startswith(second)
     for i, first, j, second in _SOUND
   )
+
+
+def other(path: str) -> str | None:
+  """Why a file of such a name cannot be heard; None if the name doesn't say."""
+  return _OTHERS.get(os.path.splitext(path)[1].lower())

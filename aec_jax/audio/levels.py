@@ -20,7 +20,7 @@ HOP = 512  # samples that energies and peaks are of
 # numbers, damage, or somebody's gain.
 _HOT, _FLOAT_PEAK, _INT16_SCALE = 4.0, 16.0, 32_768.0
 # Of the samples that are not 0, those not over the level of the bulk.
-_BULK = 0.99
+_BULK = 0.95
 # Of the channels' mean power, what their mean has at least: -10 dB. That of six
 # channels of which one sounds has -7.8 dB.
 _CANCELLED = 0.1
@@ -70,6 +70,7 @@ class Facts:
       may be short; or of the blocks.
     powers: (channel,) energies of the channels before they are mixed; empty
       where there is one.
+    constant: what all samples are; None where they differ.
   """
 
   rate: int
@@ -77,6 +78,7 @@ class Facts:
   energy: np.ndarray
   peaks: np.ndarray
   powers: np.ndarray
+  constant: float | None = None
 
   @property
   def peak(self) -> float:
@@ -92,7 +94,8 @@ def listen(
   Reads it once, and again where it is odd. Samples of plainly int16 scale are
   divided by 32,768: the bulk of them lies over a float's full scale, or all are
   whole numbers, and some are over 16. Where the bulk is a float's, what is 12
-  dB over full scale is clipped. Where channels cancel, the loudest is heard.
+  dB over full scale is clipped. Where channels cancel, all in all, the loudest
+  is heard.
 
   Args:
     name: for messages.
@@ -113,18 +116,22 @@ def listen(
     if mean < _CANCELLED * facts.powers.mean():
       # The first of those that differ by rounding only.
       loudest = int((facts.powers > 0.99 * facts.powers.max()).argmax())
-      note = (
-        f'{facts.powers.size} channels cancel each other: channel {loudest + 1}'
-        ' alone is heard'
-      )
+      # Unrelated ones have a mean of so much, and nothing is cancelled there.
+      count = facts.powers.size
+      apart = mean > 0.5 * facts.powers.mean() / count
+      what = 'make a faint mean' if apart else 'cancel each other'
+      note = f'{count} channels {what}: channel {loudest + 1} alone is heard'
       level = Level(channel=loudest, notes=(note,))
       facts = facts_at(blocks, level, parts)
   if facts.peak > _HOT:
     found = _scaled(name, blocks, level, facts.peak)
     if found != level:
       level, facts = found, facts_at(blocks, found, parts)
-  if not facts.peak:
-    level = dataclasses.replace(level, notes=(*level.notes, 'silent'))
+  if facts.constant is not None:
+    note = 'silent'
+    if facts.constant:
+      note += f': all samples are {facts.constant:.3g}'
+    level = dataclasses.replace(level, notes=(*level.notes, note))
   return level, facts
 
 
@@ -144,11 +151,15 @@ def energy_of(waveform: np.ndarray) -> np.ndarray:
 def facts_at(blocks: Blocks, level: Level, parts: bool = True) -> Facts:
   """What one pass finds at a level; arguments as `listen` takes them."""
   energies, peaks, powers, last = [], [], [], None
-  rest, count, rate = np.float32(0), 0, 0
+  rest, count, rate, constant = np.float32(0), 0, 0, np.float32(np.nan)
   for samples, rate in blocks():  # noqa: B007
     mono = level.heard(samples)
-    count += len(mono)
     peaks.append(_peaks(mono, HOP if parts else len(mono)))
+    constant = constant if count else mono[0]
+    # Most are told by their peaks, and not gone through again.
+    if (peaks[-1] != abs(constant)).any() or (mono != constant).any():
+      constant = np.float32(np.nan)
+    count += len(mono)
     mixed = samples.shape[1] > 1 and level.channel is None
     if parts or mixed:
       *energy, rest = energy_of(mono)
@@ -165,6 +176,7 @@ def facts_at(blocks: Blocks, level: Level, parts: bool = True) -> Facts:
     np.concatenate([*energies, np.array([rest], np.float32)]),
     np.concatenate([*peaks, np.zeros(0, np.float32)]),
     np.asarray(np.sum(powers, 0, np.float64)) if powers else np.zeros(0),
+    None if np.isnan(constant) else float(constant),
   )
 
 

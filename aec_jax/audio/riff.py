@@ -22,7 +22,8 @@ class Wav(NamedTuple):
       and the samples go on to the file's end.
     missing: seconds of them that the file lacks.
     frames: of them that are there, where they are plain; a sample a channel.
-    seconds: of them by the header.
+    seconds: of them by the header; about, where they are not plain: such
+      headers' bytes a second are often wrong.
     note: what is odd, '' if nothing.
     kind: the format, 1 for PCM and 3 for floats, and the bits of a sample.
     channels: how many.
@@ -76,11 +77,12 @@ class Head(NamedTuple):
   @property
   def told(self) -> int | None:
     """The samples' bytes; None where whoever wrote it did not know."""
-    return None if not self.size or self._unknown else self.size
+    return told(self.size) if self.kind == b'RIFF' else self.size or None
 
-  @property
-  def _unknown(self) -> bool:
-    return self.kind == b'RIFF' and self.size >= _UNKNOWN
+
+def told(size: int) -> int | None:
+  """A size of 32 bits; None where whoever wrote it did not know."""
+  return size if 0 < size < _UNKNOWN else None
 
 
 def until_samples(file: BinaryIO) -> Head | None:
@@ -168,8 +170,10 @@ def _layout(file, form, size, end) -> Wav:
   file.seek(start + size + (size & 1))
   behind = _behind(file, end)
   if behind is None:
-    said = 'nothing' if not size else f'{size / a_second:.2f} s'
+    said = f'{size / a_second:.2f} s' if plain else f'{size:,} bytes'
     note = f'its header says {said}, but there is more: heard to its end'
+    if not size:
+      note = 'its header says that it is empty, but it is not: heard to its end'
     return Wav(plain, None, 0.0, 0, 0.0, note, *about)
   seconds = size / a_second
   return Wav(plain, size, 0.0, size // (align or 1), seconds, behind, *about)
@@ -183,6 +187,9 @@ def _behind(file, end) -> str | None:
     size = int.from_bytes(head[4:], 'little')
     if head[:4] == b'RIFF':
       return f'another wav of {left:,} bytes follows in it and is not heard'
+    if head[:4] == b'data':
+      more = min(size, left - 8)
+      return f'a second chunk of samples, {more:,} bytes, is not heard'
     if head.startswith(_TAGS):
       return ''
     if not all(32 <= byte < 127 for byte in head[:4]) or size > left - 8:

@@ -7,6 +7,7 @@ of a part of it, and of one whose pitch is shifted.
 """
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 
@@ -29,6 +30,8 @@ _BLOCK = 1 << 19
 # Of a recording that may be held in memory rather than read twice: seconds, and
 # samples of all channels.
 SHORT, _SHORT_SAMPLES = 60, 1 << 22
+# That sounds are recorded with, and that wider integers may hold.
+_BITS = (16, 24, 32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,10 +103,7 @@ class Recording:
     """
     samples = np.asarray(samples)
     _check_array(samples)
-    if not rate >= ffmpeg.MIN_RATE:
-      raise UserError(
-        f'the sample rate is {rate}; it must be at least {ffmpeg.MIN_RATE} Hz'
-      )
+    rate = _checked_rate(rate)
     if samples.dtype.kind in 'iu':
       limits = np.iinfo(samples.dtype)
       half = (int(limits.max) - int(limits.min) + 1) / 2
@@ -146,6 +146,19 @@ def between(
   return cut(heard(), _BLOCK)
 
 
+def _checked_rate(rate) -> int:
+  """A sample rate; `UserError` for what is none."""
+  if getattr(rate, 'ndim', None) == 0:
+    rate = rate.item()  # an array's, which np.load gives
+  is_number = isinstance(rate, numbers.Real)
+  if not is_number or not rate >= ffmpeg.MIN_RATE:
+    raise UserError(
+      f'the sample rate is {rate!r}; it must be a number of at least'
+      f' {ffmpeg.MIN_RATE} Hz'
+    )
+  return rate
+
+
 def _check_array(samples) -> None:
   """Raises `UserError` for what is no waveform, or one of doubtful scale."""
   shape, dtype = samples.shape, samples.dtype
@@ -160,14 +173,33 @@ def _check_array(samples) -> None:
       f' channels of {shape[0]}: give its transpose, waveform.T, or of a batch'
       ' of sounds list(batch)'
     )
-  if dtype.kind in 'iu' and dtype.itemsize > 2 and samples.any():
-    for small in (np.int16, np.uint16):
-      limits = np.iinfo(small)
-      if samples.min() >= limits.min and samples.max() <= limits.max:
-        raise UserError(
-          f'the waveform is {dtype}, but its numbers are of 16 bits: give'
-          f' waveform.astype(numpy.{limits.dtype}), or floats in [-1, 1]'
-        )
+  if dtype.kind in 'iu' and samples.any():
+    _check_bits(samples)
+
+
+def _check_bits(samples) -> None:
+  """Raises `UserError` for integers of fewer bits than their type has."""
+  dtype = samples.dtype
+  low, high = int(samples.min()), int(samples.max())
+  for bits in _BITS:
+    if bits >= 8 * dtype.itemsize:
+      return
+    half = 1 << bits - 1
+    signed = -half <= low and high < half
+    if not signed and not (low >= 0 and high < 2 * half):
+      continue
+    # 24 bits at the upper end of 32, as decoders give them: a quiet sound.
+    if bits == 24 and not (samples & 0xFF).any():
+      return
+    if bits == 24:
+      way = f'waveform / 2**{bits - 1}' + ('' if signed else ' - 1')
+      way = f'{way}, which is floats in [-1, 1]'
+    else:
+      name = 'int' if signed else 'uint'
+      way = f'waveform.astype(numpy.{name}{bits}), or floats in [-1, 1]'
+    raise UserError(
+      f'the waveform is {dtype}, but its numbers are of {bits} bits: give {way}'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +213,7 @@ class Survey:
     gains: to multiply that by, one after the other.
     samples: of the recording, untrimmed.
     notes: what is odd about it: cut short, clipped, silent.
-    silent: whether all samples are 0.
+    silent: whether all samples are the same, as 0.
   """
 
   rate: int
@@ -293,7 +325,7 @@ def survey(
   else:
     facts = levels.facts_at(recording.blocks, level)
   start, stop, peak = 0, facts.count, facts.peak
-  silent = not peak
+  silent = facts.constant is not None
   if trim_db is not None:
     start, stop = waveform.loud_span(facts.energy, trim_db)
     kept = facts.peaks[start // levels.HOP : -(-stop // levels.HOP)]

@@ -9,27 +9,11 @@ import aec_jax.audio
 from aec_jax.audio import decode, kinds, stream, waveform
 from aec_jax.audio import ffmpeg as ffmpeg_lib
 from aec_jax.errors import UserError
+from tests.audio.hearing import heard
 from tests.decoding import writing
-from tests.decoding.writing import cut, damaged, ffmpeg, libsndfile, mp3, sound
+from tests.decoding.writing import cut, ffmpeg, libsndfile, mp3, sound
 
 RATE = 44100
-
-
-def heard(tmp_path, name, data):
-  """(samples, rate, notes) of a file of these bytes; checks the stream."""
-  path = tmp_path / name
-  path.write_bytes(data)
-  notes = []
-  samples, rate = waveform.read(path, notes)
-  notes = [note.removeprefix(f'{path}: ') for note in notes]
-  recording = stream.Recording.of_file(path)
-  found = stream.survey(recording, 60.0, True)
-  assert list(found.notes) == notes
-  streamed = np.concatenate(list(stream.examples(recording, found)))
-  whole = waveform.split_examples(waveform.prepare(samples, rate))
-  np.testing.assert_array_equal(streamed, whole)
-  assert decode.trouble_with(str(path)) == ''
-  return samples, rate, notes
 
 
 @pytest.fixture(autouse=True)
@@ -168,41 +152,6 @@ def test_a_second_wav_behind_the_first_is_noted(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name', ['a.wav', 'a.flac', 'a.aiff', 'a.mp3', 'a.m4a', 'ulaw.wav']
-)
-def test_a_file_cut_short_is_heard_as_far_as_it_goes(tmp_path, name):
-  x = sound(3, RATE)
-  data = {
-    'a.wav': lambda: libsndfile(x, RATE, 'WAV'),
-    'ulaw.wav': lambda: libsndfile(x, RATE, 'WAV', 'ULAW'),
-    'a.flac': lambda: libsndfile(x, RATE, 'FLAC'),
-    'a.aiff': lambda: libsndfile(x, RATE, 'AIFF'),
-    'a.mp3': lambda: mp3(x, RATE, xing=True),
-    'a.m4a': lambda: ffmpeg(
-      x, RATE, 'ipod', 'aac', 96_000, {'movflags': 'faststart'}
-    ),
-  }[name]()
-  samples, rate, notes = heard(tmp_path, name, cut(data, 0.7))
-  assert 1.5 < len(samples) / rate < 2.5
-  assert any(note.startswith('ends after') for note in notes)
-
-
-@pytest.mark.parametrize('name', ['a.flac', 'a.mp3', 'a.aac'])
-def test_a_damaged_file_is_heard_past_the_damage(tmp_path, capfd, name):
-  x = sound(3, RATE)
-  data = {
-    'a.flac': lambda: libsndfile(x, RATE, 'FLAC'),
-    'a.mp3': lambda: mp3(x, RATE, 128_000),
-    'a.aac': lambda: ffmpeg(x, RATE, 'adts', 'aac', 96_000),
-  }[name]()
-  samples, rate, notes = heard(tmp_path, name, damaged(data, 0.4, 900))
-  assert len(samples) / rate > 2.6
-  assert np.std(samples[int(2.2 * rate) : int(2.6 * rate)]) > 0.2
-  assert notes
-  assert capfd.readouterr() == ('', '')
-
-
-@pytest.mark.parametrize(
   ('data', 'reason'),
   [
     (b'version https://git-lfs.github.com/spec/v1\n', 'a Git LFS pointer'),
@@ -319,10 +268,13 @@ def test_a_wav_lasts_as_its_rate_says(tmp_path, a_second):
 def test_what_a_folder_has_beside_sound(tmp_path):
   data = libsndfile(X, RATE, 'WAV')
   writing.place(tmp_path, {
-    'a.dat': data, 'b.txt': data, 'c.raw': data, 'd': b'text', 'e.mid': b'',
+    'a.dat': data, 'b.txt': data, 'c.raw': bytes(range(200)), 'd': b'text',
+    'e.mid': b'', 'f.raw': data,
   })  # fmt: skip
   found = [kinds.why_not_heard(str(p)) for p in sorted(tmp_path.iterdir())]
-  words = ['rename it', '', 'no header', '', 'notes']
+  assert decode.trouble_with(str(tmp_path / 'c.raw')) == found[2]
+  assert decode.trouble_with(str(tmp_path / 'f.raw')) == ''
+  words = ['rename it', '', 'no header', '', 'notes', 'rename it']
   for word, why in zip(words, found, strict=True):
     assert word in why and bool(word) == bool(why)
 

@@ -53,6 +53,14 @@ def test_damage_of_a_frame_does_not_either(tmp_path):
   assert len(notes) == 1 and 'clipped' in notes[0]
 
 
+def test_damage_of_a_twentieth_does_not_either(tmp_path):
+  x = 0.1 * writing.sound(2, RATE)
+  x[9000:10500] = 300 * np.sin(np.arange(1500.0))[:, None]
+  found, notes = heard(tmp_path, x)
+  np.testing.assert_array_equal(found[:9000], x[:9000, 0])
+  assert len(notes) == 1 and 'clipped' in notes[0]
+
+
 @pytest.mark.parametrize('silence', [0, 20])
 @pytest.mark.parametrize('whole', [True, False])
 def test_int16_numbers_are_divided_however_short(tmp_path, silence, whole):
@@ -113,6 +121,25 @@ def test_channels_of_different_noise_are_averaged(tmp_path):
 def test_silence_is_noted(tmp_path):
   _, notes = heard(tmp_path, np.zeros((3000, 2)))
   assert notes == ['silent']
+
+
+@pytest.mark.parametrize('value', [0.5, -0.001])
+def test_a_constant_is_silence(value):
+  x = np.full((9000, 2), value, np.float32)
+  recording = stream.Recording.of_array(x, RATE)
+  found = stream.survey(recording, 60.0, True)
+  assert found.notes == (f'silent: all samples are {value}',)
+  assert found.silent
+  x[-1] = 0.3
+  assert not stream.survey(recording, 60.0, True).silent
+
+
+def test_of_many_channels_one_is_heard_where_only_it_sounds(tmp_path):
+  x = np.zeros((20000, 12), np.float32)
+  x[:, 4] = 0.5 * writing.sound(1.25, RATE)[:, 0]
+  found, notes = heard(tmp_path, x)
+  np.testing.assert_array_equal(found, x[:, 4])
+  assert notes == ['12 channels make a faint mean: channel 5 alone is heard']
 
 
 def test_decisions_do_not_depend_on_the_blocks():

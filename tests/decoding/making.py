@@ -10,11 +10,13 @@ from tests.decoding.writing import (
   damaged,
   ffmpeg,
   flac_of_unknown_length,
+  in_two_chunks,
   libsndfile,
   mp3,
   place,
   sound,
   wav_size,
+  zeroed,
 )
 
 _PCM = ('PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE')
@@ -73,6 +75,9 @@ _FFMPEG = (
   ('amr', 'amr', 'libopencore_amrnb', (1,), (8000,), 12_200),
   ('wav', 'wav', 'g726', (1,), (8000,), 32_000),
   ('wav', 'wav', 'adpcm_yamaha', (1, 2), (22050,), None),
+  ('wav', 'wav', 'adpcm_ima_wav', (1, 2), (22050, 44100), None),
+  ('wav', 'wav', 'adpcm_ms', (1, 2), (22050, 44100), None),
+  ('wav', 'wav', 'pcm_s64le', (1, 2), (44100,), None),
   ('wav', 'wav', 'libmp3lame', (2,), (44100,), 96_000),
   ('wav', 'wav', 'pcm_s16le', (1, 2), (16000, 44100), None),
   ('aiff', 'aif', 'pcm_s16be', (1, 2), (44100,), None),
@@ -180,6 +185,7 @@ def _wavs() -> Iterator[tuple[str, bytes]]:
     behind = b'LIST\x0a\x00\x00\x00INFOsomehow'[:18]
     yield f'{subtype} with a chunk behind.wav', data + behind * 9
     yield f'{subtype} with ID3 behind.wav', data + b'ID3\x03' + bytes(300)
+    yield f'{subtype} in two chunks.wav', in_two_chunks(data)
 
 
 def _cut_and_damaged() -> Iterator[tuple[str, bytes]]:
@@ -207,10 +213,19 @@ def _cut_and_damaged() -> Iterator[tuple[str, bytes]]:
     'a.wv': ffmpeg(x, 44100, 'wv', 'wavpack'),
     'a.tta': ffmpeg(x, 44100, 'tta', 'tta'),
     'a.ac3': ffmpeg(sound(3, 48000, 2), 48000, 'ac3', 'ac3', 192_000),
+    'pipe.flac': flac_of_unknown_length(libsndfile(x, 44100, 'FLAC')),
+    'ima.wav': ffmpeg(x, 44100, 'wav', 'adpcm_ima_wav'),
+    'ms.wav': ffmpeg(x, 44100, 'wav', 'adpcm_ms'),
+    's64.wav': ffmpeg(x, 44100, 'wav', 'pcm_s64le'),
+    'a.flv': ffmpeg(x, 44100, 'flv', 'libmp3lame', 128_000),
+    'a.avi': ffmpeg(x, 44100, 'avi', 'libmp3lame', 128_000),
+    'a.sph': libsndfile(x, 44100, 'NIST'),
+    'a.rf64': libsndfile(x, 44100, 'RF64'),
   }
   for name, data in whole.items():
     yield f'cut {name}', cut(data)
     yield f'damaged {name}', damaged(data)
+    yield f'zeroed {name}', zeroed(data)
 
 
 def _levels() -> Iterator[tuple[str, bytes]]:

@@ -106,6 +106,24 @@ def damaged(data: bytes, first: float = 0.5, count: int = 40) -> bytes:
   return data[:place] + noise + data[place + count :]
 
 
+def zeroed(data: bytes, first: float = 1 / 3, last: float = 1 / 2) -> bytes:
+  """Zeros from one share of a file to another."""
+  start, stop = (int(share * len(data)) for share in (first, last))
+  return data[:start] + bytes(stop - start) + data[stop:]
+
+
+def in_two_chunks(data: bytes) -> bytes:
+  """A wav of libsndfile's whose samples lie in two chunks, half in each."""
+  head = data[: data.index(b'data')]
+  samples = data[len(head) + 8 :]
+  half = len(samples) // 8 * 4
+  chunks = [
+    b'data' + struct.pack('<I', len(part)) + part
+    for part in (samples[:half], samples[half:])
+  ]
+  return head + b''.join(chunks)
+
+
 def cut(data: bytes, share: float = 0.6) -> bytes:
   """The beginning of a file."""
   return data[: int(share * len(data))]
