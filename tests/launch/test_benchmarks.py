@@ -15,9 +15,9 @@ from launch.jobs import ROOT
 PEERS = {
   'audio': 'librosa', 'classifiers': '', 'hlo': None, 'memory': '',
   'metrics': 'sklearn', 'passes': '', 'pipeline': 'torch', 'plan': '',
-  'startup': '', 'tagging': '', 'tflite_birdnet': None, 'timing': None,
-  'torch_classifiers': None, 'torch_tagging': None, 'torch_vggish': None,
-  'vggish': '',
+  'startup': '', 'tagging': '', 'tails': 'sklearn', 'tflite_birdnet': None,
+  'timing': None, 'torch_classifiers': None, 'torch_tagging': None,
+  'torch_vggish': None, 'vggish': '',
 }  # fmt: skip
 # Of the others even the smallest takes minutes.
 SMALLEST = [
