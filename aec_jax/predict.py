@@ -207,7 +207,7 @@ def _watched(recording, size, bar):
 
   share = 0.0
   for block, rate in recording.blocks():
-    if not share and bar.shown:
+    if not share and bar.told:
       seconds = decode.seconds_of(recording.name) or 0
       share = size / 2 / max(1, seconds * rate)
     yield block, rate

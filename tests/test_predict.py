@@ -342,6 +342,18 @@ def test_the_bar_counts_to_the_end_on_a_terminal(capsys, monkeypatch):
   assert not shown[3].strip()
 
 
+def test_a_log_hears_how_far_a_long_recording_is(tmp_path):
+  path = write_sound(tmp_path / 'a.wav')
+  file = predict.File(str(path), named=True)
+  bar = progress.Meter('events', file.size, logged=True)  # on no terminal
+  [(_, sound)] = predict._sounds(file, bar, ())
+  for _ in range(2):  # is read twice where it is long
+    before = bar.done
+    for _block in sound.blocks():
+      pass
+    assert bar.done > before
+
+
 def test_where_a_timeline_cannot_be_written_is_said(tmp_path):
   with pytest.raises(UserError, match='folder is not there'):
     timeline.check_path('/no/such/folder/a.png')

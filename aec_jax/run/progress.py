@@ -154,6 +154,8 @@ class Meter:
     self.what, self.total, self.done, self.unit = what, total, 0.0, unit
     self._line = Line(logged)
     self.shown = self._line.shown and total > 0
+    # Whether anybody hears of it.
+    self.told = total > 0 and (self._line.shown or logged)
     # When how much was done first: what came before went into beginning.
     self._first: tuple[float, float] | None = None
 
