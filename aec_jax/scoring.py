@@ -254,7 +254,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   same = started.get('scored_fingerprint', fingerprint) == fingerprint
   clock.lap('prepare')
   bundle = workdir / store.FOLDER
-  stored = hosts.lead(lambda: store.read(bundle) if bundle.exists() else None)
+  stored = store.read(bundle) if hosts.lead(bundle.exists) else None
   if stored:
     _check_stored(config, workdir, stored, source)
     source.extractors = [

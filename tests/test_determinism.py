@@ -133,7 +133,8 @@ def stages_of(config, cache_dir, found):
   prepared = log_mels.prepare(config, clips, cache_dir)
   shifted = log_mels.pitch_shifted(config, clips, prepared, cache_dir)
   for job in extractor_jobs(config, prepared):
-    folder = extractor.trained(config, prepared, job, cache_dir)
+    folder = extractor.folder_of(config, prepared, job, cache_dir)
+    found.setdefault('extractor', set()).add(folder.name)
     for some in (prepared, shifted):
       embeddings.embed(config.extractor, 3, some, {}, folder.name, cache_dir)
   return dict(found)

@@ -5,7 +5,6 @@ all devices. Host 0 alone writes to the work folder and reads checkpoints.
 """
 
 import os
-import pickle
 from collections.abc import Callable, Sequence
 
 import jax
@@ -87,34 +86,44 @@ def lead(function: Callable):
   """Calls a function on host 0 alone; all hosts wait for what comes of it.
 
   Args:
-    function: without arguments; returns something that can be pickled, such
-      as trees of numpy arrays.
+    function: without arguments; returns what dictionaries by strings and lists
+      are made of, down to numbers, strings and numpy arrays.
 
   Returns:
-    What it returned.
+    What it returned; on several hosts tuples are lists.
 
   Raises:
     UserError: on all hosts, where it did on host 0.
   """
   if jax.process_count() == 1:
     return function()
+  from flax import serialization
   from orbax.checkpoint import multihost
 
   message = {}
   if is_first():
     try:
-      message = {'value': function()}
+      message = {'value': _plain(function())}
     except UserError as error:
       message = {'error': str(error)}
   # A barrier first: on CPUs a broadcast waits for 30 seconds and no longer.
   multihost.get_barrier_sync_fn()(key='lead', timeout_ms=_LONGEST * 1000)
-  text = np.frombuffer(pickle.dumps(message), np.uint8)
+  text = np.frombuffer(serialization.msgpack_serialize(message), np.uint8)
   length = int(_broadcast(np.array(len(text), np.int32)))
   text = _broadcast(np.resize(text, length))
-  message = pickle.loads(np.asarray(text).data)
+  message = serialization.msgpack_restore(np.asarray(text).tobytes())
   if 'error' in message:
     raise UserError(message['error'])
   return message['value']
+
+
+def _plain(value):
+  """The same with lists in place of tuples, which can't be sent."""
+  if isinstance(value, dict):
+    return {key: _plain(some) for key, some in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(some) for some in value]
+  return value
 
 
 def _broadcast(array: np.ndarray) -> np.ndarray:
@@ -134,9 +143,9 @@ def check_same(value, complaint: str) -> None:
   """Raises `UserError` on all hosts where one has another value than host 0.
 
   Args:
-    value: that can be pickled and compared.
+    value: that `lead` can send, and that can be compared.
     complaint: what the error says.
   """
-  differs = value != lead(lambda: value)
+  differs = _plain(value) != lead(lambda: value)
   if largest([differs])[0]:
     raise UserError(complaint)

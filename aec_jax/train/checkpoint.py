@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import serialization
 
 from aec_jax.errors import UserError
 from aec_jax.run import hosts
@@ -112,7 +113,11 @@ def _save(manager, step, state, history):
 
 
 def _restore(manager, template):
-  return hosts.lead(lambda: _read(manager, template))
+  found = hosts.lead(lambda: _read(manager, template))
+  if found is None:
+    return None
+  state, history = found
+  return serialization.from_state_dict(template, state), history
 
 
 def _read(manager, template):
@@ -134,7 +139,7 @@ def _read(manager, template):
       raise ValueError('its history has no evaluations')
   except (OSError, *_DAMAGED) as error:
     raise _damaged(manager.directory / str(step), error) from error
-  return found['state'], found['history']
+  return serialization.to_state_dict(found['state']), found['history']
 
 
 def _damaged(what, error) -> UserError:

@@ -121,7 +121,8 @@ def write_broken(path, kind):
     path.mkdir()
   else:
     x = noise(100)
-    x[7] = {'nan': np.nan, 'inf': -np.inf, 'huge': 1e9}[kind]
+    spoilt = slice(None) if kind == 'huge' else 7
+    x[spoilt] = {'nan': np.nan, 'inf': -np.inf, 'huge': 1e9}[kind]
     soundfile.write(path, x, 44_100, 'FLOAT')
 
 
