@@ -209,7 +209,7 @@ def _train(config, workdir, cache_dir) -> dict:
     return finished
   clock.expect(timetable.seconds(config, source.sizes(), cache_dir))
   with clock.stage('fine_tune'):
-    source.train_extractors(cache_dir, workdir)
+    source.train_extractors(workdir)
   with clock.stage('embed'):
     source.embed()
   if extractors.row(config.extractor).classifies:

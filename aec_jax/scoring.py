@@ -265,7 +265,7 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
     ]  # fmt: skip
   else:
     hosts.lead(lambda: _check_begun(config, workdir))
-    source.load_extractors(cache_dir)
+    source.load_extractors()
   source.embed()
   clock.lap('embed')
   parts = _parts(config, workdir, source, stored, same)
