@@ -89,9 +89,8 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   else:
     sizes = timetable.of_prepared(config, prepared, cache_dir)
     count = len(prepared.examples)
-  took = timetable.seconds(config, sizes, cache_dir)
   if prepared is None:
-    time = rates.words(took['prepare'])
+    time = rates.words(timetable.of_clips(config, sizes, cache_dir))
     yield f'prepare: {len(clips):,} clips, about {count:,} examples, {time}'
   else:
     yield f'prepare: done, {count:,} examples'

@@ -109,10 +109,9 @@ def seconds(
     trained = [
       of_members(config, sizes, length, cache_dir) for length in config.segments
     ]
-  spec = extractors.front_end(config.extractor)
   examples = sizes.extractors * sizes.examples
   return {
-    'prepare': rates.expected(cache_dir, 'prepare', spec, sizes.clips),
+    'prepare': of_clips(config, sizes, cache_dir),
     'fine_tune': of_extractors(config, sizes.untrained, cache_dir),
     'embed': _total(
       of_copies(config, sizes, cache_dir),
@@ -120,6 +119,12 @@ def seconds(
     ),
     'train': _total(*trained),
   }
+
+
+def of_clips(config, sizes: Sizes, cache_dir) -> float | None:
+  """Seconds that the clips are prepared."""
+  spec = extractors.front_end(config.extractor)
+  return rates.expected(cache_dir, 'prepare', spec, sizes.clips)
 
 
 def of_extractors(config, count: int, cache_dir) -> float | None:
