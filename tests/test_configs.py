@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import train_data
 
-from aec_jax import experiment, models, presets
+from aec_jax import config_checks, models, presets
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Job
@@ -74,18 +74,18 @@ def test_a_config_is_whole(name):
     config = presets.resolve(config)
     if config.teacher_weight:
       with pytest.raises(UserError, match='give --config.teacher=DIR'):
-        experiment.check_config(config)
+        config_checks.check_config(config)
       config.teacher = 'somewhere'
     if not config.extractor.init and config.dataset != 'audioset':
       # Those for full-sized data say what is missing.
       with pytest.raises(UserError, match=r'config\.extractor\.init is empty'):
-        experiment.check_config(config)
+        config_checks.check_config(config)
       config.extractor.init = 'random'
     if 'original' in config.extractors:
       with pytest.raises(UserError, match="is 'random': give its weights"):
-        experiment.check_config(config)
+        config_checks.check_config(config)
     elif config.extractors != ('unbalanced',) or data_dir:
-      experiment.check_config(config)
+      config_checks.check_config(config)
     assert config.batch_size and config.model.hidden
     assert config.max_steps >= config.eval_every
     models.classifier(config.model, 5)

@@ -9,7 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from aec_jax import experiment, metrics, predictions, presets, scoring
+from aec_jax import (
+  config_checks,
+  experiment,
+  metrics,
+  predictions,
+  presets,
+  scoring,
+)
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from aec_jax.input.folds import Member, extractor_jobs, members_of
@@ -221,7 +228,7 @@ def test_config_is_whole(name, data_dir, monkeypatch):
   monkeypatch.setattr(extractors, 'pretrained', lambda section: None)
   config.extractor.init = 'vggish.npz'
   config = presets.resolve(config)
-  experiment.check_config(config)
+  config_checks.check_config(config)
   assert None not in jax.tree.leaves(
     config.to_dict(), is_leaf=lambda x: x is None
   )

@@ -8,8 +8,8 @@ import pytest
 from train_data import released_features
 
 from aec_jax import dry_run, predictions, presets, sources, teachers
+from aec_jax.config_checks import check_config
 from aec_jax.errors import UserError
-from aec_jax.experiment import check_config
 from aec_jax.input import batches
 from configs import audioset_bal_distilled
 

@@ -4,7 +4,7 @@ import jax
 import pytest
 from train_data import released_config
 
-from aec_jax import experiment
+from aec_jax import config_checks
 from aec_jax.errors import UserError
 from aec_jax.run import devices
 
@@ -56,7 +56,7 @@ def test_a_processor_is_deterministic_without_a_flag(monkeypatch):
   monkeypatch.delenv('XLA_FLAGS', raising=False)
   devices.check_determinism(True, 'cpu')
   devices.check_determinism(False, 'gpu')
-  experiment.check_config(released_config(deterministic=True))
+  config_checks.check_config(released_config(deterministic=True))
 
 
 def test_programs_and_autotuning_are_kept_in_the_cache(tmp_path, monkeypatch):

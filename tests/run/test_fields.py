@@ -7,7 +7,7 @@ import dcase_data
 import pytest
 from train_data import released_config
 
-from aec_jax import experiment, presets
+from aec_jax import config_checks, experiment, presets
 from aec_jax.errors import UserError
 from aec_jax.run import claim, fields
 
@@ -255,7 +255,7 @@ def test_fields_of_embeddings_are_refused_for_recordings():
   ):  # fmt: skip
     config = dcase_data.tiny_config(**{name: value})
     with pytest.raises(UserError, match=rf'^config\.{name} is for classifiers'):
-      experiment.check_config(config)
+      config_checks.check_config(config)
 
 
 def test_the_weight_that_older_records_have_without_a_teacher_is_none():
