@@ -3,7 +3,7 @@
 `run.fields` has the ranges; here stands what its fields mean for each other.
 """
 
-from aec_jax import models, teachers
+from aec_jax import models, teachers, warm_start
 from aec_jax.datasets import clip_record
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.errors import UserError, check_choice
@@ -34,12 +34,14 @@ def check_config(config, trains: bool = True) -> None:
   _check_segments(config.segments)
   if not _check_released(config):
     _check_extractors(config, trains)
+  if trains:
+    warm_start.check(config)
 
 
 def _check_extractors(config, trains):
   step.check(config.extractor, 'config.extractor')
   extractors.check(config.extractor)
-  if trains:
+  if trains and not config.init_from:
     extractors.pretrained(config.extractor)
   if not config.extractors:
     raise UserError(
@@ -47,7 +49,7 @@ def _check_extractors(config, trains):
     )
   for name in config.extractors:
     check_choice('config.extractors', name, EXTRACTOR_NAMES)
-  random = config.extractor.init == 'random'
+  random = config.extractor.init == 'random' and not config.init_from
   released = extractors.row(config.extractor).pretrained is not None
   if 'original' in config.extractors and random and released:
     raise UserError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax import teachers, timetable
+from aec_jax import teachers, timetable, warm_start
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.clips import Clips
 from aec_jax.features import log_mels, packed
@@ -75,6 +75,8 @@ def _released(config, cache_dir) -> Generator[str, None, Sizes]:
       f'{split}: {len(found):,} clips, packed already; {missing} of'
       f' {len(found.classes)} classes without a clip'
     )
+  if finished := warm_start.of(config):
+    yield f'hidden layers start from {finished}'
   if teachers.read(config, classes):
     yield f'targets in part what is said by {config.teacher}'
   return timetable.of_embeddings(config, len(classes))
@@ -87,7 +89,8 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   if prepared is None:
     sizes, count = _estimated(config, clips)
   else:
-    sizes = timetable.of_prepared(config, prepared, cache_dir)
+    start = warm_start.extractors_of(config)
+    sizes = timetable.of_prepared(config, prepared, start, cache_dir)
     count = len(prepared.examples)
   if prepared is None:
     time = rates.words(timetable.of_clips(config, sizes, cache_dir))
@@ -98,13 +101,15 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
     time = rates.words(timetable.of_copies(config, sizes, cache_dir))
     yield f'pitch-shift: {sizes.copies:,} copies, {time} unless they are there'
   steps = _steps(config, cache_dir)
+  if finished := warm_start.of(config):
+    yield f'extractors and hidden layers start from {finished}'
   if prepared is None:
     yield (
       f'fine-tune {", ".join(config.extractors)}: {steps} each, exact once the'
       ' clips are prepared'
     )
   else:
-    yield from _fine_tuned(config, prepared, cache_dir, steps)
+    yield from _fine_tuned(config, prepared, start, cache_dir, steps)
   each = timetable.of_embedding(config, sizes.examples, cache_dir)
   yield (
     f'embed about {sizes.examples:,} examples, {rates.words(each)} an extractor'
@@ -112,9 +117,11 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   return sizes
 
 
-def _fine_tuned(config, prepared, cache_dir, steps: str) -> Iterator[str]:
+def _fine_tuned(
+  config, prepared, start, cache_dir, steps: str
+) -> Iterator[str]:
   for job in folds.extractor_jobs(config, prepared):
-    folder = extractor.folder_of(config, prepared, job, cache_dir)
+    folder = extractor.folder_of(config, prepared, job, start, cache_dir)
     state = 'done' if folder.exists() else 'to be trained'
     yield (
       f'fine-tune {job.title}: {state}; {len(job.training):,} clips, {steps}'

@@ -206,8 +206,9 @@ def _train_ensembles(config, workdir, source, cache_dir):
   reports, parts, unseen, kept = {}, [], [], []
   for i, length in enumerate(config.segments, 1):
     system = Classifiers(
-      config, OBJECTIVES[config.objective], source.features(length), members
-    )
+      config, OBJECTIVES[config.objective], source.features(length), members,
+      source.learned(length),
+    )  # fmt: skip
     with progress.within(
       *_which(i, config.segments), more=len(config.segments) - i
     ):

@@ -284,6 +284,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
   # No shell expands the ~ of an option.
   config.data_dir = os.path.expanduser(config.data_dir)
   config.extractor.init = os.path.expanduser(config.extractor.init)
+  config.init_from = os.path.expanduser(config.init_from)
   named = [name.strip() for name in config.teacher.split(',')]
   config.teacher = ','.join(map(os.path.expanduser, filter(None, named)))
   check_choice('config.objective', config.objective, OBJECTIVES)

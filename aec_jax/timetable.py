@@ -16,6 +16,7 @@ from aec_jax.input import folds, pieces
 from aec_jax.models import extractors
 from aec_jax.run import rates
 from aec_jax.train import classifiers, extractor
+from aec_jax.train.start import Start
 
 _SAID = {
   'prepare': 'preparing',
@@ -54,11 +55,20 @@ def of_embeddings(config, classes: int) -> Sizes:
   return Sizes(0, 0, 0, 0, 0, config.members, classes, MAX_SEGMENTS)
 
 
-def of_prepared(config, prepared: ClipExamples, cache_dir) -> Sizes:
-  """Of a run whose clips are prepared."""
+def of_prepared(
+  config, prepared: ClipExamples, start: Start, cache_dir
+) -> Sizes:
+  """Of a run whose clips are prepared.
+
+  Args:
+    config: of the experiment.
+    prepared: its clips.
+    start: what its extractors start from.
+    cache_dir: of the stages.
+  """
   jobs = folds.extractor_jobs(config, prepared)
   untrained = [
-    not extractor.folder_of(config, prepared, job, cache_dir).exists()
+    not extractor.folder_of(config, prepared, job, start, cache_dir).exists()
     for job in jobs
   ]
   training = prepared.labels.select(prepared.split == 'train')

@@ -21,6 +21,7 @@ from aec_jax.models import convolution, extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.train import extractor
 from aec_jax.train.classifiers import Classifiers
+from aec_jax.train.start import Start
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 EXPERIMENTS = sorted(
@@ -130,7 +131,7 @@ def extractor_step(form):
     shape=(spec.frames, spec.bands),
   )
   job = Job('some', 'balanced', np.arange(4), np.arange(4, 6))
-  tuner = extractor.FineTuner(config, clips, job)
+  tuner = extractor.FineTuner(config, clips, job, Start())
   return _stepped(tuner, lambda state: state.params)
 
 

@@ -16,6 +16,7 @@ from aec_jax.input.folds import extractor_jobs
 from aec_jax.input.plan import Groups, Plan
 from aec_jax.run import cache, claim
 from aec_jax.train import extractor
+from aec_jax.train.start import of_file
 from configs import audioset_level13
 
 # Which stages depend on a field, or on all of a section; 'claim' is the
@@ -37,6 +38,8 @@ _TRAINING = {
     # The weight of no teacher; see also `test_teachers`.
     'members': _CLAIM, 'teacher': _NOTHING, 'teacher_weight': _NOTHING,
     'unverified_weight': _CLAIM,
+    # By the weights that lie there; see `test_warm_start`.
+    'init_from': _NOTHING,
 }  # fmt: skip
 RECORDED = _TRAINING | {
     'dataset': _TUNED, 'objective': _TUNED,
@@ -133,7 +136,9 @@ def stages_of(config, cache_dir, found):
   prepared = log_mels.prepare(config, clips, cache_dir)
   shifted = log_mels.pitch_shifted(config, clips, prepared, cache_dir)
   for job in extractor_jobs(config, prepared):
-    folder = extractor.folder_of(config, prepared, job, cache_dir)
+    folder = extractor.folder_of(
+      config, prepared, job, of_file(config.extractor), cache_dir
+    )
     found.setdefault('extractor', set()).add(folder.name)
     for some in (prepared, shifted):
       embeddings.embed(config.extractor, 3, some, {}, folder.name, cache_dir)

@@ -62,7 +62,8 @@ _LONGEST = 100_000  # segments of a piece: a day
 # What a results.json has that a bundle repeats.
 _RESULTS = (
     'experiment', 'metrics', 'expected', 'n_examples', 'n_train_examples',
-    'scored_on', 'best_step', 'dataset_fingerprint', 'versions', 'decisions',
+    'scored_on', 'best_step', 'dataset_fingerprint', 'scored_fingerprint',
+    'versions', 'decisions',
 )  # fmt: skip
 
 
@@ -168,6 +169,7 @@ def _without_paths(config) -> dict:
   out = config.to_dict() | {'data_dir': ''}
   init = os.path.basename(out['extractor']['init'])
   out['extractor'] = out['extractor'] | {'init': init}
+  out['init_from'] = os.path.basename(out['init_from'])
   named = out['teacher'].split(',')
   out['teacher'] = ','.join(map(os.path.basename, named))
   return json.loads(json.dumps(out))

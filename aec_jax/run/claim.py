@@ -77,6 +77,14 @@ def _other_data(config, before: dict) -> str:
       f'config.teacher: {was or "none"} there, {config.teacher or "none"} here,'
       ' or another data set'
     )
+  was = before.get('init_from', '')
+  if was != config.init_from:
+    return (
+      f'config.init_from: {was or "none"} there, {config.init_from or "none"}'
+      ' here, or another data set'
+    )
+  if config.init_from:
+    return f'the data set, or the experiment in {config.init_from}'
   init = config.extractor.init
   if fields.names_place('extractor.init', init):
     return f'the data set, or the weights in {init}'

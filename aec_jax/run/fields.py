@@ -83,6 +83,9 @@ FIELDS: dict[str, Field] = {
   # training clips' targets are made of in part, and in how large a part.
   'teacher': Field('', role='how', is_path=True),
   'teacher_weight': Field(0.0, 0, 1),
+  # A finished experiment, or its bundle, whose extractors and hidden layers
+  # training starts from.
+  'init_from': Field('', role='how', is_path=True),
   # What a clip's labels are: see `aec_jax.objective`.
   'objective': Field('single_label'),
   # Between the labels of a cell of a list; empty: found out.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from aec_jax import label_doctor, timetable
+from aec_jax import label_doctor, timetable, warm_start
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
@@ -27,6 +27,7 @@ from aec_jax.run import hosts, progress
 from aec_jax.sources.trained import Trained
 from aec_jax.timetable import Sizes
 from aec_jax.train import extractor as fine_tuning
+from aec_jax.train.start import Start, of_file
 
 
 class Recorded:
@@ -56,6 +57,21 @@ class Recorded:
     if not scoring:
       logging.info('%s', scored_how(config, own.split, own.fold))
       len(self.jobs)  # refuses extractors that the clips don't allow
+      self._tell_start()
+
+  def _tell_start(self) -> None:
+    """Says what is started from, and whether that makes the scores too good."""
+    finished = self._finished
+    if not finished:
+      return
+    logging.info('extractors and hidden layers start from %s', finished)
+    if self.scored_on != 'test' and finished.knows(self.scored_fingerprints):
+      note = (
+        f'{finished} has trained on these very clips, and what starts from it'
+        ' has heard those that it is scored on: the scores are too good'
+      )
+      logging.warning('config.init_from: %s', note)
+      self.notes.append({'file': self._config.init_from, 'reason': note})
 
   def read_from(self) -> list[str]:
     """See `Released`. Log-mels that hosts made may differ by a last bit."""
@@ -65,8 +81,19 @@ class Recorded:
   @functools.cached_property
   def fingerprints(self) -> list[str]:
     """Of the clips, and of the weights that extractors start from."""
-    init = self._config.extractor.init
-    return [self._own.fingerprint, fine_tuning.weights_digest(init)]
+    return [self._own.fingerprint, self._start.key]
+
+  @functools.cached_property
+  def _finished(self) -> warm_start.Finished | None:
+    """The experiment to start from."""
+    return warm_start.of(self._config)
+
+  @functools.cached_property
+  def _start(self) -> Start:
+    """What extractors start from."""
+    if self._finished:
+      return self._finished.extractors()
+    return of_file(self._config.extractor)
 
   @functools.cached_property
   def jobs(self) -> list[Job]:
@@ -98,7 +125,9 @@ class Recorded:
 
   def sizes(self) -> Sizes:
     """What there is to do for them."""
-    return timetable.of_prepared(self._config, self._own, self._cache_dir)
+    return timetable.of_prepared(
+      self._config, self._own, self._start, self._cache_dir
+    )
 
   def train_extractors(self, workdir: Path | None = None) -> None:
     """Trains those that are not in the cache.
@@ -111,7 +140,7 @@ class Recorded:
       where = workdir and workdir / 'extractors' / job.title.replace('/', '_')
       with progress.within(*self._which(i), more=sum(missing[i + 1 :])):
         folder = fine_tuning.trained(
-          self._config, self._own, job, self._cache_dir, where
+          self._config, self._own, job, self._start, self._cache_dir, where
         )
       self._add(job, folder)
 
@@ -131,7 +160,9 @@ class Recorded:
       self._add(job, folder)
 
   def _folder(self, job: Job) -> Path:
-    return fine_tuning.folder_of(self._config, self._own, job, self._cache_dir)
+    return fine_tuning.folder_of(
+      self._config, self._own, job, self._start, self._cache_dir
+    )
 
   def _add(self, job: Job, folder: Path) -> None:
     """Makes an extractor ready that lies in a folder of host 0's cache."""
@@ -154,6 +185,13 @@ class Recorded:
     if len(self._sets) > 1:
       source = self._sets[1].source
     return members_of(self._config, self._own, self.jobs, source)
+
+  def learned(self, length: int) -> dict:
+    """What members of pieces of some length start from; see `warm_start`."""
+    if not self._finished:
+      return {}
+    titles = [job.title for job in self.jobs]
+    return self._finished.hidden(self.members(), titles, length)
 
   def scored_clips(self) -> np.ndarray:
     """(clip,) the test clips, or where there are none all that have labels."""

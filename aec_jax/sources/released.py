@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aec_jax import teachers, timetable
+from aec_jax import teachers, timetable, warm_start
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
@@ -54,11 +54,15 @@ class Released:
     self.labels = Labels.concatenate([part.labels for part in parts])
     self.usage = np.full(len(self.ids), '')
     self._cache_dir, self._teachers = cache_dir, []
+    self._finished = None
     if not scoring:
       self._teachers = teachers.read(config, self.classes)
+      self._finished = warm_start.of(config)
     self._trained_on = [part.fingerprint() for part in training]
     self.scored_fingerprints = [part.fingerprint() for part in scored]
     self.fingerprints = [*map(teachers.key, self._teachers)]
+    if self._finished:
+      self.fingerprints.append(self._finished.key)
     self.fingerprints += self._trained_on + self.scored_fingerprints
     splits = (*(() if scoring else config.train_splits), *config.eval_splits)
     self.skipped = packed.listed_beside(config, splits, 'skipped')
@@ -97,6 +101,12 @@ class Released:
     scored = self.scored_clips()
     some, watched = (held_out, True) if len(held_out) else (scored, False)
     return [Member(n, 0, training, some, scored, watched) for n in names]
+
+  def learned(self, length: int) -> dict:
+    """What the classifiers start from; see `warm_start`."""
+    if not self._finished:
+      return {}
+    return self._finished.hidden(self.members(), [], length)
 
   @functools.cached_property
   def _divided(self) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ from aec_jax.train.guards import left
 from aec_jax.train.loop import most_steps
 from aec_jax.train.piece_steps import make_predict, make_steps
 from aec_jax.train.progress import History, Standing, standing
+from aec_jax.train.start import merged
 from aec_jax.train.step import TrainState, all_finite, optimizer
 
 # Of a dispatch on a CPU.
@@ -60,6 +61,8 @@ class Classifiers:
     objective: what its labels mean.
     features: of all clips.
     members: who trains on what. Member m's seed is config.seed + m.
+    learned: variables to start from in place of fresh ones, with a leading
+      member axis.
   """
 
   rate_field = 'config.optimizer.learning_rate'
@@ -70,7 +73,9 @@ class Classifiers:
     objective: Objective,
     features: Features,
     members: Sequence[Member],
+    learned: dict | None = None,
   ) -> None:
+    self._learned = learned or {}
     self.settings, self.objective = config, objective
     self.members = members
     self.names = [member.name for member in members]
@@ -136,17 +141,19 @@ class Classifiers:
     return Plan(groups, config.batch_size, seed, config.mixup_alpha)
 
   def create_state(self) -> MembersState:
-    """Fresh members. The only randomness is the parameters', of their seeds;
+    """Members to train. The only randomness is the parameters', of their seeds;
     dropout at step s uses the same key folded with s + 1.
     """
-    members = self._create(self.seeds)
+    members = self._create((self.seeds, self._learned))
     best = jax.tree.map(jnp.copy, members.variables())
     return MembersState(members, best)
 
-  def _fresh(self, seed) -> TrainState:
+  def _fresh(self, start) -> TrainState:
+    seed, learned = start
     x = jnp.zeros((1, *self.features.example_shape))
     mask = jnp.ones(x.shape[:2], bool)
     variables = self.model.init(jax.random.key(seed), x, mask, train=True)
+    variables = merged(variables, learned)
     return TrainState.start(variables, self.tx, self.settings.average)
 
   def steps(

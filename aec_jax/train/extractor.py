@@ -8,8 +8,6 @@ one of few numbers and masked, so that few compiled steps serve.
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from aec_jax.errors import UserError
 from aec_jax.features.embeddings import save_variables, step_costs
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import augment, batches, pieces
@@ -35,6 +32,7 @@ from aec_jax.train.curves import Writer
 from aec_jax.train.example_steps import gather, make_steps, make_sums
 from aec_jax.train.loop import fit, most_steps
 from aec_jax.train.progress import History
+from aec_jax.train.start import Start, merged
 from aec_jax.train.step import TrainState, all_finite, optimizer
 
 # Raised when extractors change for the same config.
@@ -50,6 +48,7 @@ def trained(
   config,
   clips: ClipExamples,
   job: Job,
+  start: Start,
   cache_dir: str | Path,
   curves: Path | None = None,
 ) -> Path:
@@ -62,45 +61,48 @@ def trained(
     config: of the experiment.
     clips: all of them.
     job: which extractor.
+    start: what it starts from.
     cache_dir: of the stages.
     curves: where TensorBoard's event files go; None: nowhere.
 
   Raises:
     UserError: a field makes no sense, or the initial weights cannot be read.
   """
-  folder = folder_of(config, clips, job, cache_dir)
+  depends = _depends(config, clips, job, start)
+  folder = folder_of(config, clips, job, start, cache_dir)
   work = folder.with_name(f'.{folder.name}.training')
   with contextlib.ExitStack() as stack:
     if hosts.lead(lambda: stack.enter_context(cache.lacking(folder))):
       with Writer(curves, config) as writer:
-        found = _train(config, clips, job, work, writer)
-      hosts.lead(lambda: _keep(config, clips, job, cache_dir, *found))
+        found = _train(config, clips, job, start, work, writer)
+      hosts.lead(lambda: _keep(config, folder, depends, cache_dir, *found))
   # Not before: killed in between, the run would have to train again.
   shutil.rmtree(work, ignore_errors=True)
   return folder
 
 
-def _keep(config, clips, job, cache_dir, variables, history) -> None:
+def _keep(config, folder, depends, cache_dir, variables, history) -> None:
   """Puts an extractor into the cache, whose stage is `cache.lacking`."""
 
   def build(unfinished):
     save_variables(unfinished / 'variables.npz', variables)
     files.write_json(unfinished / 'history.json', history)
 
-  folder = folder_of(config, clips, job, cache_dir)
-  cache.fill(folder, _depends(config, clips, job), build)
+  cache.fill(folder, depends, build)
   if evaluations := history['evaluations']:
     about, steps = step_costs(config.extractor), evaluations[-1]['step']
     rates.leave(cache_dir, 'fine-tune', about, history['seconds'], steps)
 
 
-def folder_of(config, clips: ClipExamples, job: Job, cache_dir) -> Path:
+def folder_of(
+  config, clips: ClipExamples, job: Job, start: Start, cache_dir
+) -> Path:
   """Where a trained extractor lies, or will lie."""
-  depends = _depends(config, clips, job)
+  depends = _depends(config, clips, job, start)
   return cache.folder_of(cache_dir, f'extractor-{job.name}', depends)
 
 
-def _depends(config, clips, job) -> dict:
+def _depends(config, clips, job, start) -> dict:
   """All that an extractor is a function of."""
   flat = dict(fields.flattened({'extractor': config.extractor.to_dict()}))
   depends = {
@@ -109,7 +111,7 @@ def _depends(config, clips, job) -> dict:
     'seed': config.seed,
     'objective': config.objective,
     'extractor': fields.changed(flat) | {'extractor.init': ''},
-    'weights': weights_digest(config.extractor.init),
+    'weights': start.key,
     'sampling': job.sampling,
   }
   if config.unverified_weight != 1:
@@ -120,38 +122,9 @@ def _depends(config, clips, job) -> dict:
   return depends
 
 
-def weights_digest(path: str) -> str:
-  """A hash of the initial weights' file; '' for random ones.
-
-  Raises:
-    UserError: the file cannot be read.
-  """
-  if path in ('', 'random'):
-    return ''
-  try:
-    found = os.stat(path)
-    return _digest(path, found.st_size, found.st_mtime_ns)
-  except OSError as error:
-    raise UserError(
-      f'config.extractor.init: {path}: {error.strerror}; give the file of'
-      " python -m aec_jax.models.convert, or 'random'"
-    ) from error
-
-
-@functools.cache
-def _digest(path: str, size: int, changed: int) -> str:
-  """A file's hash, of 64 bytes; read once for all extractors.
-
-  Those that `content` keeps are of 16, and name no extractor of a cache.
-  """
-  del size, changed  # another file of that name is read anew
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'blake2b').hexdigest()
-
-
-def _train(config, clips, job, work, writer) -> tuple[dict, dict]:
+def _train(config, clips, job, start, work, writer) -> tuple[dict, dict]:
   """The best variables of an extractor, and how they came about."""
-  tuner = FineTuner(config, clips, job)
+  tuner = FineTuner(config, clips, job, start)
   if job.sampling == 'none':
     start = jax.tree.map(np.asarray, tuner.create_state().variables())
     return start, {'evaluations': []}
@@ -184,13 +157,16 @@ class FineTuner:
 
   rate_field = 'config.extractor.optimizer.learning_rate'
 
-  def __init__(self, config, clips: ClipExamples, job: Job) -> None:
+  def __init__(
+    self, config, clips: ClipExamples, job: Job, start: Start
+  ) -> None:
     settings = config.extractor.copy_and_resolve_references()
     with settings.unlocked():
       settings.seed, settings.metric = config.seed, 'log_likelihood'
       settings.on_diverged = 'error'
       settings.profile_steps = config.profile_steps
     self.settings, self.clips, self.job = settings, clips, job
+    self.start = start
     self.names = [job.title]
     self.objective: Objective = OBJECTIVES[config.objective]
     self.model = extractors.example_classifier(
@@ -230,13 +206,10 @@ class FineTuner:
     return self.rooms.sizes[-1] * (rows * row + 64)
 
   def create_state(self) -> TrainState:
-    """A fresh state, with the converted weights where they are given."""
+    """A fresh state, with what is learned already."""
     example = jnp.zeros((1, *self.clips.examples.shape[1:]))
     variables = self._init(jax.random.key(self.settings.seed), example)
-    loaded = extractors.pretrained(self.settings)
-    if loaded is not None:
-      params = variables['params']
-      params['extractor'] = {**params['extractor'], **loaded}
+    variables = merged(variables, self.start.variables(self.job.title))
     return TrainState.start(variables, self.tx, self.settings.average)
 
   def chance(self) -> float:

@@ -26,6 +26,7 @@ from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run.console import table
 from aec_jax.train import classifiers, example_steps, extractor, piece_steps
+from aec_jax.train.start import Start
 from launch import full_size
 
 # The heaviest rows of Tables 10, 12, 13 (twice), 14 and 15.
@@ -100,7 +101,7 @@ def of_fine_tuning(config) -> tuple[float, float]:
   )  # fmt: skip
   config.extractor.init = 'random'
   job = Job('balanced_first', 'balanced', np.arange(clips), np.arange(99))
-  tuner = extractor.FineTuner(config, data, job)
+  tuner = extractor.FineTuner(config, data, job, Start())
   (plan,) = tuner.plans([(0, 1)])
   state = jax.eval_shape(tuner.create_state)
   return _gb(example_steps.make_steps(tuner).lower(state, tuner.resident, plan))

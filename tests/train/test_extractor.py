@@ -19,6 +19,7 @@ from aec_jax.input.rooms import Rooms, padded
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run.devices import replicate
 from aec_jax.train import example_steps, extractor, step
+from aec_jax.train.start import Start, of_file
 
 COUNTS = (1, 2, 1, 3, 1, 2, 1, 1, 5)
 LABELS = (0, 1, 2, 0, 1, 2, 0, 1, 2)
@@ -32,7 +33,7 @@ def job_of(name='balanced_first', sampling='balanced'):
 def tuner():
   config = dcase_data.tiny_config()
   clips = dcase_data.clip_examples(COUNTS, LABELS)
-  return extractor.FineTuner(config, clips, job_of())
+  return extractor.FineTuner(config, clips, job_of(), of_file(config.extractor))
 
 
 def stepped(tuner, table, plan):
@@ -164,7 +165,9 @@ def test_validation_of_several_labels_is_binary(tuner):
   )  # fmt: skip
   config = dcase_data.tiny_config(objective='multi_label', metric='mAP')
   clips = dcase_data.clip_examples(COUNTS, labels)
-  other = extractor.FineTuner(config, clips, job_of())
+  other = extractor.FineTuner(
+    config, clips, job_of(), of_file(config.extractor)
+  )
   state = tuner.create_state()
   found = other.evaluate(state, None)()
   assert set(found) == {'log_likelihood'}
@@ -183,7 +186,7 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
   config = dcase_data.tiny_config()
   clips = dcase_data.clip_examples(COUNTS, LABELS)
   job = job_of('a', 'unbalanced')
-  whole = extractor.trained(config, clips, job, tmp_path / 'whole')
+  whole = extractor.trained(config, clips, job, Start(), tmp_path / 'whole')
 
   class Cut(Exception):
     pass
@@ -197,7 +200,7 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(extractor, 'FineTuner', Failing)
     with pytest.raises(Cut):
-      extractor.trained(config, clips, job, tmp_path / 'cut')
+      extractor.trained(config, clips, job, Start(), tmp_path / 'cut')
   started = []
 
   class Resumed(extractor.FineTuner):
@@ -206,7 +209,7 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
       return super().plans(spans)
 
   monkeypatch.setattr(extractor, 'FineTuner', Resumed)
-  again = extractor.trained(config, clips, job, tmp_path / 'cut')
+  again = extractor.trained(config, clips, job, Start(), tmp_path / 'cut')
   assert started[0] == (3, 4)
   assert again.name == whole.name
   with (
@@ -221,7 +224,11 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
 
 def test_an_extractor_that_is_not_trained_is_as_initialised(tuner, tmp_path):
   folder = extractor.trained(
-    dcase_data.tiny_config(), tuner.clips, job_of('original', 'none'), tmp_path
+    dcase_data.tiny_config(),
+    tuner.clips,
+    job_of('original', 'none'),
+    Start(),
+    tmp_path,
   )
   assert json.loads((folder / 'history.json').read_text()) == {
     'evaluations': []
@@ -234,10 +241,10 @@ def test_an_extractor_that_is_not_trained_is_as_initialised(tuner, tmp_path):
   )
 
 
-def test_wrong_initial_weights_are_refused(tuner, tmp_path):
+def test_wrong_initial_weights_are_refused(tmp_path):
   config = dcase_data.tiny_config(**{'extractor.init': str(tmp_path / 'no')})
   with pytest.raises(UserError, match=r'config\.extractor\.init'):
-    extractor.trained(config, tuner.clips, tuner.job, tmp_path)
+    of_file(config.extractor)
 
 
 def test_the_balanced_plan_takes_one_clip_of_every_class(tuner):
@@ -250,7 +257,7 @@ def test_the_balanced_plan_takes_one_clip_of_every_class(tuner):
 
 def test_examples_on_the_host_are_the_same_rows(tuner):
   config = dcase_data.tiny_config(**{'extractor.examples_on': 'host'})
-  other = extractor.FineTuner(config, tuner.clips, tuner.job)
+  other = extractor.FineTuner(config, tuner.clips, tuner.job, tuner.start)
   (ours,), (theirs,) = tuner.plans([(0, 2)]), other.plans([(0, 2)])
   assert not other.resident
   for name, array in tuner.resident.items():
@@ -268,7 +275,7 @@ def test_augmented_examples_train_and_their_rate_falls(tuner):
       'extractor.optimizer.cosine_steps': 4,
     }
   )
-  other = extractor.FineTuner(config, tuner.clips, tuner.job)
+  other = extractor.FineTuner(config, tuner.clips, tuner.job, tuner.start)
   (plan,) = other.plans([(0, 4)])
   assert ((plan['weight'] > 0) & (plan['weight'] < 1)).any()
   state, losses = stepped(other, other.resident, plan)
@@ -285,14 +292,16 @@ def test_examples_of_clips_that_nobody_verified_count_less(tmp_path):
   plain, less = (
     dcase_data.tiny_config(unverified_weight=w) for w in (1.0, 0.25)
   )
-  found = extractor.FineTuner(less, clips, job_of()).resident['loss_weight']
+  found = extractor.FineTuner(less, clips, job_of(), Start()).resident[
+    'loss_weight'
+  ]
   expected = np.repeat(np.where(verified, 1, 0.25), COUNTS)
   np.testing.assert_allclose(found, expected)
-  tuner = extractor.FineTuner(plain, clips, job_of())
+  tuner = extractor.FineTuner(plain, clips, job_of(), Start())
   assert 'loss_weight' not in tuner.resident
   # They are other extractors; that of weight 1 is the one that it was before.
   folders = [
-    extractor.folder_of(config, clips, job_of(), tmp_path)
+    extractor.folder_of(config, clips, job_of(), Start(), tmp_path)
     for config in (plain, less, dcase_data.tiny_config())
   ]
   assert folders[0] == folders[2] != folders[1]
