@@ -57,11 +57,11 @@ def check(config) -> None:
 
 def _check_extractor(config, theirs: dict) -> None:
   for name in _SAME:
-    if theirs.get(name) != config.extractor[name]:
+    mine, there = config.extractor[name], theirs.get(name)
+    if mine != there:
       raise UserError(
-        f'config.extractor.{name} is {config.extractor[name]!r}, and that of'
-        f' {config.init_from} {theirs.get(name)!r}: what starts from it must have'
-        ' the same'
+        f'config.extractor.{name} is {mine!r}, and that of {config.init_from}'
+        f' {there!r}: what starts from it must have the same'
       )
 
 

@@ -51,6 +51,8 @@ def test_other_classes_start_from_its_extractor_and_hidden_layers(
     jax.tree.map(np.testing.assert_array_equal, found, there.extractors[0])
   assert len(here.info['classes']) == 4 != len(there.info['classes'])
   assert here.info['config']['init_from'] == workdir.name
+  card = (tmp_path / 'run/bundle/README.md').read_text()
+  assert ', started from dcase' in card and 'random weights' not in card
   assert results['notes'] == []
 
   # Two steps of training leave the hidden layers near where they began.

@@ -133,7 +133,9 @@ def _kind(info) -> str:
     )
     names = ', '.join(map(markdown, info['extractors']))
     kind += f' {names or "embeddings of the released VGGish"}'
-    if info['extractor'].get('init') == 'random':
+    if started := info['config'].get('init_from'):
+      kind += f', started from {markdown(started)}'
+    elif info['extractor'].get('init') == 'random':
       kind += ', trained from random weights'
   return f'{kind}.'
 

@@ -167,11 +167,10 @@ def add_decisions(workdir: Path, found: dict | None) -> None:
 def _without_paths(config) -> dict:
   """The config, without where things lay on the machine that trained."""
   out = config.to_dict() | {'data_dir': ''}
-  init = os.path.basename(out['extractor']['init'])
+  init = Path(out['extractor']['init']).name
   out['extractor'] = out['extractor'] | {'init': init}
-  out['init_from'] = os.path.basename(out['init_from'])
-  named = out['teacher'].split(',')
-  out['teacher'] = ','.join(map(os.path.basename, named))
+  for field in ('init_from', 'teacher'):
+    out[field] = ','.join(Path(path).name for path in out[field].split(','))
   return json.loads(json.dumps(out))
 
 

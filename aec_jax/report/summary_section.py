@@ -139,7 +139,9 @@ def _next(results) -> Iterator[str]:
       'sounds of your own, --config.data_dir=FOLDER: these scores say nothing'
       ' of real ones'
     )
-  elif config.get('extractor', {}).get('init') == 'random':
+  elif config.get('extractor', {}).get('init') == 'random' and not config.get(
+    'init_from'
+  ):
     found.append(
       'VGGish’s weights instead of random ones, --config.extractor.init=FILE'
       ' of python -m aec_jax.models.fetch vggish'
