@@ -27,7 +27,6 @@ from aec_jax.train import loop
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import Classifiers
 from aec_jax.train.curves import Writer
-from configs import demo
 
 COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')
 GROWTH = 0.03
@@ -51,9 +50,11 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
   `held.csv` in the work folder has them from the first one on.
   """
   synthetic_audioset.make(str(workdir / 'data'), unbalanced=0)
-  config = demo.get_config()
+  config = presets.audioset()
+  config.train_splits = ('bal_train',)
   config.data_dir = str(workdir / 'data')
   config.model.hidden = (64, 64, 64)
+  config.batch_size = 100
   config.max_steps = config.patience = 2**31 - 1
   config.eval_every = config.checkpoint_every = 20
   config = presets.resolve(config)
