@@ -25,8 +25,8 @@ from aec_jax.input.plan import Plan
 from aec_jax.objective import Objective
 from aec_jax.run import hosts
 from aec_jax.run.devices import AXIS, replicate
+from aec_jax.train.dispatch import most_steps
 from aec_jax.train.guards import left
-from aec_jax.train.loop import most_steps
 from aec_jax.train.piece_steps import make_predict, make_steps
 from aec_jax.train.progress import History, Standing, standing
 from aec_jax.train.start import merged

@@ -29,8 +29,9 @@ from aec_jax.run import cache, fields, files, hosts, progress, rates
 from aec_jax.run.devices import AXIS, on_cpu, replicate
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Writer
+from aec_jax.train.dispatch import most_steps
 from aec_jax.train.example_steps import gather, make_steps, make_sums
-from aec_jax.train.loop import fit, most_steps
+from aec_jax.train.loop import fit
 from aec_jax.train.progress import History
 from aec_jax.train.start import Start, merged
 from aec_jax.train.step import TrainState, all_finite, optimizer

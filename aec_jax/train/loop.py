@@ -5,10 +5,8 @@ It trains any `System`: classifiers, one or many, or an extractor.
 
 import contextlib
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,13 +20,10 @@ from aec_jax.run.devices import on_cpu, replicate
 from aec_jax.run.progress import Line, place
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Curves, Writer
+from aec_jax.train.dispatch import planned, spans
 from aec_jax.train.guards import check_losses, check_state, left
 from aec_jax.train.progress import History, Progress, warn_at_chance
 
-# Of which the plans are one tf.data pipeline.
-_SPANS = 10_000
-# What the plans of one dispatch may take of an accelerator's memory.
-_PLANS_BYTES = 2**28
 # Seconds of a dispatch from which on its state is kept back, and that it is
 # given after a signal; the process has 8 in all, of which saving takes some.
 _LONG, _PATIENCE = 1.0, 3.0
@@ -41,7 +36,7 @@ class System(Protocol):
     settings: `max_steps`, `eval_every`, `checkpoint_every`, `batch_size`,
       `metric`, `patience`, `on_diverged`, `optimizer`, `profile_steps`.
     rate_field: the config's field to lower when training diverges.
-    most_steps: how many may go in one dispatch; see the function.
+    most_steps: how many may go in one dispatch; see `dispatch.most_steps`.
   """
 
   settings: Any
@@ -86,41 +81,6 @@ class System(Protocol):
 
   def batch_ids(self, member: int, step: int) -> list[str]:
     """What a member trained on in a step."""
-
-
-def most_steps(
-  settings, few: int, plan_bytes: int, backend: str | None = None
-) -> int:
-  """How many steps may go in one dispatch.
-
-  `steps_per_dispatch` where it is given. Else few on a CPU, and as many on an
-  accelerator, which would wait for the next, as there is memory for the plans.
-
-  Args:
-    settings: with `steps_per_dispatch`.
-    few: on a CPU.
-    plan_bytes: of what a step's plan takes on the device.
-    backend: as JAX names it; None: the one in use.
-  """
-  if settings.steps_per_dispatch:
-    return settings.steps_per_dispatch
-  if on_cpu(backend):
-    return few
-  return max(1, _PLANS_BYTES // plan_bytes)
-
-
-def spans(start: int, settings, most: int) -> Iterator[tuple[int, int]]:
-  """(start, stop) of each dispatch from step `start` to `max_steps`.
-
-  A function of `start` alone wherever an evaluation or a checkpoint falls, so
-  that a resumed run dispatches what the unbroken one did.
-  """
-  while start < settings.max_steps:
-    stop = min(start + most, settings.max_steps)
-    for every in (settings.eval_every, settings.checkpoint_every):
-      stop = min(stop, (start // every + 1) * every)
-    yield start, stop
-    start = stop
 
 
 def fit(
@@ -233,7 +193,7 @@ class _Run:
     todo: Iterable = spans(self.step, settings, system.most_steps)
     if system.finished(self.step, history):
       todo = ()
-    for (start, stop), plan in _heard(_planned(system, todo), signals):
+    for (start, stop), plan in planned(system, todo, signals):
       self._advance(start, stop, plan, signals)
       if self.step == stop:
         self._stop_over(signals)
@@ -401,25 +361,3 @@ def _owes_evaluation(settings, step, history) -> bool:
   """Whether a run was stopped after a step and before its evaluation."""
   done = history.evaluations[-1]['step'] if history.evaluations else 0
   return done < step and _is_evaluated(settings, step)
-
-
-def _heard(plans, signals) -> Iterator:
-  """What `_planned` makes, waited for so that a signal is heard.
-
-  A thread makes the next plan while the steps of the last are under way.
-  """
-  following = termination.begin(lambda: next(plans, None))
-  try:
-    while (entry := signals.wait(following.result)) is not None:
-      following = termination.begin(lambda: next(plans, None))
-      yield entry
-  finally:
-    if not signals:  # whatever it takes its plans from is left in order
-      futures.wait([following])
-
-
-def _planned(system, todo):
-  """Pairs of a span and its plan, however many steps `max_steps` allows."""
-  todo = iter(todo)
-  while some := list(itertools.islice(todo, _SPANS)):
-    yield from zip(some, system.plans(some), strict=True)

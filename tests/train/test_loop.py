@@ -13,7 +13,7 @@ from train_data import assert_equal_trees, cut_off, fit, released
 from train_data import released_config as config_of
 
 from aec_jax.errors import UserError
-from aec_jax.train import checkpoint, loop
+from aec_jax.train import checkpoint, dispatch, loop
 
 
 def test_it_learns_a_set_it_can_separate(tmp_path):
@@ -149,7 +149,7 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
   names = ('max_steps', 'eval_every', 'checkpoint_every', 'steps_per_dispatch')
   config = types.SimpleNamespace(**dict(zip(names, numbers, strict=True)))
   most = config.steps_per_dispatch
-  whole = list(loop.spans(0, config, most))
+  whole = list(dispatch.spans(0, config, most))
   assert [stop for _, stop in whole[:-1]] == [start for start, _ in whole[1:]]
   assert whole[-1][1] == config.max_steps
   saved = [
@@ -158,17 +158,17 @@ def test_spans_from_a_checkpoint_are_those_of_the_whole_run(numbers, data):
     if not start % config.eval_every or not start % config.checkpoint_every
   ]
   start = data.draw(st.sampled_from(saved))
-  rest = list(loop.spans(start, config, most))
+  rest = list(dispatch.spans(start, config, most))
   assert rest == [s for s in whole if s[0] >= start]
 
 
 def test_accelerators_take_as_many_steps_as_their_plans_have_room_for():
   settings = types.SimpleNamespace(steps_per_dispatch=0)
-  assert loop.most_steps(settings, 10, 2**20, 'cpu') == 10
-  assert loop.most_steps(settings, 10, 2**20, 'gpu') == 256
-  assert loop.most_steps(settings, 10, 2**40, 'tpu') == 1
+  assert dispatch.most_steps(settings, 10, 2**20, 'cpu') == 10
+  assert dispatch.most_steps(settings, 10, 2**20, 'gpu') == 256
+  assert dispatch.most_steps(settings, 10, 2**40, 'tpu') == 1
   settings.steps_per_dispatch = 7
-  assert loop.most_steps(settings, 10, 2**20, 'gpu') == 7
+  assert dispatch.most_steps(settings, 10, 2**20, 'gpu') == 7
 
 
 def test_plans_are_made_as_they_are_needed(monkeypatch):
@@ -176,11 +176,13 @@ def test_plans_are_made_as_they_are_needed(monkeypatch):
   system = released(config)
 
   def first():
-    planned = loop._planned(system, loop.spans(0, config, system.most_steps))
+    planned = dispatch._planned(
+      system, dispatch.spans(0, config, system.most_steps)
+    )
     return list(itertools.islice(planned, 5))
 
   whole = first()
-  monkeypatch.setattr(loop, '_SPANS', 2)
+  monkeypatch.setattr(dispatch, '_SPANS', 2)
   for (span, plan), (other, same) in zip(whole, first(), strict=True):
     assert span == other
     assert_equal_trees(plan, same)
