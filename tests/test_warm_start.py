@@ -54,6 +54,10 @@ def test_other_classes_start_from_its_extractor_and_hidden_layers(
   card = (tmp_path / 'run/bundle/README.md').read_text()
   assert ', started from dcase' in card and 'random weights' not in card
   assert results['notes'] == []
+  again = experiment.run(
+    config, tmp_path / 'run', tmp_path / 'cache', 'evaluate'
+  )
+  assert again['metrics'] == results['metrics']
 
   # Two steps of training leave the hidden layers near where they began.
   def kernel(stored, i=0):
