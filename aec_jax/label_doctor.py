@@ -1,13 +1,16 @@
-"""Which labels of clips are suspect, and a list in which the surest are mended.
+"""Which labels of clips are suspect or sure, and lists that heed it.
 
 A clip is judged by classifiers that have not trained on it, as confident
 learning does: Northcutt, Jiang and Chuang, Confident Learning: Estimating
-Uncertainty in Dataset Labels (2021, arXiv:1911.00068).
+Uncertainty in Dataset Labels (2021, arXiv:1911.00068). Labels that nobody has
+verified and that they agree with may count as verified in a next round of
+training, as in self-training: Jeong and Lim, Audio Tagging System for DCASE
+2018 (2018).
 """
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +20,14 @@ from absl import logging
 from aec_jax.datasets.clips import Clips
 from aec_jax.run import files
 
-# A list that is a folder by itself, for `config.data_dir`.
+# Lists that are folders by themselves, for `config.data_dir`.
 LIST = 'corrected/labels.csv'
+ACCEPTED = 'accepted/labels.csv'
 # How probable another class must be for a label to be changed; docs/results.md
 # has what other values would spoil.
 _SURE = 0.9
+# How probable a label must be that counts as verified from then on.
+_AGREED = 0.95
 
 
 class Suspects(NamedTuple):
@@ -104,21 +110,47 @@ def examine(
   return {**about, 'suspects': entries}, changes
 
 
-def write_list(path: Path, clips: Clips, changes: Mapping[int, int]) -> None:
+def accepted(
+  labels: np.ndarray, verified: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+  """(clip,) indices of labels that are not verified and may count as such.
+
+  They are what classifiers that have not trained on them say with a probability
+  over 0.95; of a class at most as many as have been verified, the surest.
+
+  Args:
+    labels, verified, probabilities: as `examine` takes them.
+  """
+  own = probabilities[np.arange(len(labels)), labels]
+  sure = np.flatnonzero(~verified & (own > _AGREED))
+  sure = sure[np.argsort(-own[sure], kind='stable')]
+  most = np.bincount(labels[verified], minlength=probabilities.shape[1])
+  found = [sure[labels[sure] == k][: most[k]] for k in range(len(most))]
+  return np.sort(np.concatenate(found))
+
+
+def write_list(
+  path: Path,
+  clips: Clips,
+  changes: Mapping[int, int],
+  accepted: Collection[int] = (),
+) -> None:
   """Writes a list of clips that `config.data_dir` takes: its folder.
 
   Args:
     path: of the CSV; files are named in it by where they lie now.
     clips: with one label each.
     changes: the new class by index of clip.
+    accepted: clips that count as verified.
   """
-  labels = clips.single_labels().copy()
+  labels, verified = clips.single_labels().copy(), clips.verified.copy()
   labels[list(changes)] = list(changes.values())
+  verified[list(accepted)] = True
   columns = {
     'file': clips.paths.tolist(),
     'label': [_cell(clips.classes[k]) for k in labels],
     'split': clips.split.tolist(),
-    'verified': clips.verified.astype(int).tolist(),
+    'verified': verified.astype(int).tolist(),
     'fold': ['' if fold < 0 else fold for fold in clips.fold.tolist()],
     'group': clips.group.tolist(),
     'start': ['' if x != x else x for x in clips.start.tolist()],
@@ -135,7 +167,10 @@ def write_list(path: Path, clips: Clips, changes: Mapping[int, int]) -> None:
     writer = csv.writer(file, lineterminator='\n', quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-  logging.info('labels changed: %s, in %s', f'{len(changes):,}', path)
+  logging.info(
+    'labels changed: %s, accepted: %s, in %s', f'{len(changes):,}',
+    f'{len(accepted):,}', path,
+  )  # fmt: skip
 
 
 def _cell(label: str) -> str:

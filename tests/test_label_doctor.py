@@ -60,6 +60,33 @@ def test_verified_labels_are_named_and_left():
   assert 5 in more and probabilities[5].max() >= 0.9
 
 
+def test_labels_that_are_agreed_with_may_count_as_verified():
+  probabilities = np.array(
+    [[0.96, 0.04], [0.99, 0.01], [0.97, 0.03], [0.94, 0.06], [0.02, 0.98],
+     [0.99, 0.01], [0.98, 0.02], [0.3, 0.7]]
+  )  # fmt: skip
+  labels = np.array([0, 0, 0, 0, 1, 1, 0, 0])
+  verified = np.arange(8) >= 6
+  # Of class 0 as many as are verified, 1 and 2, the surest; 4 is of a class of
+  # which none is, and 5 is taken for another.
+  found = label_doctor.accepted(labels, verified, probabilities)
+  assert found.tolist() == [1, 2]
+  for none in (np.ones(8, bool), np.zeros(8, bool)):
+    assert not len(label_doctor.accepted(labels, none, probabilities))
+
+
+def test_what_is_accepted_is_verified_in_the_next_round(tmp_path):
+  clips = from_folder(dcase_data.write_fsd(tmp_path / 'fsd'))
+  verified = clips.verified.copy()
+  verified[[1, 3, 5]] = False
+  clips = dataclasses.replace(clips, verified=verified)
+  path = tmp_path / 'work' / label_doctor.ACCEPTED
+  label_doctor.write_list(path, clips, {}, np.array([3]))
+  again = from_folder(path.parent, on_bad='error')
+  assert np.flatnonzero(~again.verified).tolist() == [1, 5]
+  np.testing.assert_array_equal(again.labels, clips.labels)
+
+
 def test_the_list_is_a_data_set(tmp_path):
   clips = from_folder(dcase_data.write_fsd(tmp_path / 'fsd'))
   path = tmp_path / 'work' / label_doctor.LIST
@@ -119,6 +146,10 @@ def test_the_most_suspect_are_shown():
   }  # fmt: skip
   shown = Shown(np.eye(3), 'log-mel', 'data:audio/mpeg;base64,')
   section = doctor_section.suspects(results, lambda clip: shown)
+  results['label_doctor'] |= {'accepted': 4, 'accepted_list': 'some.csv'}
+  more = doctor_section.suspects(results, lambda clip: shown).blocks
+  assert len(more) == len(section.blocks) + 1
+  assert '4 labels that nobody has verified' in more[2].text
   _, _, clips, table = section.blocks
   assert dict(clips.clips[0].facts)['taken for'] == 'mid 0.97'
   assert clips.clips[0].sound

@@ -36,6 +36,15 @@ def suspects(results: Mapping, show: Callable[[str], Shown]) -> Section:
         ' --config.dataset=folder --config.data_dir takes its folder.'
       )
     )
+  if about.get('accepted'):
+    blocks.append(
+      Text(
+        f'{about["accepted"]:,} labels that nobody has verified are what they'
+        ' say with more than 0.95: in'
+        f' {about["accepted_list"]} these count as verified.'
+      )
+    )
+  if found:
     cards = [_card(entry, show) for entry in found[:_HEARD]]
     blocks += [Clips(f'The {len(cards)} most suspect', cards), _table(found)]
   return Section('Suspect labels', blocks)

@@ -239,25 +239,37 @@ class Recorded:
   def examine(
     self, clips: np.ndarray, probabilities: np.ndarray, workdir: Path
   ) -> dict:
-    """Looks for wrong labels, and writes a list without the surest of them.
+    """Looks for wrong labels, and writes a list without the surest of them, and
+    one in which the surest that nobody has verified count as verified.
 
     Args:
       clips: (clip,) of the own clips, each with one label.
       probabilities: (clip, class) of members that have not trained on them.
-      workdir: where the list goes, as `label_doctor.LIST`.
+      workdir: where the lists go, as `label_doctor.LIST` and `ACCEPTED`.
 
     Returns:
       What results.json says of it.
     """
     own = self._own
+    labels, verified = own.labels.select(clips).ids, own.verified[clips]
     about, changes = label_doctor.examine(
-      own.classes, own.ids[clips], own.labels.select(clips).ids,
-      own.verified[clips], probabilities,
-    )  # fmt: skip
+      own.classes, own.ids[clips], labels, verified, probabilities
+    )
+    about['list'] = label_doctor.LIST
+    sure = label_doctor.accepted(labels, verified, probabilities)
+    listed = {int(own.source[clips[i]]): k for i, k in changes.items()}
     if hosts.is_first():
-      listed = {int(own.source[clips[i]]): k for i, k in changes.items()}
       label_doctor.write_list(workdir / label_doctor.LIST, self._clips, listed)
-    return about | {'list': str(label_doctor.LIST)}
+    if len(sure):
+      about |= {'accepted': len(sure), 'accepted_list': label_doctor.ACCEPTED}
+    if len(sure) and hosts.is_first():
+      label_doctor.write_list(
+        workdir / label_doctor.ACCEPTED,
+        self._clips,
+        {},
+        own.source[clips[sure]],
+      )
+    return about
 
   def distribution(self) -> dict:
     """See `clip_figures.distribution`."""
