@@ -66,6 +66,7 @@ class Classifiers:
   """
 
   rate_field = 'config.optimizer.learning_rate'
+  batch_of = 'examples'
 
   def __init__(
     self,

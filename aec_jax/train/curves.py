@@ -84,7 +84,7 @@ class Curves:
   def __init__(self, writer: Writer, system) -> None:
     settings = system.settings
     self._writer, self._names = writer, list(system.names)
-    self._batch_size = settings.batch_size
+    self._batch_size, self._batch_of = settings.batch_size, system.batch_of
     self._rate = schedule(settings.optimizer)
     self._every = max(1, settings.max_steps // _POINTS)
     self._next = 0
@@ -130,7 +130,8 @@ class Curves:
       'training/gradient_norm': float(np.asarray(norms)[-1, members].mean()),
     }
     if rate is not None:
-      found['training/examples_per_second'] = rate * self._batch_size
+      name = f'training/{self._batch_of}_per_second'
+      found[name] = rate * self._batch_size
     self._writer.write_scalars(step, found)
 
   def evaluated(self, entry: Mapping) -> None:

@@ -157,6 +157,7 @@ class FineTuner:
   """A `loop.System`: a classifier of examples, on batches of whole clips."""
 
   rate_field = 'config.extractor.optimizer.learning_rate'
+  batch_of = 'clips'
 
   def __init__(
     self, config, clips: ClipExamples, job: Job, start: Start

@@ -36,11 +36,13 @@ class System(Protocol):
     settings: `max_steps`, `eval_every`, `checkpoint_every`, `batch_size`,
       `metric`, `patience`, `on_diverged`, `optimizer`, `profile_steps`.
     rate_field: the config's field to lower when training diverges.
+    batch_of: what `batch_size` counts, 'examples' or 'clips'.
     most_steps: how many may go in one dispatch; see `dispatch.most_steps`.
   """
 
   settings: Any
   rate_field: str
+  batch_of: str
   most_steps: int
 
   @property
@@ -170,7 +172,9 @@ class _Run:
     self.history, self.chance, self.state = history, chance, state
     self.settings = system.settings
     self.step = self.saved = self.checked = int(state.step)
-    self.progress = Progress(self.settings, self.step, history, told)
+    self.progress = Progress(
+      self.settings, self.step, history, told, system.batch_of
+    )
     self.ahead = not on_cpu() and jax.process_count() == 1
     self.due: _Due | None = None
     self.under_way, self.kept = False, None

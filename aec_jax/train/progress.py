@@ -119,7 +119,7 @@ def warn_at_chance(config, history: History, chance: float | None) -> None:
 
 
 class Progress:
-  """The progress line: step, examples/s, loss, best score, time left.
+  """The progress line: step, examples or clips/s, loss, best score, time left.
 
   The first dispatch and the first evaluation compile, so the pace is that of
   the steps after them, and there is no time left before there is a pace.
@@ -132,12 +132,14 @@ class Progress:
     step: where training goes on from.
     history: that grows while it does.
     folder: of progress.json.
+    batch_of: what a batch counts.
   """
 
   def __init__(
-    self, config: Any, step: int, history: History, folder: Path
+    self, config: Any, step: int, history: History, folder: Path, batch_of: str
   ) -> None:
     self.config, self.history = config, history
+    self._batch_of = batch_of
     self.path = folder / 'progress.json'
     self._line = progress.Line()
     self._since: float | None = None  # the end of the last dispatch
@@ -179,7 +181,7 @@ class Progress:
     config, rate = self.config, self.rate
     parts = [f'step {self._step:,}/{config.max_steps:,}']
     if rate is not None:
-      parts.append(f'{rate * config.batch_size:,.0f} examples/s')
+      parts.append(f'{rate * config.batch_size:,.0f} {self._batch_of}/s')
     parts.append(f'loss {self._loss:.5f}')
     if best := self.history.best(config.metric):
       score = score_words(config.metric, best[config.metric])

@@ -14,7 +14,9 @@ from aec_jax.train import curves, progress
 
 def system(**fields):
   config = released_config(**{'max_steps': 5000, **fields})
-  return types.SimpleNamespace(settings=config, names=['a/0', 'a/1'])
+  return types.SimpleNamespace(
+    settings=config, names=['a/0', 'a/1'], batch_of='examples'
+  )
 
 
 def test_curves_are_of_steps_evaluations_and_members():
@@ -97,7 +99,7 @@ def test_time_left_is_that_of_the_steps_since_the_first(
   config = released_config(max_steps=1000, eval_every=100, batch_size=8)
   history = progress.History()
   with run_progress.within('extractor 1 of 3', more=2):
-    line = progress.Progress(config, 0, history, tmp_path)
+    line = progress.Progress(config, 0, history, tmp_path, 'clips')
     now[0] = 300.0  # compiling
     line.step(10, 2.5)
     assert caplog.messages == [
@@ -107,7 +109,7 @@ def test_time_left_is_that_of_the_steps_since_the_first(
       now[0] += 5
       line.step(step, 2.0)
     assert caplog.messages[1:] == [
-      'extractor 1 of 3 · step 40/1,000 · 16 examples/s · loss 2.00000 · at'
+      'extractor 1 of 3 · step 40/1,000 · 16 clips/s · loss 2.00000 · at'
       ' most 8 min left, 25 min for this stage'
     ]
     now[0] += 30

@@ -50,7 +50,8 @@ class Counting:
       step).
   """
 
-  rate_field, names, most_steps = 'rate', ('one',), 2
+  rate_field, batch_of = 'rate', 'examples'
+  names, most_steps = ('one',), 2
   settings = types.SimpleNamespace(
     max_steps=8, eval_every=4, checkpoint_every=100,
     batch_size=1, metric='m', patience=9, on_diverged='error',
