@@ -110,7 +110,7 @@ def examine(
   return {**about, 'suspects': entries}, changes
 
 
-def accepted(
+def agreed(
   labels: np.ndarray, verified: np.ndarray, probabilities: np.ndarray
 ) -> np.ndarray:
   """(clip,) indices of labels that are not verified and may count as such.

@@ -69,10 +69,10 @@ def test_labels_that_are_agreed_with_may_count_as_verified():
   verified = np.arange(8) >= 6
   # Of class 0 as many as are verified, 1 and 2, the surest; 4 is of a class of
   # which none is, and 5 is taken for another.
-  found = label_doctor.accepted(labels, verified, probabilities)
+  found = label_doctor.agreed(labels, verified, probabilities)
   assert found.tolist() == [1, 2]
   for none in (np.ones(8, bool), np.zeros(8, bool)):
-    assert not len(label_doctor.accepted(labels, none, probabilities))
+    assert not len(label_doctor.agreed(labels, none, probabilities))
 
 
 def test_what_is_accepted_is_verified_in_the_next_round(tmp_path):

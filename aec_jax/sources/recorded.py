@@ -256,7 +256,7 @@ class Recorded:
       own.classes, own.ids[clips], labels, verified, probabilities
     )
     about['list'] = label_doctor.LIST
-    sure = label_doctor.accepted(labels, verified, probabilities)
+    sure = label_doctor.agreed(labels, verified, probabilities)
     listed = {int(own.source[clips[i]]): k for i, k in changes.items()}
     if hosts.is_first():
       label_doctor.write_list(workdir / label_doctor.LIST, self._clips, listed)
