@@ -157,10 +157,11 @@ def _check_overrides(names: Sequence[str], overrides: Sequence[str]) -> None:
         for path, _ in fields.flattened(config.to_dict())
         if fields.matters(path, config)
       }
-      near = difflib.get_close_matches(field, known, 5, cutoff=0.4)
+      near = difflib.get_close_matches(field, known, 5, cutoff=0.5)
+      told = ', '.join(f'config.{path}' for path in near or sorted(known))
       raise UserError(
-        f'no experiment of the sweep has config.{field}; there are'
-        f' {", ".join(f"config.{path}" for path in near or sorted(known))}'
+        f'no experiment of the sweep has config.{field};'
+        f' {"nearest to it" if near else "there"} are {told}'
       )
 
 

@@ -138,6 +138,12 @@ def test_p_values_are_scipys_and_marked(tmp_path):
   assert '**' in rows['level-1'][2]  # two draws of the same
 
 
+def test_one_row_alone_is_tested_against_nothing(tmp_path):
+  finished_runs.audioset_run(tmp_path / '1', 'audioset_level1')
+  text = compared(tmp_path, [tmp_path / '1'])
+  assert 'Table 10. ' in text and 'Table 11: ' not in text
+
+
 def test_a_run_fills_each_row_that_it_is(tmp_path):
   finished_runs.dcase_run(tmp_path / 'f')
   text = compared(tmp_path, [tmp_path / 'f'])

@@ -88,7 +88,7 @@ def test_long_and_unreadable_sounds_are_refused(tagger, sound):
     hearing.Hearing(tagger, None, 1).hear(sound)
   with open(sound, 'w') as file:
     file.write('no sound')
-  with pytest.raises(UserError, match='the sound: is not readable') as error:
+  with pytest.raises(UserError, match='the sound is not readable') as error:
     hearing.Hearing(tagger, None, 1).hear(sound)
   assert os.path.dirname(sound) not in str(error.value)
 
@@ -117,7 +117,7 @@ def test_the_server_is_local_limited_and_cleans_up(
     tags, body = client.predict(
       gradio_client.handle_file(str(unreadable)), api_name='/tag'
     )
-    assert not tags and 'the sound: is not readable' in body
+    assert not tags and 'the sound is not readable' in body
     large = tmp_path / 'large.wav'
     soundfile.write(large, np.zeros(demo.MAX_BYTES // 2 + 9999), 44100)
     with pytest.raises(Exception, match=r'413|exceeds|large'):

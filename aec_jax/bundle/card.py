@@ -156,12 +156,20 @@ def _data(info):
 
 
 def _scores(info):
-  lines = ['## Scores', '', '| | here | thesis |', '|---|---|---|']
+  expected = info['expected']  # the thesis's, of its own rows alone
+  lines = ['## Scores', '']
+  lines += (
+    ['| | here | thesis |', '|---|---|---|']
+    if expected
+    else ['| | here |', '|---|---|']
+  )
   for name, value in info['metrics'].items():
     if isinstance(value, float):
-      theirs = info['expected'].get(name)
-      theirs = f'{theirs:.3f}' if theirs is not None else ''
-      lines.append(f'| {markdown(name)} | {value:.4f} | {theirs} |')
+      line = f'| {markdown(name)} | {value:.4f} |'
+      if expected:
+        theirs = expected.get(name)
+        line += f' {theirs:.3f} |' if theirs is not None else ' |'
+      lines.append(line)
   if info.get('scored_on') == 'out-of-fold':
     lines += ['', (
       'Scored out of fold, each clip by the members that had not seen it. The'

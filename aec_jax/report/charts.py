@@ -20,6 +20,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 8, 40
 _LINE = 15  # of text
 _LANE = 7  # between the spots of a group
 COLOURS = 8  # .s0 to .s7 of page.css
+# A range in which a linear scale shows little of the least, and decades of
+# which each gets several numbers.
+_WIDE, _DECADES = 20, 2
 # More points than a chart has pixels across show nothing.
 _POINTS = 240
 # Nor do more columns of a picture.
@@ -51,6 +54,7 @@ def lines(
   y_label: str,
   unit: bool = False,
   second: tuple[str, float] | None = None,
+  wide: bool = False,
 ) -> str:
   """A chart of lines.
 
@@ -60,6 +64,8 @@ def lines(
     unit: whether both axes go from 0 to 1, rather than over the data.
     second: another scale below the first: its label, and how much of x makes
       one of it.
+    wide: whether y has a logarithmic scale where it is positive and its
+      greatest is more than `_WIDE` times its least.
   """
   xs, ys = (
     ([0, 1], [0, 1])
@@ -67,9 +73,15 @@ def lines(
     else map(np.concatenate, zip(*series.values(), strict=True))
   )
   x_ticks = _ticks(min(xs), max(xs))
-  y_ticks = _ticks(min(ys), max(ys))
   x_at = _scale(x_ticks, _LEFT, _WIDTH - _RIGHT)
-  y_at = _scale(y_ticks, _HEIGHT - _BOTTOM, _TOP)
+  if wide and 0 < min(ys) < max(ys) / _WIDE:
+    y_label = f'{y_label}, log scale'
+    y_ticks = _log_ticks(min(ys), max(ys))
+    linear = _scale(np.log10(y_ticks), _HEIGHT - _BOTTOM, _TOP)
+    y_at = lambda y: linear(np.log10(y))
+  else:
+    y_ticks = _ticks(min(ys), max(ys))
+    y_at = _scale(y_ticks, _HEIGHT - _BOTTOM, _TOP)
   parts = [_axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label)]
   height = _HEIGHT
   if second:
@@ -225,6 +237,19 @@ def _ticks(low, high):
   step = next(size * m for m in (1, 2, 5, 10) if span / (size * m) <= 5)
   first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
   return np.arange(first, max(last, first + 1) + 1) * step
+
+
+def _log_ticks(low, high):
+  """1, 2 and 5 times powers of ten that reach over a range; powers alone where
+  it is long.
+  """
+  first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+  if math.log10(high / low) > _DECADES:
+    step = -(-(last - first) // 5)
+    return 10.0 ** np.arange(first, last + step, step)
+  ticks = np.outer(10.0 ** np.arange(first, last + 1), (1, 2, 5)).ravel()
+  least = np.searchsorted(ticks, low * (1 + 1e-9)) - 1
+  return ticks[max(least, 0) : np.searchsorted(ticks, high * (1 - 1e-9)) + 1]
 
 
 def _number(x):

@@ -69,6 +69,18 @@ def _by_main(runs) -> dict[str, list[Run]]:
   return out
 
 
+def _by_clips(runs) -> list[list[Run]]:
+  """The runs whose scores are of the same kind and clips, together."""
+  groups: list[list[Run]] = []
+  for run in runs:
+    same = (g for g in groups if run.same_clips(g[0]) and run.main == g[0].main)
+    found = next(same, None)
+    if found is None:
+      groups.append(found := [])
+    found.append(run)
+  return groups
+
+
 def _scores(runs) -> list[Block]:
   blocks: list[Block] = []
   for main, some in _by_main(runs).items():
@@ -81,6 +93,11 @@ def _scores(runs) -> list[Block]:
       title = NAMES.get(main, main)
       chart = charts.ranges(rows, title)
       blocks.append(Figure(f'{title} and its 95 % interval.', chart))
+    if len(alike := _by_clips(some)) > 1:
+      apart = '; '.join(', '.join(r.name for r in group) for group in alike)
+      blocks.append(
+        Text(f'Scored on different clips, so not to be compared: {apart}.')
+      )
     scores = _of_any(some)
     blocks.append(
       Table(
@@ -163,8 +180,8 @@ def _curves(runs) -> list[Block]:
         if series:
           blocks.append(
             Figure(
-              f'{what} at each evaluation, the mean over the members.',
-              charts.lines(series, 'step', what),
+              f'At each evaluation, the mean over the members: {what}.',
+              charts.lines(series, 'step', what, wide=what != metric),
             )
           )
   return blocks
@@ -189,13 +206,7 @@ def _points(entries, of) -> tuple | None:
 
 def _tests(runs) -> list[Block]:
   """A matrix of tests for each set of runs with the same scored clips."""
-  groups: list[list[Run]] = []
-  for run in runs:
-    same = (g for g in groups if run.same_clips(g[0]) and run.main == g[0].main)
-    found = next(same, None)
-    if found is None:
-      groups.append(found := [])
-    found.append(run)
+  groups = _by_clips(runs)
   blocks: list[Block] = [_matrix(some) for some in groups if len(some) > 1]
   if len(groups) > 1:
     alone = ', '.join(some[0].name for some in groups if len(some) == 1)
@@ -224,8 +235,8 @@ def _matrix(runs) -> Table:
   return Table(
     f'Paired t-tests over {what}, all pairs. A cell has how much better the run'
     ' of its row is than that of its column, the two-sided p, and p by Holm’s'
-    f' correction for {len(pairs)} tests. Marked: above {SIGNIFICANT}, no'
-    ' significant difference.',
+    f' correction for {len(pairs)} test{"s" * (len(pairs) > 1)}. Marked: above'
+    f' {SIGNIFICANT}, no significant difference.',
     ['', *(run.name for run in runs)],
     [[runs[i].name, *(cells.get((i, j), '') for j in count)] for i in count],
   )

@@ -58,7 +58,7 @@ def _classifiers(report, metric, what) -> list[Figure | Table]:
     Figure(
       f'Loss: of training, the mean since the evaluation before; on the {where}'
       f' at each evaluation{what}.',
-      charts.lines(_losses(entries), _STEP, 'loss', second=second),
+      charts.lines(_losses(entries), _STEP, 'loss', second=second, wide=True),
     ),
     Table(
       f'All evaluations{what}',
@@ -139,7 +139,7 @@ def _extractors(tuned: Mapping[str, dict]) -> list[Block]:
           Figure(
             f'Fine-tuning: {which} of an example, by'
             f' {_alone(series) or "extractor"}.',
-            charts.lines(series, _STEP, which, second=second),
+            charts.lines(series, _STEP, which, second=second, wide=True),
           )
         )
   rows = [

@@ -19,6 +19,8 @@ from aec_jax.report.score_sections import (
 )
 from aec_jax.report.scored import Scored, guessed
 
+# Names of folders of sound in data sets of any name.
+_OF_ANY = {'audio', 'clips', 'data', 'sounds', 'train', 'wav'}
 # Classes with fewer training clips are called small.
 _SMALL = 20
 # A validation loss that is so many times its least has risen.
@@ -44,8 +46,11 @@ def data_name(results: Mapping) -> str:
   name = config.get('dataset') or 'the data'
   if results.get('synthetic', not config.get('data_dir')):
     return f'a SYNTHETIC set in the form of {name}'
-  folder = Path(config['data_dir']).name
-  return name if folder == name else f'{name} ({folder})'
+  folder = Path(config['data_dir'])
+  # 'audio' says nothing of whose it is.
+  parts = folder.parts[-2:] if folder.name in _OF_ANY else folder.parts[-1:]
+  within = '/'.join(part for part in parts if part != '/')
+  return name if within == name else f'{name} ({within})'
 
 
 def _made(results) -> str:
@@ -69,9 +74,10 @@ def _made(results) -> str:
   )
   seen = [m['training_clips'] for m in members if 'training_clips' in m]
   if seen:
-    text += f', of which each classifier saw {range_text(seen)}'
+    one = 'the' if len(members) == 1 else 'each'
+    text += f'; {one} classifier saw {range_text(seen)}'
     if max(seen) > results['n_train_examples']:
-      text += ' with shifted copies'
+      text += ', copies shifted in pitch among them'
   return f'{text}.'
 
 

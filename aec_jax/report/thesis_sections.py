@@ -144,7 +144,12 @@ def _t_tests(table, models) -> list:
   Args:
     table: whose p values the thesis has.
     models: (label, run or None) of each row and column.
+
+  Returns:
+    It; nothing of fewer than two runs.
   """
+  if sum(run is not None for _, run in models) < 2:
+    return []
   rows = []
   for i, (label, one) in enumerate(models):
     row = [label]

@@ -223,12 +223,22 @@ def _with_config(option):
 
 
 def _flag_error(error):
-  text = ' '.join(str(error.args[0] if error.args else error).split())
+  text = ' '.join(_unquoted(error.args[0] if error.args else error).split())
   if isinstance(error, flags.Error | UserError):
     return text
   if text.startswith("'"):  # ml_collections adds the nearest name
     return f'the config has no field {text} (--help --config=… lists them)'
   return f'--config: {type(error).__name__}: {text}'
+
+
+def _unquoted(message) -> str:
+  """What ml_collections says of a field's name, whose `repr` it may raise."""
+  text = str(message)
+  with contextlib.suppress(SyntaxError, ValueError):
+    inner = ast.literal_eval(text)
+    if isinstance(inner, str) and inner.startswith("'"):
+      return inner
+  return text
 
 
 class Parser(argparse.ArgumentParser):

@@ -31,6 +31,23 @@ def test_ticks_are_round_and_reach_over_the_data():
     assert ticks[0] <= same <= ticks[-1] and len(ticks) > 1
 
 
+def test_a_loss_that_falls_far_has_a_logarithmic_scale():
+  far = {'a': ([0, 1, 2], [10.0, 1.0, 0.1])}
+  text = charts.lines(far, 'x', 'loss', wide=True)
+  (points,) = re.findall(r'points="(.*?)"', text)
+  heights = [float(p.partition(',')[2]) for p in points.split()]
+  assert heights == [8, 109, 210] and '>loss, log scale<' in text
+  np.testing.assert_allclose(
+    charts._log_ticks(0.46, 14), [0.2, 0.5, 1, 2, 5, 10, 20]
+  )
+  np.testing.assert_allclose(
+    charts._log_ticks(1e-5, 1), 10.0 ** np.arange(-5, 1)
+  )
+  for near in ([1.0, 0.1], [1.0, 0.0], [1.0, -1.0]):
+    text = charts.lines({'a': ([0, 1], near)}, 'x', 'loss', wide=True)
+    assert 'log scale' not in text
+
+
 def test_long_lines_are_thinned_and_single_points_seen():
   x = np.arange(10_000)
   text = charts.lines({'long': (x, x), 'point': ([5], [5])}, 'x', 'y')

@@ -21,7 +21,7 @@ def test_it_says_what_how_good_beside_what_and_what_is_weak(tmp_path):
   assert made == (
     '2 classifiers (attention) on 2 fine-tuned extractors (vggish), 4,620,000'
     ' parameters in all, trained on fsdkaggle2018 (FSD): 1,234 clips of 5'
-    ' classes, of which each classifier saw 800 to 900.'
+    ' classes; each classifier saw 800 to 900.'
   )
   assert '(95 % interval 0.600–0.900) on 40 clips' in good
   assert 'over 2 folds 0.550 ± 0.071' in good
@@ -29,6 +29,15 @@ def test_it_says_what_how_good_beside_what_and_what_is_weak(tmp_path):
   assert weak.startswith('Weakest: Rain (AP@3 0.10, 8 clips)')
   assert rest[-1].startswith('To try next: ')
   assert 'validation loss has risen since step 2' in rest[-1]
+
+
+def test_a_folder_of_any_name_is_called_by_the_one_that_it_is_in():
+  named = lambda path: summary_section.data_name(
+    {'config': {'dataset': 'folder', 'data_dir': path}}
+  )
+  assert named('/data/esc10/audio') == 'folder (esc10/audio)'
+  assert named('/data/esc10') == 'folder (esc10)'
+  assert named('/audio') == 'folder (audio)'
 
 
 def test_synthetic_data_is_called_so_and_old_results_do(tmp_path):

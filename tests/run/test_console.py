@@ -44,6 +44,14 @@ def test_other_errors_stay_what_they_are():
     ends(ValueError('a bug'))
 
 
+@pytest.mark.parametrize('quote', [str, repr])
+@pytest.mark.parametrize('told', ["'nope'", '\'nope\'\nDid you mean "hope"?'])
+def test_a_field_that_is_none_is_said(told, quote):
+  said = console._flag_error(AttributeError(quote(told)))
+  said = said.removeprefix('the config has no field ')
+  assert said == f'{" ".join(told.split())} (--help --config=… lists them)'
+
+
 def test_a_full_disk_for_the_output_is_said(monkeypatch, capsys):
   with open('/dev/full', 'w') as full:
     monkeypatch.setattr(sys, 'stdout', full)
