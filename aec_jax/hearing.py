@@ -58,8 +58,8 @@ class Hearing:
     (tags,) = self._tagger.tag_embedded(heard)
     if isinstance(tags, UserError):
       # The path is the page's own, of no use to who reads it.
-      told = str(tags).replace(f'{path}: ', 'the sound ')
-      raise UserError(told.replace(path, 'the sound'))
+      said = str(tags).replace(f'{path}: ', 'the sound ')
+      raise UserError(said.replace(path, 'the sound'))
     (found,) = self._events.tag_embedded(heard)
     told = [events.Event(*row) for row in found.rows]
     log_mel = timeline.log_mel_of(self._tagger, recording)

@@ -29,7 +29,9 @@ def interval_text(interval: Sequence[float] | None) -> str:
     return ''
   low, high = interval
   between = '–' if low >= 0 else ' to '
-  return f'{low:.3f}{between}{high:.3f}'
+  # A narrow one, as of a small loss, would have twice the same number.
+  digits = 3 if f'{low:.3f}' != f'{high:.3f}' or low == high else 5
+  return f'{low:.{digits}f}{between}{high:.{digits}f}'
 
 
 def range_text(numbers: Sequence[int]) -> str:

@@ -168,3 +168,12 @@ def test_the_card_shows_a_name_as_it_is(whole):
 def test_a_file_holds_its_arrays_and_little_more():
   shapes = {'a': (1000, 1000), 'b': ()}
   assert 4_000_004 < checks.file_size(shapes) < 4_020_000
+
+
+def test_a_card_has_a_column_of_the_thesis_where_it_has_scores():
+  scores = lambda **expected: card._scores(
+    {'metrics': {'MAP@3': 0.5, 'accuracy': 0.25}, 'expected': expected}
+  )
+  assert 'thesis' not in scores() and '| MAP@3 | 0.5000 |\n' in scores()
+  assert '| MAP@3 | 0.5000 | 0.936 |\n' in scores(**{'MAP@3': 0.936})
+  assert '| accuracy | 0.2500 | |' in scores(**{'MAP@3': 0.936})

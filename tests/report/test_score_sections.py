@@ -3,6 +3,8 @@
 import finished_runs
 from report_text import rows_of, written
 
+from aec_jax.report import score_sections
+
 
 def test_scores_stand_beside_the_thesis(tmp_path):
   results = finished_runs.dcase_run(tmp_path / 'run')
@@ -16,6 +18,14 @@ def test_scores_stand_beside_the_thesis(tmp_path):
   ] in rows
   public = f'{scores["MAP@3_public"]:.4f}'
   assert ['MAP@3, public part', public, '0.500–0.950', '0.936'] in rows
+
+
+def test_a_narrow_interval_has_two_ends():
+  assert score_sections.interval_text([-0.01605, -0.01578]) == (
+    '-0.01605 to -0.01578'
+  )
+  assert score_sections.interval_text([0.8, 0.9]) == '0.800–0.900'
+  assert score_sections.interval_text([1, 1]) == '1.000–1.000'
 
 
 def test_a_score_without_an_interval_has_a_dash(tmp_path):
