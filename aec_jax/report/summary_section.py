@@ -160,7 +160,8 @@ def _next(results) -> Iterator[str]:
       f' {", ".join(small[:5])}{" …" * (len(small) > 5)}'
     )
   if found:
-    yield f'To try next: {"; ".join(found)}.'
+    told = '; '.join(found)
+    yield f'To try next: {told}{"" if told.endswith("…") else "."}'
 
 
 def _by_curves(results) -> Iterator[str]:
