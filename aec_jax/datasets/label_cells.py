@@ -11,7 +11,14 @@ from aec_jax.datasets.entries import some
 from aec_jax.datasets.lists import Table, fault
 from aec_jax.errors import UserError
 
-ONE = ('label', 'category', 'class', 'event_label')
+ONE = (
+  'label',
+  'category',
+  'class',
+  'event_label',
+  'scene_label',
+  'primary_label',
+)
 SEVERAL = (
   'labels',
   'categories',

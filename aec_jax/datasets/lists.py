@@ -25,10 +25,12 @@ SPLITS = {
   'val': 'validation',
   'valid': 'validation',
   'validation': 'validation',
+  'validate': 'validation',
   'dev': 'validation',
   'test': 'test',
   'testing': 'test',
   'eval': 'test',
+  'evaluate': 'test',
   'evaluation': 'test',
 }
 

@@ -14,10 +14,12 @@ _NUMBERS = (
   'nine', 'ten',
 )  # fmt: skip
 _FOLDS = ('fold', 'split', 'part', 'partition', 'subset', 'set', 'cv', 'k')
+# What a split may be delivered in.
+_PIECES = ('part', 'partition', 'subset')
 # Words that say nothing of a side.
 _PLAIN = (
   'audio', 'clips', 'data', 'dataset', 'files', 'recordings', 'samples', 'set',
-  'sounds', 'wav', 'wavs', 'clean', 'curated', 'noisy',
+  'sounds', 'wav', 'wavs', 'clean', 'curated', 'noisy', 'list', 'filtered',
 )  # fmt: skip
 _SURE_FOLD = re.compile(r'fold[ _-]?\d{1,4}', re.ASCII | re.I)
 _BARE = re.compile(r'(.+?)(?:set|data|audio)')
@@ -45,9 +47,9 @@ class Side(NamedTuple):
 def of(names: Collection[str]) -> dict[str, Side]:
   """The folders of some that are called by splits or folds.
 
-  A name is one of `lists.SPLITS`, with such words around it as say nothing or
-  as all the names have; or a fold's number. Without others to train on,
-  development clips are that.
+  A name is one of `lists.SPLITS`, with such words around it as say nothing, or
+  as all the names have, where these are different sides; or a fold's number.
+  Without others to train on, development clips are that.
 
   Args:
     names: of folders that lie side by side.
@@ -57,6 +59,16 @@ def of(names: Collection[str]) -> dict[str, Side]:
   """
   words = {name: _WORD.findall(_HUMP.sub(' ', name).lower()) for name in names}
   shared = _shared(words.values())
+  found = _sides(words, shared)
+  if len({(side.what, side.value) for side in found.values()}) < 2:
+    # A word that all have is part of a class's name (of ToyCar and ToyTrain),
+    # unless it stands beside different sides.
+    found = _sides(words, set())
+  return found
+
+
+def _sides(words, shared) -> dict[str, Side]:
+  """Sides by name, from the words of names and those that say nothing."""
   splits = {n: s for n, some in words.items() if (s := _split(some, shared))}
   trains = any(_SPLITS[word] == 'train' for word in splits.values())
   tests = any(_SPLITS[word] == 'test' for word in splits.values())
@@ -90,14 +102,14 @@ def _shared(names: Iterable[list[str]]) -> set[str]:
 
 def _split(words, shared) -> str:
   """The word for a split in a name; '' where it is called by more than that."""
-  found = []
+  found, plain = [], {*_PLAIN, *_PIECES, *shared}
   for word in words:
     bare = _BARE.fullmatch(word)
     if word in _SPLITS:
       found.append(word)
     elif bare and bare[1] in _SPLITS:
       found.append(bare[1])
-    elif not (word in _PLAIN or word in shared or word.isdecimal()):
+    elif not (word in plain or word.isdecimal()):
       return ''
   return found[0] if len(set(found)) == 1 else ''
 

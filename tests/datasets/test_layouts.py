@@ -319,11 +319,17 @@ def test_folders_of_folds(tmp_path):
     ['fold1/1.wav', 'fold2/2.wav'],
     ['fold1/x/1.wav', 'dogs/2.wav'],
     ['train/Cat/1.wav', 'train/Dog/2.wav', 'dogs/2.wav'],
-    ['val/Cat/1.wav', 'test/Dog/2.wav'],
   ],
 )
 def test_splits_and_folds_are_no_classes(tmp_path, files):
   assert 'are no classes; expected' in refused(make(tmp_path, files))
+
+
+@pytest.mark.parametrize('names', ['val test', 'test', 'dev'])
+def test_no_folder_to_train_on(tmp_path, names):
+  make(tmp_path, [f'{s}/{c}/{s}{c}.wav' for s in names.split() for c in 'xy'])
+  only = ', '.join(sorted(names.split()))
+  assert f'no folder is called train, only {only}; to' in refused(tmp_path)
 
 
 def test_a_class_called_train(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from list_data import names_of, refusal, tree, write
 
 from aec_jax.datasets import sides
+from aec_jax.datasets.class_folders import reading_of
 from aec_jax.datasets.folders import from_folder
 
 
@@ -28,6 +29,8 @@ def values(*names):
     ('development evaluation', 'train test'),
     ('train dev test', 'train validation test'),
     ('dev val', 'validation validation'),
+    ('train validate', 'train validation'),
+    ('IRMAS-TestingData-Part1 IRMAS-TrainingData', 'test train'),
   ],
 )
 def test_splits(names, expected):
@@ -59,6 +62,58 @@ def test_names_of_classes():
   assert values('1', '2', 'unfold1', 'noisy', 'set', 'foldé', 'trainé') == {}
   assert values('test_tone') == values('speech 1', 'speech 2') == {}
   assert values('train', 'train_horn', 'bus') == {'train': 'train'}
+
+
+def test_words_that_all_names_have():
+  # A machine that is called so, beside others of its kind.
+  assert values('ToyCar', 'ToyTrain') == {}
+  assert values('toy_train', 'toy_bus', 'toy_tram') == {}
+  assert values('toy_train', 'toy_test') == {
+    'toy_train': 'train', 'toy_test': 'test'
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'outer, inner, classes, called',
+  [
+    ('train test', 'dog cat', 1, 'train test'),
+    ('train test', 'train test', 1, 'train test'),  # vehicles and checks
+    ('dog cat', 'train test', 0, 'train test'),
+    ('bus train', 'train test', 0, 'train test'),
+    ('ToyCar ToyTrain', 'train test', 0, 'train test'),
+    ('toy_car toy_train', 'rec1 rec2', 0, ''),
+    ('fold1 fold2', 'dog cat', 1, 'fold1 fold2'),
+    ('dog cat', 'fold1 fold2', 0, 'fold1 fold2'),
+    ('fold1 dog', 'train test', 0, ''),  # refused
+    ('train val dog', 'train test', 0, ''),  # refused
+    ('part1 part2', 'dog cat', 1, 'part1 part2'),
+    ('dog cat', 'val test', 0, ''),
+  ],
+)
+def test_readings(outer, inner, classes, called):
+  paths = [(x, y, '1.wav') for x in outer.split() for y in inner.split()]
+  reading = reading_of(paths)
+  assert reading.classes == classes
+  assert sorted(reading.sides) == sorted(called.split())
+
+
+def test_a_class_called_train_of_splits(tmp_path):
+  tree(
+    tmp_path,
+    *(
+      f'{c}/{s}/{c}{s}.wav' for c in ('bus', 'train') for s in ('train', 'test')
+    ),
+  )
+  clips = from_folder(tmp_path)
+  assert dict(zip(clips.ids.tolist(), clips.split, strict=True)) == {
+    'bustest.wav': 'test', 'bustrain.wav': 'train',
+    'traintest.wav': 'test', 'traintrain.wav': 'train',
+  }  # fmt: skip
+  assert clips.classes == ('bus', 'train')
+  assert clips.notes == [
+    'test, train in the classes are taken as splits',
+    'the folder train is taken as a class',
+  ]
 
 
 @pytest.mark.parametrize(
@@ -164,17 +219,17 @@ def test_classes_without_sound_are_named(tmp_path):
     write(tmp_path, 'MThd', name)
   (tmp_path / 'owl').mkdir()
   notes = from_folder(tmp_path).notes
-  assert 'no usable clip is left of emu, hen, owl, pig' in notes
+  assert 'no sound that can be used is in emu, hen, owl, pig' in notes
   assert 'no usable clip is left of cow' in notes
   tree(tmp_path / 'few', 'dog/1.wav')
   (tmp_path / 'few/owl').mkdir()
-  assert 'no usable clip is in owl' in refusal(tmp_path / 'few')
+  assert 'no sound that can be used is in owl' in refusal(tmp_path / 'few')
 
 
 def test_splits_without_a_class(tmp_path):
   tree(tmp_path, 'train/dog/1.wav', 'train/cat/2.wav', 'test/dog/3.wav')
   write(tmp_path, '', 'test/cow/remark.txt')
-  assert from_folder(tmp_path).notes == ['no usable clip is left of cow']
+  assert from_folder(tmp_path).notes == ['no sound that can be used is in cow']
 
 
 def test_gtzan(tmp_path):
@@ -197,3 +252,72 @@ def test_gtzan(tmp_path):
       }  # fmt: skip
       unused = [note for note in clips.notes if 'not used: ' in note]
       assert all(f'features_{s}_sec' in str(unused) for s in ('3', seconds))
+
+
+def test_one_folder_that_is_called_by_a_split(tmp_path):
+  tree(tmp_path, 'train_audio/dog/1.wav', 'train_audio/cat/2.wav')
+  clips = from_folder(tmp_path)
+  assert clips.classes == ('cat', 'dog')
+  assert clips.notes == ['train_audio is taken as a split']
+
+
+@pytest.mark.parametrize(
+  'names, notes',
+  [
+    ('Actor_01 Actor_02', 1),
+    ('session 1,session 2', 1),
+    ('id10001 id10002', 1),
+    ('001 002', 1),
+    ('0 1 2', 0),  # digits that are said
+    ('class1 class2', 0),
+    ('01 - dog,02 - cat', 0),
+    ('Actor_01 Musician_02', 0),
+  ],
+)
+def test_folders_that_are_called_by_what_was_recorded(tmp_path, names, notes):
+  names = names.split(',') if ',' in names else names.split()
+  clips = from_folder(tree(tmp_path, *(f'{n}/{n}.wav' for n in names)))
+  assert len(clips.classes) == len(names) and len(clips.notes) == notes
+  assert notes == str(clips.notes).count('may be called by who or what was')
+
+
+def test_classes_that_differ_in_capitals(tmp_path):
+  tree(tmp_path, 'Dog/1.wav', 'dog/2.wav', 'cat/3.wav')
+  assert from_folder(tmp_path).notes == [
+    'classes whose names differ in capitals or blanks: Dog and dog'
+  ]
+
+
+def test_the_same_folders_deep_in_the_classes(tmp_path):
+  snrs = ('0_dB_fan', '6_dB_fan')
+  labels = ('normal', 'abnormal')
+  tree(tmp_path, *(f'{s}/fan/{x}/{s}{x}.wav' for s in snrs for x in labels))
+  (note,) = from_folder(tmp_path).notes
+  assert 'all classes hold the same folders (abnormal, normal)' in note
+  sides = tmp_path / 'sides'
+  tree(
+    sides,
+    *(
+      f'{s}/{p}/{x}/{s}.wav'
+      for s in ('train', 'test')
+      for p in 'ab'
+      for x in 'xy'
+    ),
+  )
+  (note,) = from_folder(sides).notes
+  assert 'all classes hold the same folders (x, y)' in note
+
+
+def test_splits_below_folds(tmp_path):
+  paths = (
+    f'fold{f}/{s}/{c}' for f in '12' for s in ('train', 'test') for c in 'xy'
+  )
+  tree(tmp_path, *(f'{path}/{i}.wav' for i, path in enumerate(paths)))
+  assert 'folders called test, train are no classes' in refusal(tmp_path)
+
+
+def test_one_folder_of_a_split_in_the_classes(tmp_path):
+  tree(tmp_path, 'dog/1.wav', 'dog/test/2.wav', 'cat/3.wav')
+  assert from_folder(tmp_path).notes == [
+    'folders in the classes are not heeded as splits or folds: test'
+  ]
