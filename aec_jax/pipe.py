@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from aec_jax.answers import Answer, Found
-from aec_jax.audio import ffmpeg, riff, stream
+from aec_jax.audio import blocks, ffmpeg, riff, stream
 from aec_jax.bundle import embedded
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UserError
@@ -92,8 +92,8 @@ def pieces(
     notes: gets what of the end is not heard.
 
   Yields:
-    Seconds from the beginning; samples (sample, channel); Hz. The last piece
-    is what is left, unless that is less than a quarter of one.
+    Seconds from the beginning; samples (sample, channel) float32; Hz. The last
+    piece is what is left, unless that is less than a quarter of one.
 
   Raises:
     UserError: as of `tagged`.
@@ -117,7 +117,7 @@ def pieces(
     if not kept:
       raise UserError('-: no samples came')
     samples = np.frombuffer(kept, form.kind).reshape(-1, form.channels)
-    yield at / size / form.rate, samples, form.rate
+    yield at / size / form.rate, blocks.floats(samples), form.rate
     kept, at = kept[step:], at + step
   _pass_over(file, notes)
 

@@ -7,8 +7,8 @@ and test_post_competition.csv, of Zenodo's FSDKaggle2018.meta) and a wav for
 each clip that they name, 44.1 kHz, 16 bits, mono, but for the 7,800 that are
 padding. A wav is of its class's sound in the synthetic set. The lists hold no
 lengths: these are guessed, 0.3 to 30 s, 6.8 on average, log-normal between.
-`--share` takes that share of each class's clips. 6.3 GB at full size. Run
-again, the command makes what is missing.
+`--share` takes that share of each class's clips. Run again, the command makes
+what is missing.
 """
 
 import concurrent.futures

@@ -74,6 +74,31 @@ def test_stretches_of_a_sound_say_what_the_whole_does(
     np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
+@pytest.mark.parametrize('longest', [3, 4096])
+@pytest.mark.parametrize('per_segment', [1, 2])
+def test_where_there_is_digital_silence_is_known(
+  tagger, monkeypatch, longest, per_segment
+):
+  monkeypatch.setattr(embedded, '_LONGEST', longest)
+  rate, rng = 44100, np.random.default_rng(0)
+  loud = rng.uniform(-0.9, 0.9, 4 * rate)
+  wave = np.concatenate([loud, np.zeros(4 * rate), loud])
+  item = stream.Recording.of_array(wave, rate)
+  found = activity.follow_embedded(
+    tagger, embedded.stretches(tagger, [item], per_segment), per_segment,
+    'pieces',
+  )  # fmt: skip
+  some = list(found)
+  quiet = np.concatenate([frames.quiet for frames in some])
+  assert len(quiet) == sum(len(frames.probabilities) for frames in some)
+  # Segments that lie in the silence: from 4.8 to 7.68 s, or 4.32 on.
+  inside = np.flatnonzero(quiet) * 0.96 / per_segment
+  expected = np.arange(
+    4.8 if per_segment == 1 else 4.32, 7.6, 0.96 / per_segment
+  )
+  np.testing.assert_allclose(inside, expected)
+
+
 def test_frames_of_a_segment_are_the_pieces_around_it(tagger, sounds):
   """With pieces of one segment, they are what the timeline says."""
   one = [e for e in tagger.ensembles if e.length == 1]

@@ -234,6 +234,9 @@ def test_a_pipe_is_cut_into_pieces(kind):
   recording = stream.Recording.of_array(found[1][1], 8000)
   ((block, _),) = recording.blocks()
   np.testing.assert_allclose(block, wave[1000:2100], atol=1e-6)
+  quiet = wav(wave / 1000, 1000, 'PCM_32')
+  (_, first, _), *_ = pipe.pieces(io.BytesIO(quiet), None, 1.0, 0.1, [])
+  np.testing.assert_allclose(first, wave[:1100] / 1000, atol=1e-8)
 
 
 class Pipe(io.BytesIO):

@@ -18,6 +18,10 @@ _BLOCK = 1 << 18  # samples that are held while a file is heard through
 # Of wavs that libsndfile reads: formats and bits, and channels.
 _USUAL = ((1, 8), riff.PCM16, (1, 24), (1, 32), (3, 32), (3, 64))
 _CHANNELS = 64
+# How files begin that FFmpeg refuses, or whose numbers it takes the wrong way
+# round: big-endian wavs, AU of DEC, Ensoniq PARIS. And one that it refuses
+# where sizes are 0, as of a recorder that died.
+_FOR_LIBSNDFILE, _AIFF = (b'RIFX', b'dns.', b' paf', b'fap '), b'FORM'
 
 
 def blocks(
@@ -50,7 +54,9 @@ def blocks(
     wav = riff.look(name)
     if wav and wav.note:
       said.append(wav.note)
-    plain = _plain(name) if wav and wav.plain and not wav.note else None
+    plain = None
+    if wav and wav.plain and not wav.note:
+      plain = _plain(name, wav.frames)
     if wav and plain:
       count = 0
       for samples, rate in _samples(plain, size, wav.kind == riff.PCM16):
@@ -62,7 +68,7 @@ def blocks(
         heard = wav.seconds - wav.missing
         said.append(ffmpeg.cut_short(heard, wav.seconds))
     else:
-      yield from cut(even(ffmpeg.Container(name, wav, said), said), size)
+      yield from cut(_others(name, wav, said), size)
   except ffmpeg.failures() as error:
     _let_pass(name, error)
     if _is_empty(name):
@@ -72,6 +78,23 @@ def blocks(
     ) from error
   if notes is not None:
     notes.extend(note for note in said if note not in notes)
+
+
+def _others(name, wav, said) -> Iterator[Run]:
+  """What FFmpeg hears, or libsndfile where that knows better."""
+  start = kinds.head_of(name, 4)
+  if start in _FOR_LIBSNDFILE and (plain := _plain(name)):
+    yield from _samples(plain, _BLOCK, False)
+    return
+  whole = ffmpeg.Container(name, wav, said)
+  try:
+    yield from even(whole, said)
+  except ffmpeg.failures():
+    other = None if whole.good or start != _AIFF else _plain(name)
+    if other is None:
+      raise
+    said.append('its header is damaged: heard to its end')
+    yield from _samples(other, _BLOCK, False)
 
 
 def _let_pass(name, error) -> None:
@@ -197,15 +220,24 @@ def _reason(name, error) -> str:
   return f'{text}; if another program plays it, let that save it as wav'
 
 
-def _plain(name):
-  """A wav of PCM or floats, opened; None where libsndfile refuses it."""
+def _plain(name, frames=None):
+  """A file opened by libsndfile; None where it refuses it.
+
+  Args:
+    name: of the file.
+    frames: that it must see in it: chunks in a wrong place mislead it.
+  """
   import soundfile
 
   try:
     # As bytes, since it refuses names that aren't UTF-8.
-    return soundfile.SoundFile(os.fsencode(name))
+    found = soundfile.SoundFile(os.fsencode(name))
   except soundfile.SoundFileError:
     return None
+  if frames in (None, found.frames):
+    return found
+  found.close()
+  return None
 
 
 def _samples(plain, size, is_pcm16) -> Iterator[Run]:

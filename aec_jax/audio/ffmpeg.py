@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from aec_jax.audio import chunks, file, kinds, ogg, riff
 from aec_jax.audio.blocks import Run
+from aec_jax.audio.times import Times
 
 # Hz. Of less no sound has been recorded, and a small file of 1 Hz would fill
 # the memory at 16 kHz.
@@ -16,8 +17,8 @@ MIN_RATE = 100
 _DEMUXERS = (
   'aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,asf_o,ast,au,avi,avr,bonk,caf,dsf,dss,'
   'dts,dtshd,eac3,flac,flv,gsm,iff,ircam,loas,matroska,webm,mlp,mov,mp4,mp3,'
-  'mpc,mpc8,mpeg,mpegts,nistsphere,nut,ogg,oma,osq,paf,pvf,qcp,qoa,rm,sbc,sds,'
-  'shn,sol,sox,tak,truehd,tta,voc,vqf,w64,wav,wsd,wv,wve,xwma'
+  'mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,osq,paf,pvf,qcp,qoa,rm,sbc,'
+  'sds,shn,sol,sox,tak,truehd,tta,voc,vqf,w64,wav,wsd,wtv,wv,wve,xwma'
 )
 _OPTIONS = {'format_whitelist': _DEMUXERS, 'protocol_whitelist': 'file'}
 # FFmpeg decodes 5 MB of uncompressed sound only to guess what it is.
@@ -29,11 +30,10 @@ _EXACT = ('flac', 'tta', 'wv', 'ape')
 _EXACT_PCM = ('wav', 'aiff', 'w64', 'caf', 'au', 'nistsphere')
 # Those of whole files, of which sound may be the shortest stream.
 _WHOLE = ('matroska,webm', 'flv')
-_ABOUT = ('mov,mp4,m4a,3gp,3g2,mj2', *_WHOLE)
-# Whose packets are numbered from 0 on, so that the first may be missed.
+_MP4 = 'mov,mp4,m4a,3gp,3g2,mj2'
+_ABOUT = (_MP4, 'mxf', *_WHOLE)
+# Whose packets are numbered from 0 on, but in what was cut out of something.
 _NUMBERED = ('ogg', 'flac')
-# Seconds by which packets' times may be rounded.
-_ROUNDING = 0.015
 # By which a length by bytes may be wrong.
 _SLACK = 0.05
 # And any other length.
@@ -42,7 +42,12 @@ _ENOUGH = 0.15
 _LARGEST = {'mp3': 1728, 'ac3': 3840, 'eac3': 4096}
 # What FFmpeg writes into Matroska's tags of a stream.
 _DURATION = re.compile(r'(\d+):(\d+):([\d.]+)')
+_OPUS = b'OpusHead'
 _NO_ARRAYS = ('s64', 's64p')  # kinds of numbers
+# Planes from which on PyAV reads past the last one.
+_MANY = 8
+# What is written of an encrypted stream of MP4, which decodes to noise.
+_LOCKED = ('drms', 'enca')
 # Samples of its small frames that are taken from FFmpeg at a time.
 _TOGETHER = 1 << 18
 # Errors of demuxing one after the other, after which a file is at its end.
@@ -86,14 +91,15 @@ class Container:
     good, bad: pieces that were decoded, and that could not be.
     seconds: that were heard.
     gaps, missed: places where sound is missing, and seconds of it.
-    due: when the next frame begins, in seconds; None where that is unknown.
+    before: seconds that a stream's times begin at, where that should be 0.
+    times: of the stream that is heard.
   """
 
   def __init__(self, name: str, wav: riff.Wav | None, said: list[str]) -> None:
     self.name, self.said, self.wav = name, said, wav
     self.good = self.bad = self.gaps = 0
-    self.seconds = self.missed = 0.0
-    self.due: float | None = None
+    self.seconds = self.missed = self.before = 0.0
+    self.times = Times()
 
   def __iter__(self) -> Iterator[Run]:
     """(sample, channel) of any kind of numbers, and Hz."""
@@ -108,6 +114,9 @@ class Container:
           stream = self._stream(container)
           yield from self._runs(container, stream)
           expected = self._expected(container, stream)
+          is_mp4 = container.format.name == _MP4
+          if is_mp4 and chunks.has_second_movie(source):
+            self._say('another MP4 follows in it and is not heard')
           whole = self.seconds / chunks.part_there(source)
           is_known = self.wav is not None and self.wav.plain
           if whole > self.seconds + _SLACK and not is_known:
@@ -141,13 +150,21 @@ class Container:
     """Looks for the last page of a link that was heard."""
     link.find_end()
     if link.unended > 0:
-      note = 'has no mark of its end: it was cut short, or never finished'
-      if note not in self.said:
-        self.said.append(note)
-    elif link.streams == 1 and self.due is not None:
-      missed = float(link.last * stream.time_base) - self.due
-      if missed > _ENOUGH:  # Opus counts up to 0.08 s before its beginning
+      self._say('has no mark of its end: it was cut short, or never finished')
+    elif link.streams == 1 and self.times.due is not None:
+      head = stream.codec_context.extradata or b''
+      early = 0  # that Opus counts before its beginning, at 48 kHz
+      if head.startswith(_OPUS):
+        early = int.from_bytes(head[10:12], 'little')
+      end = float((link.last - early) * stream.time_base)
+      missed = end - self.times.due
+      if missed > _ENOUGH:
         self.gaps, self.missed = self.gaps + 1, self.missed + missed
+
+  def _say(self, note) -> None:
+    """Of a chain, what is so of several links is said once."""
+    if note not in self.said:
+      self.said.append(note)
 
   def _runs(self, container, stream):
     """The frames of one stream, many together."""
@@ -179,6 +196,9 @@ class Container:
       self.said.append(f'has {len(tracks)} sound tracks; the first is heard')
     if tracks[0].codec_context is None:
       raise NoSound('its codec is one that FFmpeg does not know')
+    with contextlib.suppress(UnicodeDecodeError):  # some tags are numbers
+      if tracks[0].codec_context.codec_tag in _LOCKED:
+        raise NoSound(kinds.LOCKED)
     # One thread: callers have many files to spread over the cores.
     tracks[0].codec_context.thread_count = 1
     return tracks[0]
@@ -187,34 +207,31 @@ class Container:
     """All frames that can be decoded, past those that can't."""
     kind = container.format.name
     late = 0  # damaged pieces since the last good one
-    self.due = 0.0 if kind in _NUMBERED else None
+    times = self.times = Times()
     for packet in self._packets(container, stream):
       try:
         frames = packet.decode()
       except failures():
-        late, self.due = late + 1, None
+        late += 1
+        length = packet.duration and float(packet.duration * packet.time_base)
+        times.forgive(length or None)
         continue
       if frames:
         self.bad, late = self.bad + late, 0
       for frame in frames:
-        self._follow(frame)
+        time = None if frame.pts is None else frame.time
+        times.follow(time, frame.samples / frame.sample_rate)
         yield frame
       late += packet.size > _LARGEST.get(kind, packet.size)
     # A tag at the end of an MP3 looks like a damaged piece of sound.
     if kind != 'mp3' or not self.good:
       self.bad += late
-
-  def _follow(self, frame) -> None:
-    """Sees whether a frame is the next one.
-
-    A demuxer passes over damage; only that its packets' times jump tells of it.
-    """
-    time = self.due if frame.pts is None else frame.time
-    if time is None:
-      return
-    if self.due is not None and time - self.due > _ROUNDING:
-      self.gaps, self.missed = self.gaps + 1, self.missed + time - self.due
-    self.due = time + frame.samples / frame.sample_rate
+    times.end()
+    self.gaps, self.missed = self.gaps + times.gaps, self.missed + times.missed
+    if kind in _NUMBERED and (before := times.start or 0.0) > _ENOUGH:
+      self.before += before
+      said = f'its times begin at {before:.2f} s'
+      self._say(f'{said}: what was before is not in it')
 
   def _packets(self, container, stream):
     tries = 0
@@ -261,7 +278,7 @@ class Container:
       )
     if expected and self.seconds:
       seconds, slack = expected
-      if seconds - self.seconds - self.missed > slack:
+      if seconds - self.seconds - self.missed - self.before > slack:
         self.said.append(cut_short(self.seconds, seconds))
       elif self.seconds - seconds > slack:
         self.said.append(
@@ -299,18 +316,20 @@ def _samples(queue) -> Run:
   frame = queue.read(0, True)
   check_rate(frame.sample_rate)
   if frame.format.name in _NO_ARRAYS:
-    frame = _as_doubles(frame)
+    frame = _as(frame, 'dbl')
+  elif frame.format.is_planar and frame.layout.nb_channels >= _MANY:
+    frame = _as(frame, frame.format.packed.name)
   samples = frame.to_ndarray()  # (channel, sample) or (1, sample · channel)
   if frame.format.is_planar:
     return samples.T, frame.sample_rate
   return samples.reshape(-1, frame.layout.nb_channels), frame.sample_rate
 
 
-def _as_doubles(frame):
-  """A frame of numbers that PyAV makes no arrays of, as one of doubles."""
+def _as(frame, kind):
+  """A frame that PyAV makes no array of, as one of other numbers."""
   import av
 
-  resampler = av.AudioResampler('dbl', frame.layout, frame.sample_rate)
+  resampler = av.AudioResampler(kind, frame.layout, frame.sample_rate)
   (found,) = resampler.resample(frame)
   return found
 

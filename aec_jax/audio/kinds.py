@@ -4,16 +4,16 @@ import os
 
 # Of everything that is heard: FFmpeg's containers that hold sound.
 EXTENSIONS = (
-  '.wav', '.wave', '.bwf', '.rf64', '.w64', '.flac', '.ogg', '.oga', '.ogv',
-  '.ogx', '.opus', '.spx', '.mp3', '.mp2', '.mp1', '.mpga', '.m2a', '.aac',
-  '.adts', '.m4a', '.m4b', '.m4r', '.mp4', '.m4v', '.mov', '.3gp', '.3g2',
-  '.3ga', '.mka', '.mkv', '.webm', '.aif', '.aiff', '.aifc', '.au', '.snd',
-  '.caf', '.wma', '.asf', '.wmv', '.avi', '.flv', '.ac3', '.eac3', '.ec3',
-  '.dts', '.amr', '.awb', '.ape', '.wv', '.tta', '.mpc', '.tak', '.shn', '.voc',
-  '.sph', '.nist', '.ircam', '.dsf', '.gsm', '.qcp', '.ra', '.rm', '.oma',
-  '.aa3', '.vqf', '.8svx', '.xwma', '.mpg', '.mpeg', '.mts', '.m2ts', '.qoa',
-  '.thd', '.mlp', '.paf', '.avr', '.pvf', '.sds', '.nut', '.sf', '.sox', '.ast',
-  '.m2t', '.mpegts', '.f4v', '.vob', '.ogm', '.3gpp', '.mp4a', '.mxf',
+  '.wav', '.wave', '.bwf', '.rf64', '.bw64', '.w64', '.flac', '.ogg', '.oga',
+  '.ogv', '.ogx', '.opus', '.spx', '.mp3', '.mp2', '.mp1', '.mpga', '.m2a',
+  '.aac', '.adts', '.m4a', '.m4b', '.m4r', '.mp4', '.m4v', '.mov', '.3gp',
+  '.3g2', '.3ga', '.mka', '.mkv', '.webm', '.aif', '.aiff', '.aifc', '.au',
+  '.snd', '.caf', '.wma', '.asf', '.wmv', '.avi', '.flv', '.ac3', '.eac3',
+  '.ec3', '.dts', '.amr', '.awb', '.ape', '.wv', '.tta', '.mpc', '.tak', '.shn',
+  '.voc', '.sph', '.nist', '.ircam', '.dsf', '.gsm', '.qcp', '.ra', '.rm',
+  '.oma', '.aa3', '.vqf', '.8svx', '.xwma', '.mpg', '.mpeg', '.mts', '.m2ts',
+  '.qoa', '.thd', '.mlp', '.paf', '.avr', '.pvf', '.sds', '.nut', '.sf', '.sox',
+  '.ast', '.m2t', '.mpegts', '.f4v', '.vob', '.ogm', '.3gpp', '.mp4a', '.mxf',
   '.wtv',
 )  # fmt: skip
 
@@ -22,7 +22,7 @@ _RAW = (
   ' gives it one'
 )
 _NOTES = 'it holds notes, not sound: let a synthesizer save it as wav'
-_LOCKED = 'it is encrypted: let the program that plays it save a wav'
+LOCKED = 'it is encrypted: let the program that plays it save a wav'
 _BARE = (
   'what it holds is known by its ending alone: ffmpeg -i FILE out.wav makes a'
   ' wav of it'
@@ -34,7 +34,7 @@ _OTHERS = {
   '.adx': _BARE, '.sbc': _BARE, '.aptx': _BARE, '.g722': _BARE,
   '.rso': _BARE,
   '.mid': _NOTES, '.midi': _NOTES, '.kar': _NOTES, '.rmi': _NOTES,
-  '.aax': _LOCKED, '.m4p': _LOCKED,
+  '.aax': LOCKED, '.m4p': LOCKED,
   '.aup': _PROJECT, '.aup3': _PROJECT,
   '.sd2': 'its header is in a resource fork: save it as wav or aiff',
   '.cda': 'it is a pointer to a track of a CD: copy the track itself',
@@ -51,7 +51,8 @@ _SILENT = (
 )  # fmt: skip
 
 _SOUND = (
-  (0, b'RIFF', 8, b'WAVE'), (0, b'RF64', 8, b'WAVE'), (0, b'fLaC', 0, b''),
+  (0, b'RIFF', 8, b'WAVE'), (0, b'RF64', 8, b'WAVE'), (0, b'BW64', 8, b'WAVE'),
+  (0, b'RIFX', 8, b'WAVE'), (0, b'fLaC', 0, b''),
   (0, b'OggS', 0, b''), (0, b'ID3', 0, b''), (0, b'FORM', 8, b'AIF'),
   (0, b'caff', 0, b''), (0, b'.snd', 0, b''), (0, b'wvpk', 0, b''),
   (0, b'MAC ', 0, b''), (0, b'riff\x2e\x91', 0, b''), (0, b'#!AMR', 0, b''),
@@ -101,7 +102,7 @@ def impostor(head: bytes) -> str | None:
   if head.lstrip(b'\xef\xbb\xbf \t\r\n').lower().startswith(_HTML):
     return 'an HTML page, as sites send instead of a file: download it again'
   if head and not head.strip(b'\0'):
-    return 'zeros and nothing else'
+    return 'zeros where a header should be'
   if head and all(32 <= byte < 127 or byte in b'\t\r\n' for byte in head):
     return TEXT
   return None
@@ -136,15 +137,20 @@ def why_not_heard(path: str) -> str:
   """
   if os.path.splitext(path)[1].lower() in _SILENT:
     return ''
-  if _begins_as_sound(head_of(path)):
+  why = other(path)
+  # Samples without a header may begin with any two bytes.
+  least = 3 if why else 0
+  if why != LOCKED and _begins_as_sound(head_of(path), least):
     return "looks like sound, but its name doesn't end so: rename it"
-  return other(path) or ''
+  return why or ''
 
 
-def _begins_as_sound(head) -> bool:
+def _begins_as_sound(head, least=0) -> bool:
+  """Whether a file begins as sound does, by `least` bytes or more."""
   return any(
     head[i:].startswith(first) and head[j:].startswith(second)
     for i, first, j, second in _SOUND
+    if len(first + second) >= least
   )
 
 

@@ -10,14 +10,24 @@ _EXTENSIBLE = 0xFFFE  # as a format: another place says it
 _CRUMBS = 64
 _TAGS = (b'ID3', b'TAG', b'APETAGEX', b'LYRICS')
 PCM16 = (1, 16)  # the usual `Wav.kind`
+_FIRST = 1 << 12  # bytes of the samples that are looked at
+# Those of RF64 have sizes of 64 bits in a chunk of their own.
+_LONG = (b'RF64', b'BW64')
+# What begins coded sound that is called PCM in stereo, as on a CD for decoders:
+# S/PDIF, and DTS in 16 and 14 bits; AC-3 at the very beginning.
+_CODED = (
+  b'\x72\xf8\x1f\x4e', b'\xfe\x7f\x01\x80', b'\x7f\xfe\x80\x01',
+  b'\xff\x1f\x00\xe8', b'\x1f\xff\xe8\x00',
+)  # fmt: skip
+_AC3 = (b'\x0b\x77', b'\x77\x0b')
 
 
 class Wav(NamedTuple):
   """A wav file's samples.
 
   Attributes:
-    plain: whether they are PCM or floats, of which libsndfile hears all that
-      the header tells of.
+    plain: whether they are PCM or floats, and not coded sound that is called
+      so; of these libsndfile hears all that the header tells of.
     size: their bytes by the header; None where it is wrong or doesn't know,
       and the samples go on to the file's end.
     missing: seconds of them that the file lacks.
@@ -65,7 +75,7 @@ class Head(NamedTuple):
   """What stands before the samples.
 
   Attributes:
-    kind: b'RIFF', or b'RF64' of a wav that may pass 4 GB.
+    kind: b'RIFF'; b'RF64' or b'BW64' of a wav that may pass 4 GB.
     form: of the samples.
     size: their bytes, as it is written there.
   """
@@ -77,7 +87,9 @@ class Head(NamedTuple):
   @property
   def told(self) -> int | None:
     """The samples' bytes; None where whoever wrote it did not know."""
-    return told(self.size) if self.kind == b'RIFF' else self.size or None
+    if self.kind == b'RIFF':
+      return told(self.size)
+    return self.size if 0 < self.size < 1 << 63 else None
 
 
 def told(size: int) -> int | None:
@@ -96,7 +108,7 @@ def until_samples(file: BinaryIO) -> Head | None:
   """
   start = file.read(12)
   kind = start[:4]
-  if kind not in (b'RIFF', b'RF64') or start[8:] != b'WAVE':
+  if kind not in (b'RIFF', *_LONG) or start[8:] != b'WAVE':
     return None
   body, long = b'', 0
   while True:
@@ -105,7 +117,7 @@ def until_samples(file: BinaryIO) -> Head | None:
       return None
     size = int.from_bytes(length, 'little')
     if name == b'data':
-      size = long if kind == b'RF64' and size == 0xFFFFFFFF else size
+      size = long if kind in _LONG and size == 0xFFFFFFFF else size
       return Head(kind, _form(body), size) if len(body) >= 16 else None
     taken = b''
     if name in (b'fmt ', b'ds64'):
@@ -134,20 +146,43 @@ def _pass_over(file, size) -> None:
 
 
 def look(path: str) -> Wav | None:
-  """The layout of a file, None where it is no RIFF wav of a usual header.
+  """The layout of a file, None where it is no wav of a usual header.
 
   Raises:
     OSError: it cannot be read.
   """
   with open(path, 'rb') as file:
     end = os.fstat(file.fileno()).st_size
+    _pass_over_tag(file)
     found = until_samples(file)
-    if found is None or found.kind != b'RIFF':
+    if found is None:
       return None
-    return _layout(file, found.form, found.size, end)
+    wav = _layout(file, found, end)
+    return wav if wav.note else wav._replace(note=_doubt(found.form))
 
 
-def _layout(file, form, size, end) -> Wav:
+def _doubt(form) -> str:
+  """What to say of a header that fits no usual one."""
+  fits = form.align == form.channels * -(-form.bits // 8)
+  if form.tag != 1 or fits or not form.align:
+    return ''
+  return (
+    f'its header says {form.align} bytes for {form.channels} samples of'
+    f' {form.bits} bits: it may be heard wrongly'
+  )
+
+
+def _pass_over_tag(file) -> None:
+  """Passes over an ID3 tag, which some programs put before anything."""
+  head = file.read(10)
+  size = 0
+  for byte in head[6:]:
+    size = size << 7 | byte & 0x7F
+  file.seek(10 + size if head.startswith(b'ID3') else 0)
+
+
+def _layout(file, head, end) -> Wav:
+  form, size = head.form, head.size
   align, bits = form.align, form.bits
   about = (form.tag, bits), form.channels, form.rate
   plain = (
@@ -155,17 +190,18 @@ def _layout(file, form, size, end) -> Wav:
     and bits in (8, 16, 24, 32, 64)
     and form.channels > 0
     and align == form.channels * bits // 8
+    and not (about[:2] == (PCM16, 2) and _is_coded(file))
   )
   # The header's bytes a second may be wrong: libsndfile doesn't go by them.
   a_second = (plain and align * form.rate) or form.a_second or 1
   start = file.tell()
   there = end - start
   if size > there:
-    if size >= _UNKNOWN:
+    if head.told is None:
       note = 'its header does not say how long it is: heard to its end'
       return Wav(plain, None, 0.0, 0, 0.0, note, *about)
     seconds = size / a_second
-    missing = (size - there) / a_second
+    missing = (size - there) / a_second if size - there >= align else 0.0
     return Wav(plain, size, missing, there // (align or 1), seconds, '', *about)
   file.seek(start + size + (size & 1))
   behind = _behind(file, end)
@@ -177,6 +213,14 @@ def _layout(file, form, size, end) -> Wav:
     return Wav(plain, None, 0.0, 0, 0.0, note, *about)
   seconds = size / a_second
   return Wav(plain, size, 0.0, size // (align or 1), seconds, behind, *about)
+
+
+def _is_coded(file) -> bool:
+  """Whether samples begin as something coded does; FFmpeg then knows more."""
+  start = file.tell()
+  first = file.read(_FIRST)
+  file.seek(start)
+  return first.startswith(_AC3) or any(word in first for word in _CODED)
 
 
 def _behind(file, end) -> str | None:

@@ -7,7 +7,6 @@ of a part of it, and of one whose pitch is shifted.
 """
 
 import dataclasses
-import numbers
 import os
 from collections.abc import Iterable, Iterator
 
@@ -16,8 +15,8 @@ import numpy as np
 from aec_jax.audio import (
   FRONT_END,
   FrontEnd,
+  arrays,
   decode,
-  ffmpeg,
   levels,
   waveform,
 )
@@ -30,8 +29,6 @@ _BLOCK = 1 << 19
 # Of a recording that may be held in memory rather than read twice: seconds, and
 # samples of all channels.
 SHORT, _SHORT_SAMPLES = 60, 1 << 22
-# That sounds are recorded with, and that wider integers may hold.
-_BITS = (16, 24, 32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,20 +96,12 @@ class Recording:
       rate: Hz.
 
     Raises:
-      UserError: another shape or kind of numbers, or too low a rate.
+      UserError: another shape, kind or scale of numbers, or too low a rate.
     """
-    samples = np.asarray(samples)
-    _check_array(samples)
-    rate = _checked_rate(rate)
-    if samples.dtype.kind in 'iu':
-      limits = np.iinfo(samples.dtype)
-      half = (int(limits.max) - int(limits.min) + 1) / 2
-      samples = (samples - (limits.max + limits.min + 1) / 2) / half
-    with np.errstate(over='ignore'):  # what overflows is refused as infinite
-      samples = samples.astype(np.float32, copy=False)
-    samples = samples.reshape(len(samples), -1 if samples.size else 1)
-    blocks = [(samples, rate)] if len(samples) else []
-    return cls('waveform', lambda: blocks)
+    notes: list[str] = []
+    floats, rate = arrays.floats_of(samples, notes), arrays.rate_of(rate)
+    blocks = [(floats, rate)] if len(floats) else []
+    return cls('waveform', lambda: blocks, notes)
 
 
 def between(
@@ -144,62 +133,6 @@ def between(
         return
 
   return cut(heard(), _BLOCK)
-
-
-def _checked_rate(rate) -> int:
-  """A sample rate; `UserError` for what is none."""
-  if getattr(rate, 'ndim', None) == 0:
-    rate = rate.item()  # an array's, which np.load gives
-  is_number = isinstance(rate, numbers.Real)
-  if not is_number or not rate >= ffmpeg.MIN_RATE:
-    raise UserError(
-      f'the sample rate is {rate!r}; it must be a number of at least'
-      f' {ffmpeg.MIN_RATE} Hz'
-    )
-  return rate
-
-
-def _check_array(samples) -> None:
-  """Raises `UserError` for what is no waveform, or one of doubtful scale."""
-  shape, dtype = samples.shape, samples.dtype
-  if samples.ndim not in (1, 2) or dtype.kind not in 'fiu':
-    raise UserError(
-      'a waveform is (sample,) or (sample, channel) of floats or integers,'
-      f' not {shape} of {dtype}'
-    )
-  if samples.ndim == 2 and shape[1] > shape[0] > 0:
-    raise UserError(
-      f'a waveform is (sample, channel), and {shape} would be {shape[1]:,}'
-      f' channels of {shape[0]}: give its transpose, waveform.T, or of a batch'
-      ' of sounds list(batch)'
-    )
-  if dtype.kind in 'iu' and samples.any():
-    _check_bits(samples)
-
-
-def _check_bits(samples) -> None:
-  """Raises `UserError` for integers of fewer bits than their type has."""
-  dtype = samples.dtype
-  low, high = int(samples.min()), int(samples.max())
-  for bits in _BITS:
-    if bits >= 8 * dtype.itemsize:
-      return
-    half = 1 << bits - 1
-    signed = -half <= low and high < half
-    if not signed and not (low >= 0 and high < 2 * half):
-      continue
-    # 24 bits at the upper end of 32, as decoders give them: a quiet sound.
-    if bits == 24 and not (samples & 0xFF).any():
-      return
-    if bits == 24:
-      way = f'waveform / 2**{bits - 1}' + ('' if signed else ' - 1')
-      way = f'{way}, which is floats in [-1, 1]'
-    else:
-      name = 'int' if signed else 'uint'
-      way = f'waveform.astype(numpy.{name}{bits}), or floats in [-1, 1]'
-    raise UserError(
-      f'the waveform is {dtype}, but its numbers are of {bits} bits: give {way}'
-    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,8 @@ class Frames:
     start: seconds, where the first frame begins.
     hop: seconds from frame to frame.
     probabilities: (frame, class) float32.
+    quiet: (frame,), where a segment of digital silence is, of which models say
+      anything.
     last: whether no more come of this sound.
     error: why the sound can't be heard, or not to its end.
   """
@@ -35,6 +37,7 @@ class Frames:
   start: float
   hop: float
   probabilities: np.ndarray
+  quiet: np.ndarray
   last: bool
   error: UserError | None = None
 
@@ -71,6 +74,7 @@ def follow_embedded(
     of_sound = of_sound or _Sound(network, per_segment, by == 'attention')
     begun = of_sound.done
     probabilities = np.zeros((0, len(network.classes)), np.float32)
+    of_sound.quiet += stretch.quiet
     if stretch.embeddings and not stretch.facts.silent:
       some = np.stack(stretch.embeddings)
       probabilities = of_sound.add(some, stretch.last)
@@ -80,7 +84,8 @@ def follow_embedded(
         of_sound.error = of_sound.error or error
     yield Frames(
       stretch.facts, stretch.facts.kept[0] + begun * hop, hop, probabilities,
-      stretch.last, stretch.error or of_sound.error,
+      of_sound.quiet_frames(begun), stretch.last,
+      stretch.error or of_sound.error,
     )  # fmt: skip
     if stretch.last:
       of_sound = None
@@ -91,6 +96,7 @@ class _Sound:
 
   Attributes:
     done: frames that have been told.
+    quiet: of each example so far.
     error: what is wrong with what was told.
   """
 
@@ -98,6 +104,7 @@ class _Sound:
 
   def __init__(self, network, per_segment, located):
     self._network, self._per, self._located = network, per_segment, located
+    self.quiet: list[bool] = []
     self._rows: np.ndarray | None = None  # (example, extractor, feature)
     self._from = self.done = 0  # the number of the first of them
     longest = max((e.length for e in network.ensembles), default=1)
@@ -117,6 +124,17 @@ class _Sound:
     self._rows, self._from = rows[keep - self._from :], keep
     probabilities = self._network.objective.to_probabilities(values)
     return np.asarray(probabilities, np.float32)
+
+  def quiet_frames(self, begun) -> np.ndarray:
+    """(frame,), of those from one on that have been told."""
+    # A frame is in each example that begins less than a segment before it.
+    before = [False] * max(0, self._per - 1 - begun)
+    own = self.quiet[max(0, begun - self._per + 1) : self.done]
+    after = [False] * (self.done - len(self.quiet))
+    padded = np.array([*before, *own, *after], bool)
+    count = self.done - begun
+    parts = [padded[i : i + count] for i in range(self._per)]
+    return np.any(parts, 0)
 
   def _values(self, rows) -> np.ndarray:
     """(frame, class), the mean over the lengths of pieces."""

@@ -18,6 +18,8 @@ from aec_jax.models import embedding_postprocess
 
 # Examples of a stretch: at 0.96 s each, 65 minutes.
 _LONGEST = 4096
+# What resampling leaves of digital silence, beside a peak of 1, is below.
+_QUIET = 1e-6
 
 # What is embedded: AudioSet's embeddings are taken as they are, and errors are
 # passed on.
@@ -34,6 +36,7 @@ class Stretch:
     first: the number of its first example.
     last: whether no more come of this sound.
     embeddings: an (extractor, feature) an example.
+    quiet: whether there is nothing to hear in it, of each.
   """
 
   name: str
@@ -41,6 +44,7 @@ class Stretch:
   first: int = 0
   last: bool = False
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
+  quiet: list[bool] = dataclasses.field(default_factory=list)
   _count: int = 0
   _faults: list[UserError] = dataclasses.field(default_factory=list)
 
@@ -140,6 +144,7 @@ def stretches(
           waiting.append(stretch)
         stretch._count += 1
         rows.append((stretch, example))
+        stretch.quiet.append(bool(np.abs(example).max() < _QUIET))
         if len(rows) == network.together:
           flush()
           # All but the one under way.
@@ -166,6 +171,7 @@ def _examples(network, item, stretch, per_segment) -> Iterator[np.ndarray]:
     seconds = network.spec.seconds * len(item)
     stretch.facts = stream.Facts(seconds, (0.0, seconds))
     stretch.embeddings = list(item[:, None])
+    stretch.quiet = [False] * len(item)
     stretch._count = len(item)
     return
   check_hears(network, item.name)

@@ -74,7 +74,7 @@ def find(
     median: frames, odd, over which the median smooths each class.
 
   Yields:
-    The events of each sound.
+    The events of each sound, of which none is in digital silence.
   """
   finder = _Finder(classes, thresholds, median)
   for some in frames:
@@ -99,7 +99,9 @@ class _Finder:
     self.events: list[Event] = []
 
   def add(self, some: Frames) -> None:
-    rows = np.concatenate([self._rows, some.probabilities])
+    # Below any threshold.
+    told_now = np.where(some.quiet[:, None], -1, some.probabilities)
+    rows = np.concatenate([self._rows, told_now.astype(np.float32)])
     count = self._from + len(rows)
     told = count - len(some.probabilities)
     origin = some.start - told * some.hop  # where frame 0 begins, seconds

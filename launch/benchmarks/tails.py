@@ -29,8 +29,8 @@ DRAWS, FOLDS, ALPHA = 20, 5, 1000.0
 
 def embedded(
   stored: store.Stored, data: str, tail: str, cache_dir: Path
-) -> tuple[np.ndarray, np.ndarray, int]:
-  """Features (clip, number) and labels (clip,), and how many examples."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Features (clip, number), labels (clip,) and numbers of examples (clip,)."""
   config = dcase_l6.get_config()
   config.data_dir = data
   config = presets.resolve(config)
@@ -47,7 +47,8 @@ def embedded(
   whole = np.concatenate(rows, 1)
   parts = np.split(whole, clips.offsets[1:-1])
   features = [np.concatenate([part.mean(0), part.max(0)]) for part in parts]
-  return np.stack(features), np.asarray(clips.labels.ids), len(whole)
+  counts = np.diff(clips.offsets)
+  return np.stack(features), np.asarray(clips.labels.ids), counts
 
 
 def accuracies(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -75,13 +76,13 @@ def main() -> None:
   rows = [('tail', 'examples', 'accuracy', 'deviation of draws')]
   with tempfile.TemporaryDirectory() as folder:
     for tail in ('drop', 'repeat'):
-      features, labels, count = embedded(
+      features, labels, counts = embedded(
         stored, options.data, tail, Path(folder)
       )
       some = np.flatnonzero(np.bincount(labels)[labels] >= FOLDS)
       found[tail] = accuracies(features[some], labels[some])
       rows.append(
-        (tail, f'{count:,}', f'{found[tail].mean():.4f}',
+        (tail, f'{counts[some].sum():,}', f'{found[tail].mean():.4f}',
          f'{found[tail].std(ddof=1):.4f}')
       )  # fmt: skip
   more = found['repeat'] - found['drop']

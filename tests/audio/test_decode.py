@@ -39,6 +39,8 @@ WHOLE = {
   'a.caf': lambda: libsndfile(X, RATE, 'CAF', 'FLOAT'),
   'a.w64': lambda: libsndfile(X, RATE, 'W64'),
   'a.au': lambda: libsndfile(X, RATE, 'AU', 'ULAW'),
+  'a.mxf': lambda: ffmpeg(sound(1.5, 48000), 48000, 'mxf_opatom', 'pcm_s16le'),
+  'a.wtv': lambda: ffmpeg(X, RATE, 'wtv', 'mp2', 128_000),
   'a.rf64': lambda: libsndfile(X, RATE, 'RF64'),
   'stream.flac': lambda: writing.flac_of_unknown_length(
     libsndfile(X, RATE, 'FLAC')
@@ -57,6 +59,16 @@ def test_a_sound_of_any_kind_is_heard(tmp_path, name):
   expected = sound(1.5, rate, 2 if name in ('a.aac', 'a.mka') else 1)
   level = np.std(expected.mean(1))
   assert np.std(samples) == pytest.approx(level, rel=0.25)
+
+
+@pytest.mark.parametrize('channels', [7, 8, 12])
+def test_many_channels_are_heard(tmp_path, channels):
+  # Of 8 and more planes PyAV reads past the last, and the process ends.
+  x = sound(1, 16000, channels)
+  data = libsndfile(x, 16000, 'OGG', 'VORBIS')
+  samples, _, notes = heard(tmp_path, 'a.ogg', data)
+  error = samples - x.mean(1)
+  assert np.std(error) < 0.1 * np.std(samples) and not notes
 
 
 def quiet_then_loud(seconds):
@@ -194,6 +206,14 @@ def test_a_film_without_sound_is_called_that(tmp_path):
   assert 'no sound track' in decode.trouble_with(str(path))
 
 
+def test_what_is_encrypted_is_not_heard_as_noise(tmp_path):
+  data = ffmpeg(X, RATE, 'ipod', 'aac', 96_000)
+  path = tmp_path / 'a.m4a'
+  path.write_bytes(data.replace(b'mp4a', b'drms'))
+  with pytest.raises(UserError, match='it is encrypted: let the program'):
+    waveform.read(path)
+
+
 @pytest.mark.parametrize('kind', ['WAV', 'FLAC'])
 def test_any_name_is_opened_and_none_is_an_address(tmp_path, monkeypatch, kind):
   data = libsndfile(X, RATE, kind)
@@ -269,12 +289,14 @@ def test_what_a_folder_has_beside_sound(tmp_path):
   data = libsndfile(X, RATE, 'WAV')
   writing.place(tmp_path, {
     'a.dat': data, 'b.txt': data, 'c.raw': bytes(range(200)), 'd': b'text',
-    'e.mid': b'', 'f.raw': data,
+    'e.mid': b'', 'f.raw': data, 'g.ul': b'\xff\xfb\x7e\xff' * 99,
+    'h.m4p': b'\0\0\0\x20ftypM4P ',
   })  # fmt: skip
   found = [kinds.why_not_heard(str(p)) for p in sorted(tmp_path.iterdir())]
   assert decode.trouble_with(str(tmp_path / 'c.raw')) == found[2]
   assert decode.trouble_with(str(tmp_path / 'f.raw')) == ''
   words = ['rename it', '', 'no header', '', 'notes', 'rename it']
+  words += ['no header', 'encrypted']
   for word, why in zip(words, found, strict=True):
     assert word in why and bool(word) == bool(why)
 

@@ -108,36 +108,6 @@ def test_arrays_of_any_kind_are_the_same_sound(dtype):
 
 
 @pytest.mark.parametrize(
-  ('samples', 'rate', 'message'),
-  [
-    (np.zeros((2, 2, 2)), 16000, 'a waveform is'),
-    (np.array(['a']), 16000, 'a waveform is'),
-    (np.zeros(9), 0, 'sample rate'),
-    (np.zeros((2, 9)), 16000, 'give its transpose, waveform.T'),
-    (np.zeros((1, 9)), 16000, '9 channels of 1: give its transpose'),
-    (np.array([5, -30000], np.int32), 16000, r'astype\(numpy.int16\)'),
-    (np.array([5, 60000]), 16000, r'astype\(numpy.uint16\)'),
-    (np.array([5, -1 << 23], np.int32), 16000, r'give waveform / 2\*\*23,'),
-    (np.array([5, -1 << 23]), 16000, r'give waveform / 2\*\*23,'),
-    (np.array([5, (1 << 24) - 1], np.uint32), 16000, r'/ 2\*\*23 - 1,'),
-    (np.array([5, -1 << 31]), 16000, r'astype\(numpy.int32\)'),
-    (np.zeros(9), '44100', "the sample rate is '44100'; it must be a number"),
-    (np.zeros(9), None, 'the sample rate is None'),
-  ],
-)
-def test_no_sound_is_refused(samples, rate, message):
-  with pytest.raises(UserError, match=message):
-    stream.Recording.of_array(samples, rate)
-
-
-def test_quiet_sounds_of_24_bits_are_taken_from_32():
-  samples = np.array([1 << 21, -1 << 20], np.int32)
-  recording = stream.Recording.of_array(samples, np.array(16000))
-  ((found, _),) = recording.blocks()
-  np.testing.assert_array_equal(found[:, 0], samples / 2**31)
-
-
-@pytest.mark.parametrize(
   ('samples', 'message'),
   [
     (np.zeros(0), 'no samples'),

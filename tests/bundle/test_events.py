@@ -14,7 +14,7 @@ FACTS = Facts(60.0, (1.0, 52.3))
 CLASSES = ('a', 'b', 'c')
 
 
-def found(probabilities, thresholds, median, cuts=()):
+def found(probabilities, thresholds, median, cuts=(), quiet=()):
   """The events of a sound whose frames come in stretches."""
   edges = [0, *cuts, len(probabilities)]
 
@@ -22,7 +22,7 @@ def found(probabilities, thresholds, median, cuts=()):
     for i, (first, last) in enumerate(itertools.pairwise(edges)):
       yield Frames(
         FACTS, 1 + first * 0.5, 0.5, probabilities[first:last],
-        i == len(edges) - 2,
+        np.isin(np.arange(first, last), quiet), i == len(edges) - 2,
       )  # fmt: skip
 
   (sound,) = events.find(frames(), CLASSES, np.array(thresholds), median)
@@ -37,6 +37,13 @@ def test_runs_of_frames_are_events():
     events.Event(2.0, 3.5, 'b', pytest.approx(0.9)),
     events.Event(5.5, 6.0, 'a', pytest.approx(0.7)),
   ]
+
+
+@pytest.mark.parametrize('median', [1, 3])
+def test_none_is_heard_in_digital_silence(median):
+  p = np.full((30, 3), 0.9, np.float32)
+  heard = found(p, [0.5, np.nan, np.nan], median, [12], range(10, 20))
+  assert [event[:2] for event in heard] == [(1.0, 6.0), (11.0, 16.0)]
 
 
 def test_a_class_without_a_threshold_is_never_heard():
