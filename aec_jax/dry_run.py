@@ -65,9 +65,11 @@ def _trained(config, sizes: Sizes | None, cache_dir) -> Iterator[str]:
 
 def _released(config, cache_dir) -> Generator[str, None, Sizes]:
   classes = audioset_tfrecord.read_classes(config.data_dir)
+  unpacked = 0
   for split in (*config.train_splits, *config.eval_splits):
     count, found = packed.packed_already(config, split, cache_dir)
     if found is None:
+      unpacked += count
       yield f'pack {split}: {count:,} files'
       continue
     missing = int(np.sum(found.labels.class_counts() == 0))
@@ -79,7 +81,7 @@ def _released(config, cache_dir) -> Generator[str, None, Sizes]:
     yield f'hidden layers start from {finished}'
   if teachers.read(config, classes):
     yield f'targets in part what is said by {config.teacher}'
-  return timetable.of_embeddings(config, len(classes))
+  return timetable.of_embeddings(config, len(classes), unpacked)
 
 
 def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
@@ -88,15 +90,12 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   prepared = log_mels.prepared_already(config, clips, cache_dir)
   if prepared is None:
     sizes, count = _estimated(config, clips)
-  else:
-    start = warm_start.extractors_of(config)
-    sizes = timetable.of_prepared(config, prepared, start, cache_dir)
-    count = len(prepared.examples)
-  if prepared is None:
     time = rates.words(timetable.of_clips(config, sizes, cache_dir))
     yield f'prepare: {len(clips):,} clips, about {count:,} examples, {time}'
   else:
-    yield f'prepare: done, {count:,} examples'
+    start = warm_start.extractors_of(config)
+    sizes = timetable.of_prepared(config, prepared, start, cache_dir)
+    yield f'prepare: done, {len(prepared.examples):,} examples'
   if config.pitch_to:
     time = rates.words(timetable.of_copies(config, sizes, cache_dir))
     yield f'pitch-shift: {sizes.copies:,} copies, {time} unless they are there'
@@ -121,6 +120,9 @@ def _fine_tuned(
   config, prepared, start, cache_dir, steps: str
 ) -> Iterator[str]:
   for job in folds.extractor_jobs(config, prepared):
+    if job.sampling == 'none':
+      yield f'extractor {job.title}: taken as it is'
+      continue
     folder = extractor.folder_of(config, prepared, job, start, cache_dir)
     state = 'done' if folder.exists() else 'to be trained'
     yield (

@@ -50,9 +50,15 @@ class Sizes(NamedTuple):
   whole: int
 
 
-def of_embeddings(config, classes: int) -> Sizes:
-  """Of a run on AudioSet's embeddings, which are there."""
-  return Sizes(0, 0, 0, 0, 0, config.members, classes, MAX_SEGMENTS)
+def of_embeddings(config, classes: int, unpacked: int = 0) -> Sizes:
+  """Of a run on AudioSet's embeddings.
+
+  Args:
+    config: of the experiment.
+    classes: how many.
+    unpacked: files that are not packed yet.
+  """
+  return Sizes(unpacked, 0, 0, 0, 0, config.members, classes, MAX_SEGMENTS)
 
 
 def of_prepared(
@@ -68,7 +74,10 @@ def of_prepared(
   """
   jobs = folds.extractor_jobs(config, prepared)
   untrained = [
-    not extractor.folder_of(config, prepared, job, start, cache_dir).exists()
+    job.sampling != 'none'  # it is taken as it is
+    and not extractor.folder_of(
+      config, prepared, job, start, cache_dir
+    ).exists()
     for job in jobs
   ]
   training = prepared.labels.select(prepared.split == 'train')
@@ -104,9 +113,12 @@ def of_recordings(
   members = len(config.extractors) * left_out
   apart = folds.scored_apart(split).any()
   embedding = len(config.extractors) if apart else members
+  # 'original' is taken as it is.
+  tuned = len(config.extractors) - config.extractors.count('original')
   return Sizes(
     len(split), copies, count + copies * count // len(split), embedding,
-    embedding, members, classes, int(examples.max()),
+    embedding // len(config.extractors) * tuned, members, classes,
+    int(examples.max()),
   )  # fmt: skip
 
 
@@ -133,6 +145,8 @@ def seconds(
 
 def of_clips(config, sizes: Sizes, cache_dir) -> float | None:
   """Seconds that the clips are prepared."""
+  if sizes.clips and extractors.row(config.extractor).quantised:
+    return None  # no rate is kept of packing
   spec = extractors.front_end(config.extractor)
   return rates.expected(cache_dir, 'prepare', spec, sizes.clips)
 

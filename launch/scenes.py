@@ -153,7 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   print(f'{len(scenes)} scenes of {_SECONDS:g} s, {told} events, hop {hop:g} s')
   columns = {}
   for by in (
-    activity.BY if activity.default(tagger) != 'pieces' else ('pieces',)
+    ('pieces', 'attention')
+    if activity.default(tagger) != 'pieces'
+    else ('pieces',)
   ):
     answer = answers.Events(tagger, per_segment, by, median, thresholds)
     columns[by] = scores(answer, scenes, tagger.classes, thresholds, median)

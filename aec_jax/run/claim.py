@@ -127,6 +127,10 @@ def finished_results(config, workdir: Path, model: dict) -> dict | None:
   after = config.to_dict()
   if _changes(results['config'], after, model, ('what', 'free')):
     return None
+  # An evaluation of an unfinished training leaves results, too.
+  seconds = results.get('seconds', {})
+  if seconds and not {'fine_tune', 'train'} & seconds.keys():
+    return None
   logging.info('%s is finished already', workdir)
   return results
 

@@ -80,7 +80,8 @@ def caveats(results: Mapping) -> list[str]:
   config, found = results['config'], []
   if results.get('synthetic', not config.get('data_dir')):
     found.append('on SYNTHETIC data: it says nothing of real sounds')
-  if config.get('extractor', {}).get('init') == 'random':
+  random = config.get('extractor', {}).get('init') == 'random'
+  if random and not config.get('init_from'):
     found.append('extractors trained from random weights')
   return found
 

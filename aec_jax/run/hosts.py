@@ -16,6 +16,10 @@ from aec_jax.errors import UserError
 
 # Seconds that host 0 may take for what the others wait for.
 _LONGEST = 7 * 24 * 3600
+# Bytes that are sent at once.
+_PART = 2**28
+# What a list begins with that was a dictionary.
+_KEYS = '{}'
 
 
 def define_flags() -> None:
@@ -109,21 +113,41 @@ def lead(function: Callable):
   # A barrier first: on CPUs a broadcast waits for 30 seconds and no longer.
   multihost.get_barrier_sync_fn()(key='lead', timeout_ms=_LONGEST * 1000)
   text = np.frombuffer(serialization.msgpack_serialize(message), np.uint8)
-  length = int(_broadcast(np.array(len(text), np.int32)))
-  text = _broadcast(np.resize(text, length))
-  message = serialization.msgpack_restore(np.asarray(text).tobytes())
+  message = serialization.msgpack_restore(_sent(text))
   if 'error' in message:
     raise UserError(message['error'])
-  return message['value']
+  return _restored(message['value'])
+
+
+def _sent(text: np.ndarray) -> bytes:
+  """Host 0's bytes, a part at a time, however many they are."""
+  # Of a length JAX sends 32 bits.
+  high, low = _broadcast(np.array(divmod(len(text), _PART), np.int32)).tolist()
+  parts = []
+  for i, length in enumerate([_PART] * high + [low] * (low > 0)):
+    part = text[i * _PART :][:length]
+    parts.append(np.asarray(_broadcast(np.resize(part, length))).tobytes())
+  return b''.join(parts)
 
 
 def _plain(value):
-  """The same with lists in place of tuples, which can't be sent."""
+  """The same of lists alone, which keep their order: a dictionary, whose keys
+  would be sorted, becomes [_KEYS, [key, value], …].
+  """
   if isinstance(value, dict):
-    return {key: _plain(some) for key, some in value.items()}
+    return [_KEYS, *([key, _plain(some)] for key, some in value.items())]
   if isinstance(value, list | tuple):
     return [_plain(some) for some in value]
   return value
+
+
+def _restored(value):
+  """What `_plain` was given, with lists in place of tuples."""
+  if not isinstance(value, list):
+    return value
+  if value and isinstance(value[0], str) and value[0] == _KEYS:
+    return {key: _restored(some) for key, some in value[1:]}
+  return [_restored(some) for some in value]
 
 
 def _broadcast(array: np.ndarray) -> np.ndarray:
@@ -146,6 +170,6 @@ def check_same(value, complaint: str) -> None:
     value: that `lead` can send, and that can be compared.
     complaint: what the error says.
   """
-  differs = _plain(value) != lead(lambda: value)
+  differs = _restored(_plain(value)) != lead(lambda: value)
   if largest([differs])[0]:
     raise UserError(complaint)

@@ -29,7 +29,7 @@ def open_source(
   source = kind(config, cache_dir, scoring)
   hosts.check_same(
     source.read_from(),
-    f'what is in {config.data_dir}, or in the file of config.extractor.init, is'
-    ' not the same on all hosts',
+    f'what is in {config.data_dir}, or in what config.extractor.init,'
+    ' config.init_from or config.teacher name, is not the same on all hosts',
   )
   return source

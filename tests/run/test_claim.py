@@ -44,3 +44,20 @@ def test_teachers_are_named_where_they_differ(tmp_path, there, here, said):
   with pytest.raises(UserError) as error:
     claim.make_claim(config, tmp_path, {}, {'dataset_fingerprint': 'of now'})
   assert said in str(error.value)
+
+
+def test_an_evaluation_before_the_end_is_no_end_of_training(tmp_path):
+  """Training that goes on from there writes its own results."""
+  config = released_config()
+  results = {
+    'experiment': 'one', 'config': config.to_dict(), 'metrics': {'mAP': 0.5}
+  }  # fmt: skip
+  for seconds, finished in (
+    ({'prepare': 1.0, 'embed': 0.0, 'score': 2.0}, False),
+    ({'prepare': 1.0, 'train': 3.0, 'score': 2.0}, True),
+    ({'prepare': 1.0, 'fine_tune': 3.0, 'score': 2.0}, True),
+    ({}, True),  # older ones
+  ):
+    files.write_json(tmp_path / 'results.json', results | {'seconds': seconds})
+    found = claim.finished_results(config, tmp_path, {})
+    assert bool(found) == finished

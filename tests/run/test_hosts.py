@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dcase_data
+import jax
 import linear_host
 import numpy as np
 import pytest
@@ -226,6 +227,28 @@ def test_alone_there_is_nobody_to_wait_for(monkeypatch):
     SimpleNamespace(coordinator=None, num_processes=None, process_id=None)
   )
   assert hosts.is_first() and hosts.lead(lambda: (1, 2)) == (1, 2)
+
+
+def test_what_is_sent_keeps_its_order_whatever_its_size(monkeypatch):
+  """A report takes the order of the classes from a dictionary."""
+  from orbax.checkpoint import multihost
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(
+    multihost, 'get_barrier_sync_fn', lambda: lambda **_: None
+  )
+  monkeypatch.setattr(hosts, '_broadcast', lambda array: array)
+  value = {'z': [1, (2, {'b': None, 'a': '{}'})], 'a': {}, 'm': []}
+  expected = {'z': [1, [2, {'b': None, 'a': '{}'}]], 'a': {}, 'm': []}
+  for part in (2**28, 7, 1):
+    monkeypatch.setattr(hosts, '_PART', part)
+    found = hosts.lead(lambda: {**value, 'x': np.arange(6.0).reshape(2, 3)})
+    np.testing.assert_array_equal(found['x'], np.arange(6.0).reshape(2, 3))
+    assert [*found] == ['z', 'a', 'm', 'x'] and [*found['z'][1][1]] == [
+      'b',
+      'a',
+    ]
+    assert {k: v for k, v in found.items() if k != 'x'} == expected
 
 
 def test_hosts_that_read_other_data_are_refused(monkeypatch):
