@@ -70,8 +70,10 @@ def test_an_adopted_run_keeps_its_place(monkeypatch, tmp_path):
 def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch, number):
   (table.folder / 'behaviour').write_text('slow')
   jobs = []
-  # Of a shell's background jobs Ctrl-C is none of the business.
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  # Of a shell's background jobs Ctrl-C is none of the business, nor under nohup
+  # the end of a terminal.
+  default = {signal.SIGINT: signal.default_int_handler}
+  before = signal.signal(number, default.get(number, signal.SIG_DFL))
 
   def interrupt(watches):
     if all(
@@ -86,6 +88,6 @@ def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch, number):
   except SystemExit as ended:
     status = ended.code
   finally:
-    signal.signal(signal.SIGINT, before)
+    signal.signal(number, before)
   assert status == 128 + number
   assert len(jobs) == 1 and jobs[0].processes[0].returncode < 0
