@@ -137,6 +137,11 @@ def _mistaken(scored) -> Iterator[str]:
     )
 
 
+def _from_nothing(config) -> bool:
+  started = config.get('init_from')
+  return not started and config.get('extractor', {}).get('init') == 'random'
+
+
 def _next(results) -> Iterator[str]:
   """What to try, by what the numbers show."""
   config, found = results['config'], []
@@ -145,9 +150,7 @@ def _next(results) -> Iterator[str]:
       'sounds of your own, --config.data_dir=FOLDER: these scores say nothing'
       ' of real ones'
     )
-  elif config.get('extractor', {}).get('init') == 'random' and not config.get(
-    'init_from'
-  ):
+  elif _from_nothing(config):
     found.append(
       'VGGish’s weights instead of random ones, --config.extractor.init=FILE'
       ' of python -m aec_jax.models.fetch vggish'

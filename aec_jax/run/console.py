@@ -80,8 +80,9 @@ def caveats(results: Mapping) -> list[str]:
   config, found = results['config'], []
   if results.get('synthetic', not config.get('data_dir')):
     found.append('on SYNTHETIC data: it says nothing of real sounds')
-  random = config.get('extractor', {}).get('init') == 'random'
-  if random and not config.get('init_from'):
+  if started := config.get('init_from'):
+    found.append(f'started from {started}')
+  elif config.get('extractor', {}).get('init') == 'random':
     found.append('extractors trained from random weights')
   return found
 
