@@ -10,6 +10,7 @@ import soundfile
 
 from aec_jax import dry_run, experiment, sources, warm_start
 from aec_jax.bundle import store
+from aec_jax.bundle.card import caveats
 from aec_jax.config_checks import check_config
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Member
@@ -53,6 +54,7 @@ def test_other_classes_start_from_its_extractor_and_hidden_layers(
   assert here.info['config']['init_from'] == workdir.name
   card = (tmp_path / 'run/bundle/README.md').read_text()
   assert ', started from dcase' in card and 'random weights' not in card
+  assert caveats(here.info) == [f'started from {workdir.name}']
   assert results['notes'] == []
   again = experiment.run(
     config, tmp_path / 'run', tmp_path / 'cache', 'evaluate'

@@ -27,7 +27,8 @@ def card(info: dict) -> str:
 
 def caveats(info: dict) -> list[str]:
   """What is to be known of a bundle before it is held against others."""
-  config = {'extractor': info['extractor']}
+  started = info.get('config', {}).get('init_from', '')
+  config = {'extractor': info['extractor'], 'init_from': started}
   return console.caveats({'synthetic': info.get('synthetic'), 'config': config})
 
 
