@@ -124,19 +124,19 @@ def audioset_balanced(model: ConfigDict) -> ConfigDict:
   """Past §5.1's recipe on 1/93 of the data, the balanced set.
 
   All clips alike, half of them mixed by any λ, and a running mean of the
-  parameters. The step is chosen by a tenth of the training clips.
+  parameters. As many steps as were best for level 3 on a tenth of the training
+  clips while it was held out (2,000), and a tenth more for a tenth more clips.
   """
   config = audioset()
   config.model = model
   config.train_splits = ('bal_train',)
-  config.holdout = 0.1
+  config.keep = 'last'
   config.sampling = 'unbalanced'
   config.mixup_alpha = 1.0
   config.average = 0.998
   config.optimizer.learning_rate = 2e-3
-  config.max_steps = 3000
+  config.max_steps = 2250
   config.eval_every = 250
-  config.patience = 4
   return config
 
 

@@ -3,8 +3,8 @@
   python -m aec_jax.main --config=configs/audioset_bal_ensemble.py \
       --config.data_dir=AUDIOSET --workdir=runs/audioset_bal_ensemble
 
-They differ by their seeds. Each stops by the held-out tenth of the training
-clips, and the mean of their probabilities is what is scored and bundled.
+They differ by their seeds. The mean of their probabilities is what is scored
+and bundled.
 """
 
 from aec_jax import presets

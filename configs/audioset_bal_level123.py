@@ -3,7 +3,7 @@
   python -m aec_jax.main --config=configs/audioset_bal_level123.py \
       --config.data_dir=AUDIOSET --workdir=runs/audioset_bal_level123
 
-The step is chosen by a held-out tenth of the training clips.
+All training clips for a fixed number of steps: `eval` chooses nothing.
 """
 
 from aec_jax import presets

@@ -35,6 +35,7 @@ _TRAINING = {
     'checkpoint_every': _NOTHING, 'steps_per_dispatch': _NOTHING,
     'synthetic': _CLAIM, 'folds': _CLAIM, 'segments': _CLAIM,
     'last_piece': _CLAIM, 'label_separator': _CLAIM, 'holdout': _CLAIM,
+    'keep': _CLAIM,
     # The weight of no teacher; see also `test_teachers`.
     'members': _CLAIM, 'teacher': _NOTHING, 'teacher_weight': _NOTHING,
     'unverified_weight': _CLAIM,

@@ -101,6 +101,8 @@ def _score_curves(evaluations, metric) -> dict[str, tuple]:
   if 'scored' in evaluations[-1]:
     found = [entry['scored'][metric] for entry in evaluations]
     watched = {'scored clips, which choose nothing': (steps, found)}
+    if len(members) < 2 and found == scores:  # nothing is held out beside them
+      return watched
   if len(members) < 2:
     return {metric: (steps, scores), **watched}
   # None, and then NaN, where a member has diverged.

@@ -157,5 +157,7 @@ def _about(results) -> str:
     line += f', of which each classifier saw {range_text(seen)}'
   line += '.'
   if 'best_step' in results:
-    line += f' Best at step {results["best_step"]:,}.'
+    last = results['config'].get('keep') == 'last'
+    at = 'Of its last step,' if last else 'Best at step'
+    line += f' {at} {results["best_step"]:,}.'
   return line

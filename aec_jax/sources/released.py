@@ -92,14 +92,15 @@ class Released:
     """One classifier, or several that differ by their seeds.
 
     They stop by what is held out of their training, or by what they are scored
-    on (§5.1.3).
+    on (§5.1.3), or by neither (`config.keep`).
     """
     names = ['released']
     if self._config.members > 1:
       names = [f'released_{i}' for i in range(self._config.members)]
     training, held_out = self._divided
     scored = self.scored_clips()
-    some, watched = (held_out, True) if len(held_out) else (scored, False)
+    some = held_out if len(held_out) else scored
+    watched = some is held_out or self._config.keep == 'last'
     return [Member(n, 0, training, some, scored, watched) for n in names]
 
   def learned(self, length: int) -> dict:

@@ -42,7 +42,8 @@ class MembersState:
 
   Attributes:
     members: what a step changes.
-    best: each member's variables when it was best on its validation clips.
+    best: each member's variables when it was best on its validation clips; of
+      `config.keep='last'` those of the last evaluation.
   """
 
   members: TrainState
@@ -227,12 +228,15 @@ class Classifiers:
     clips = [member.validation for member in self.members]
     watched = [m.scored for m in self.members if m.watched]
     values = self._begin_values(variables, clips)
-    others = self._begin_values(variables, watched) if watched else None
+    others = None
+    if watched and watched[0] is not clips[0]:
+      others = self._begin_values(variables, watched)
 
     def scores():
-      out = self._scores(clips, values(), history)
-      if others is not None:
-        found = others()
+      said = values()
+      out = self._scores(clips, said, history)
+      if watched:
+        found = others() if others else said
         mean = np.mean([found[i] for i in left(self, history)], 0)
         targets = self._targets(watched[0])
         out['scored'] = self.objective.scores(targets, mean)
@@ -263,12 +267,8 @@ class Classifiers:
   ) -> MembersState:
     """See `loop.System`."""
     del checkpoints  # the best lie in the state
-    before = standing(
-      history.evaluations[:-1], self.settings, len(self.members)
-    )
-    scores = history.evaluations[-1]['members'][self.settings.metric]
-    better = np.array(scores, float) > before.best
-    return _keep_best(state, jnp.asarray(better & ~before.stopped))
+    newest = self.standing(history).at == history.evaluations[-1]['step']
+    return _keep_best(state, jnp.asarray(newest))
 
   def with_best_of(
     self, state: MembersState, other: MembersState
@@ -352,11 +352,11 @@ def _over_devices(x: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _keep_best(state: MembersState, better: jax.Array) -> MembersState:
-  """Takes over the variables of the members that are `better` (member,)."""
+def _keep_best(state: MembersState, newest: jax.Array) -> MembersState:
+  """Takes over the variables of the members that are best at their `newest` (member,)."""
 
   def choose(new, old):
-    return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    return jnp.where(newest.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
   best = jax.tree.map(choose, state.members.variables(), state.best)
   return dataclasses.replace(state, best=best)

@@ -139,11 +139,12 @@ def _train(config, clips, job, start, work, writer) -> tuple[dict, dict]:
   with contextlib.closing(checkpoints):
     history = fit(tuner, checkpoints, writer, tuner.chance(), writer.folder)
     state, _ = checkpoints.restore_best(tuner.create_state())
-  best = history.best('log_likelihood')
-  assert best is not None  # there is a best checkpoint
+  kept = history.kept(tuner.settings)
+  assert kept is not None  # there is a checkpoint of it
   logging.info(
-    '%s: best validation loss %.4f an example, at step %s',
-    progress.place(job.title), -best['log_likelihood'], f'{best["step"]:,}',
+    '%s: %s validation loss %.4f an example, at step %s',
+    progress.place(job.title), tuner.settings.keep, -kept['log_likelihood'],
+    f'{kept["step"]:,}',
   )  # fmt: skip
   variables = jax.tree.map(np.asarray, state.variables())
   about = {
@@ -222,8 +223,9 @@ class FineTuner:
 
   def finished(self, step: int, history: History) -> bool:
     """See `loop.System`."""
-    patient = history.since_best('log_likelihood') < self.settings.patience
-    return step >= self.settings.max_steps or not patient
+    waited = history.since_best('log_likelihood')
+    impatient = self.settings.keep == 'best' and waited >= self.settings.patience
+    return step >= self.settings.max_steps or impatient
 
   def finite(self, state: TrainState) -> np.ndarray:
     """See `loop.System`."""
@@ -234,7 +236,7 @@ class FineTuner:
     self, state: TrainState, history: History, checkpoints
   ) -> TrainState:
     """See `loop.System`."""
-    if history.best('log_likelihood') is history.evaluations[-1]:
+    if history.kept(self.settings) is history.evaluations[-1]:
       step = history.evaluations[-1]['step']
       checkpoints.save_best(step, state, dataclasses.asdict(history))
     return state

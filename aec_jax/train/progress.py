@@ -42,6 +42,16 @@ class History:
     """The evaluation with the highest metric, the first of equals."""
     return max(self.evaluations, key=lambda e: e[metric], default=None)
 
+  def kept(self, settings) -> dict | None:
+    """The evaluation whose variables are scored in the end.
+
+    Args:
+      settings: `metric` and `keep`.
+    """
+    if settings.keep == 'last':
+      return self.evaluations[-1] if self.evaluations else None
+    return self.best(settings.metric)
+
   def since_best(self, metric: str) -> int:
     """How many evaluations have passed without a better one."""
     best = self.best(metric)
@@ -71,18 +81,20 @@ def standing(evaluations: Sequence[dict], settings, members: int) -> Standing:
   Args:
     evaluations: of a `History`; their 'members' holds {metric: (member,)},
       None for a member that has diverged.
-    settings: `metric` and `patience`.
+    settings: `metric`, `patience` and `keep`; where the last are kept, none
+      stops and each evaluation takes the place of the one before.
     members: how many.
   """
+  last = settings.keep == 'last'
   best = np.full(members, -np.inf)
   at, waited = np.zeros(members, int), np.zeros(members, int)
   stopped = np.zeros(members, bool)
   for entry in evaluations:
     scores = np.array(entry['members'][settings.metric], float)
-    better = (scores > best) & ~stopped
+    better = (last & ~np.isnan(scores)) | (scores > best) & ~stopped
     best[better], at[better] = scores[better], entry['step']
     waited = np.where(better, 0, waited + 1)
-    stopped |= waited >= settings.patience
+    stopped |= (waited >= settings.patience) & (not last)
   return Standing(best, at, stopped)
 
 
