@@ -24,8 +24,18 @@ def test_the_thesis_stops_by_what_is_scored(audioset_dir, tmp_path):
   assert member.validation is member.scored and not member.watched
 
 
+def test_of_a_fixed_schedule_all_clips_train(audioset_dir, tmp_path):
+  config = audioset_bal_ensemble.get_config()
+  found, count = members(config, audioset_dir, tmp_path)
+  for member in found:
+    np.testing.assert_array_equal(member.training, np.arange(count))
+    # They are watched, and choose nothing.
+    assert member.validation is member.scored and member.watched
+
+
 def test_what_is_held_out_is_the_same_for_all(audioset_dir, tmp_path):
   config = audioset_bal_ensemble.get_config()
+  config.keep, config.holdout = 'best', 0.1
   found, count = members(config, audioset_dir, tmp_path)
   assert [m.name for m in found] == [f'released_{i}' for i in range(6)]
   config.seed = 5

@@ -170,7 +170,11 @@ def _next(results) -> Iterator[str]:
 def _by_curves(results) -> Iterator[str]:
   config, best = results['config'], results.get('best_step')
   chosen = config.get('keep') != 'last'
-  if chosen and best and best >= _AT_THE_END * (config.get('max_steps') or np.inf):
+  if (
+    chosen
+    and best
+    and best >= _AT_THE_END * (config.get('max_steps') or np.inf)
+  ):
     yield (
       'more steps, --config.max_steps: the best one was among the last'
       f' ({best:,} of {config["max_steps"]:,})'

@@ -224,7 +224,9 @@ class FineTuner:
   def finished(self, step: int, history: History) -> bool:
     """See `loop.System`."""
     waited = history.since_best('log_likelihood')
-    impatient = self.settings.keep == 'best' and waited >= self.settings.patience
+    impatient = (
+      self.settings.keep == 'best' and waited >= self.settings.patience
+    )
     return step >= self.settings.max_steps or impatient
 
   def finite(self, state: TrainState) -> np.ndarray:

@@ -222,6 +222,39 @@ def test_a_run_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
   assert [p.name for p in (tmp_path / 'cut').iterdir()] == [again.name]
 
 
+@pytest.mark.parametrize('keep', ['best', 'last'])
+def test_the_last_step_may_be_kept_whatever_its_score(
+  tmp_path, monkeypatch, keep
+):
+  config = dcase_data.tiny_config(**{
+    'extractor.keep': keep, 'extractor.patience': 1,
+    'extractor.max_steps': 6, 'extractor.eval_every': 2,
+  })  # fmt: skip
+  clips = dcase_data.clip_examples(COUNTS, LABELS)
+  seen = {}
+
+  class Worse(extractor.FineTuner):
+    def evaluate(self, state, history):
+      seen[int(state.step)] = jax.tree.map(np.asarray, state.params)
+      return lambda: {'log_likelihood': -float(state.step), 'accuracy': 0.0}
+
+  monkeypatch.setattr(extractor, 'FineTuner', Worse)
+  folder = extractor.trained(
+    config, clips, job_of('a', 'unbalanced'), Start(), tmp_path
+  )
+  # The first is the best: a patience of one has no third.
+  step = {'best': 2, 'last': 6}[keep]
+  assert max(seen) == {'best': 4, 'last': 6}[keep]
+  with np.load(folder / 'variables.npz') as found:
+    kernel = next(name for name in found if name.endswith('kernel'))
+    *_, of_step = [
+      value
+      for path, value in jax.tree.flatten_with_path(seen[step])[0]
+      if '/'.join(k.key for k in path) in kernel
+    ]
+    np.testing.assert_array_equal(found[kernel], of_step)
+
+
 def test_an_extractor_that_is_not_trained_is_as_initialised(tuner, tmp_path):
   folder = extractor.trained(
     dcase_data.tiny_config(),
