@@ -169,12 +169,9 @@ def _next(results) -> Iterator[str]:
 
 def _by_curves(results) -> Iterator[str]:
   config, best = results['config'], results.get('best_step')
+  most = config.get('max_steps') or np.inf
   chosen = config.get('keep') != 'last'
-  if (
-    chosen
-    and best
-    and best >= _AT_THE_END * (config.get('max_steps') or np.inf)
-  ):
+  if chosen and best and best >= _AT_THE_END * most:
     yield (
       'more steps, --config.max_steps: the best one was among the last'
       f' ({best:,} of {config["max_steps"]:,})'

@@ -353,7 +353,7 @@ def _over_devices(x: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _keep_best(state: MembersState, newest: jax.Array) -> MembersState:
-  """Takes over the variables of the members that are best at their `newest` (member,)."""
+  """Takes over the variables of those (member,) that are best as of now."""
 
   def choose(new, old):
     return jnp.where(newest.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -223,11 +223,9 @@ class FineTuner:
 
   def finished(self, step: int, history: History) -> bool:
     """See `loop.System`."""
-    waited = history.since_best('log_likelihood')
-    impatient = (
-      self.settings.keep == 'best' and waited >= self.settings.patience
-    )
-    return step >= self.settings.max_steps or impatient
+    settings, waited = self.settings, history.since_best('log_likelihood')
+    stopped = settings.keep == 'best' and waited >= settings.patience
+    return step >= settings.max_steps or stopped
 
   def finite(self, state: TrainState) -> np.ndarray:
     """See `loop.System`."""
