@@ -121,12 +121,13 @@ def _fine_tuned(
 ) -> Iterator[str]:
   for job in folds.extractor_jobs(config, prepared):
     if job.sampling == 'none':
-      yield f'extractor {job.title}: taken as it is'
+      yield f'extractor {folds.in_words(job.title)}: taken as it is'
       continue
     folder = extractor.folder_of(config, prepared, job, start, cache_dir)
     state = 'done' if folder.exists() else 'to be trained'
     yield (
-      f'fine-tune {job.title}: {state}; {len(job.training):,} clips, {steps}'
+      f'fine-tune {folds.in_words(job.title)}: {state};'
+      f' {len(job.training):,} clips, {steps}'
     )
 
 

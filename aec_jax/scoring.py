@@ -17,7 +17,7 @@ from aec_jax import predictions, presets, sources
 from aec_jax.bundle import decisions, store
 from aec_jax.bundle.network import Ensemble
 from aec_jax.errors import UserError
-from aec_jax.input.folds import Member
+from aec_jax.input.folds import Member, fold_of_name
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import cache, claim, files, hosts
@@ -202,14 +202,14 @@ def best_on_eval(metric: str, reports: Mapping[str, Mapping]) -> dict:
 
 def _fold_scores(objective, labels, parts) -> dict[str, dict]:
   """Of each fold what its members alone score, and on how many clips."""
-  folds = {_fold(m.name) for part in parts for m in part.members}
+  folds = {fold_of_name(m.name) for part in parts for m in part.members}
   if len(folds - {''}) < 2:
     return {}
   found = {}
   for fold in sorted(folds - {''}, key=int):
     mine = []
     for part in parts:
-      which = [_fold(m.name) == fold for m in part.members]
+      which = [fold_of_name(m.name) == fold for m in part.members]
       mine.append(
         Part(
           list(itertools.compress(part.members, which)),
@@ -224,12 +224,6 @@ def _fold_scores(objective, labels, parts) -> dict[str, dict]:
     scores = objective.scores(targets, values[clips])
     found[fold] = {'n': len(clips), **scores}
   return found
-
-
-def _fold(name: str) -> str:
-  """Of a member such as 'balanced_first/3', '' where it has none."""
-  _, slash, fold = name.rpartition('/')
-  return fold if slash and fold.isdigit() else ''
 
 
 def _number(x) -> float | None:

@@ -32,12 +32,25 @@ def test_help_says_what_a_command_takes_and_ends_with_0(
   assert COMMANDS[name] in out
 
 
-def test_help_of_main_ends_with_0():
+def help_of_main(*options):
   found = subprocess.run(
-    [sys.executable, '-m', 'aec_jax.main', '--help'],
+    [sys.executable, '-m', 'aec_jax.main', '--help', *options],
     cwd=ROOT, env=dict(os.environ, JAX_PLATFORMS='cpu'),
     capture_output=True, text=True, check=False,
   )  # fmt: skip
   assert (found.returncode, found.stderr) == (0, '')
+  return found.stdout
+
+
+def test_help_of_main_ends_with_0():
+  found = help_of_main()
   for option in ('--config', '--workdir', '--cache_dir', '--mode'):
-    assert option in found.stdout
+    assert option in found
+
+
+def test_help_of_a_config_says_what_goes_by_the_data():
+  found = help_of_main('--config=esc10').splitlines()
+  sized = 'pitch_to=  # 120 with data_dir, 24 without; 0 to 1,000,000'
+  assert f'  --config.{sized}' in found
+  assert '  --config.batch_size=100  # 1 to 16,777,216' in found
+  assert not [line for line in found if 'when_' in line]

@@ -92,6 +92,18 @@ class Member:
   watched: bool = False
 
 
+def fold_of_name(name: str) -> str:
+  """'3' of a member or an extractor such as 'balanced_first/3', or ''."""
+  _, slash, fold = name.rpartition('/')
+  return fold if slash and fold.isdigit() else ''
+
+
+def in_words(name: str) -> str:
+  """'balanced_first, fold 1' of 'balanced_first/0': people count from one."""
+  fold = fold_of_name(name)
+  return f'{name.rpartition("/")[0]}, fold {int(fold) + 1}' if fold else name
+
+
 def scored_apart(split: np.ndarray) -> np.ndarray:
   """(clip,) bool: the test clips, which have labels wherever they are kept."""
   return split == 'test'

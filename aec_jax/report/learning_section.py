@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from aec_jax.input import folds
 from aec_jax.report import charts
 from aec_jax.report.page import Block, Figure, Section, Table, Text
 from aec_jax.report.score_sections import from_start, validation_loss
@@ -35,7 +36,9 @@ def learning(results: Mapping) -> Section:
 def _history(item) -> tuple[str, dict]:
   """(name, history) of an extractor; older results have a list."""
   name, found = item
-  return name, {'evaluations': found} if isinstance(found, list) else found
+  return folds.in_words(name), {'evaluations': found} if isinstance(
+    found, list
+  ) else found
 
 
 def _passes(report) -> tuple[str, float] | None:

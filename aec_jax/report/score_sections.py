@@ -108,7 +108,11 @@ def _fold_table(results) -> list[Table]:
     return []
   names = [name for name in results['metrics'] if name in _first(folds)]
   rows = [
-    [fold, f'{found["n"]:,}', *(f'{found[name]:.4f}' for name in names)]
+    [
+      str(int(fold) + 1),
+      f'{found["n"]:,}',
+      *(f'{found[name]:.4f}' for name in names),
+    ]
     for fold, found in folds.items()
   ]
   every = np.array([[f[name] for name in names] for f in folds.values()])

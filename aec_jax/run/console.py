@@ -187,10 +187,19 @@ def _print_help(argv) -> None:
     raise UserError(_flag_error(error)) from error
   print(f'\nThe fields of {given[0].removeprefix("--config=")}:\n')
   settings = config.to_dict() if config is not None else {}
+  # Fields that are None go by the size of the data.
+  sizes = [settings.pop(f'when_{which}', {}) for which in ('full', 'synthetic')]
   for name, value in fields.flattened(settings):
     field = fields.FIELDS.get(name)
-    allowed = f'  # {fields.allowed(field)}' if field else ''
-    print(f'  --config.{name}={value}{allowed.rstrip(" #")}')
+    of = [one.get(name.replace('.', '/')) for one in sizes]
+    said = [fields.allowed(field) if field else '']
+    if value is None and of[0] == of[1]:
+      value = of[0]
+    elif value is None:
+      value = ''
+      said.insert(0, f'{of[0]} with data_dir, {of[1]} without')
+    note = '; '.join(filter(None, said))
+    print(f'  --config.{name}={value}{f"  # {note}" if note else ""}')
 
 
 def configs_folder() -> Path:

@@ -131,7 +131,7 @@ def _train(config, clips, job, start, work, writer) -> tuple[dict, dict]:
     return start, {'evaluations': []}
   logging.info(
     '%s: %s clips, validated on %s; batches of %s clips in %s examples',
-    progress.place(job.title), f'{len(job.training):,}',
+    progress.place(job.name), f'{len(job.training):,}',
     f'{len(job.validation):,}', tuner.settings.batch_size,
     ' or '.join(map(str, tuner.rooms.sizes)),
   )  # fmt: skip
@@ -143,7 +143,7 @@ def _train(config, clips, job, start, work, writer) -> tuple[dict, dict]:
   assert kept is not None  # there is a checkpoint of it
   logging.info(
     '%s: %s validation loss %.4f an example, at step %s',
-    progress.place(job.title), tuner.settings.keep, -kept['log_likelihood'],
+    progress.place(job.name), tuner.settings.keep, -kept['log_likelihood'],
     f'{kept["step"]:,}',
   )  # fmt: skip
   variables = jax.tree.map(np.asarray, state.variables())

@@ -109,6 +109,20 @@ def test_early_stops_are_each_member_s_own():
   assert standing([], config, 2).best.tolist() == [-np.inf] * 2
 
 
+def test_of_the_last_step_no_score_chooses():
+  config = dcase_data.tiny_config(patience=2, keep='last')
+  scores = [[0.3, 0.5], [0.2, 0.4], [0.1, None]]
+  evaluations = [
+    {'step': 10 * i, 'members': {'MAP@3': row}}
+    for i, row in enumerate(scores, 1)
+  ]
+  found = standing(evaluations, config, 2)
+  assert not found.stopped.any()
+  # None: the second has diverged.
+  assert found.best.tolist() == [0.1, 0.4]
+  assert found.at.tolist() == [30, 20]
+
+
 def test_an_lstm_does_not_hear_what_follows_a_clip():
   config = dcase_data.tiny_config(
     'dcase_lstm', **{'model.hidden': (8,), 'segments': (0,)}
