@@ -243,6 +243,15 @@ def test_the_card_says_that_out_of_fold_members_are_averaged(dcase_run):
   assert 'mean over all members' in card
 
 
+def test_the_card_names_an_extractor_once_and_counts_its_folds(dcase_run):
+  info = aec_jax.load(dcase_run[2] / 'bundle').info
+  folder = info | {'config': info['config'] | {'dataset': 'folder'}}
+  names = [f'{name}/{i}' for name in ('one', 'two') for i in range(3)]
+  card = bundle_lib.card(folder | {'extractors': names})
+  assert ' over one, two (3 folds of each)' in card
+  assert '\n\nA folder of recordings: ' in card
+
+
 @pytest.mark.parametrize('name', ['weights.npz', 'README.md', 'bundle.json'])
 @pytest.mark.parametrize('damage', ['missing', 'changed'])
 def test_a_damaged_bundle_is_refused(audioset_run, tmp_path, name, damage):

@@ -8,6 +8,7 @@ import json
 import math
 
 from aec_jax.bundle import decisions
+from aec_jax.input.folds import fold_of_name
 from aec_jax.run import console
 from aec_jax.run.text import markdown
 
@@ -132,8 +133,7 @@ def _kind(info) -> str:
       f'{members} × `{info["model"]["name"]}`, on pieces of {lengths}'
       f' segments of {seconds:.2f} s, over'
     )
-    names = ', '.join(map(markdown, info['extractors']))
-    kind += f' {names or "embeddings of the released VGGish"}'
+    kind += f' {_extractors(info) or "embeddings of the released VGGish"}'
     if started := info['config'].get('init_from'):
       kind += f', started from {markdown(started)}'
     elif info['extractor'].get('init') == 'random':
@@ -141,9 +141,22 @@ def _kind(info) -> str:
   return f'{kind}.'
 
 
+def _extractors(info) -> str:
+  """Their names, without the folds of each."""
+  every = info['extractors']
+  folds = len({fold_of_name(name) for name in every} - {''})
+  names = dict.fromkeys(
+    name.rpartition('/')[0] if fold_of_name(name) else name for name in every
+  )
+  words = ', '.join(map(markdown, names))
+  return f'{words} ({folds} folds of each)' if folds else words
+
+
 def _data(info):
   config = info['config']
   name = config['dataset']
+  if name == 'folder':  # whose path is nobody's business
+    name = 'A folder of recordings'
   if name == 'audioset':
     name = f'AudioSet, {" + ".join(config["train_splits"])}'
   name = markdown(name)
