@@ -200,6 +200,21 @@ def test_out_of_fold_nothing_has_seen_what_it_is_scored_on(own_folds):
   assert (np.bincount(scored) == 4).all()
 
 
+def test_where_nothing_chooses_a_step_nothing_is_held_back():
+  config = dcase_data.tiny_config('esc10', folds=3, keep='last')
+  clips = dcase_data.clip_examples([1] * 24, np.arange(24) // 8)
+  for job in extractor_jobs(config, clips):  # the extractors' steps are chosen
+    assert len({*job.training, *job.validation}) == 16
+  config.extractor.keep = 'last'
+  jobs = extractor_jobs(config, clips)
+  for job, member in zip(
+    jobs, members_of(config, clips, jobs, []), strict=True
+  ):
+    assert len(job.training) == 16
+    assert {*job.training} | {*job.validation} == {*range(24)}
+    assert [*job.validation] == [*member.scored] == [*member.validation]
+
+
 def test_probabilities_are_geometric_means():
   found = [np.log([[0.5, 0.5], [0.9, 0.1]]), np.log([[0.125, 0.5]])]
   members = [

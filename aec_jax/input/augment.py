@@ -5,7 +5,10 @@ What is to be done to each example is drawn on the host, as a function of
 
   Time shift: an example starts some frames later and goes on in the clip's next
   example, the last one in the first.
-  Mixup (Zhang et al. 2018, arXiv:1710.09412) of examples of one batch.
+  Mixup (Zhang et al. 2018, arXiv:1710.09412) of examples of one batch; or
+  between-class learning (Tokozume et al. 2018, arXiv:1711.10282): they are
+  mixed as sounds are, by their loudness, and the targets by how much of each is
+  heard.
   Then each of `AUGMENTATIONS`, in their order. A new one is a row of it. Each
   draws from a stream of its own, so that no other's draws depend on it.
 """
@@ -18,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aec_jax.audio import FRONT_END
 from aec_jax.run import fields
 from aec_jax.run.fields import Field
 
@@ -66,9 +70,54 @@ def _apply_masks(axis: int):
   return apply
 
 
+def _draw_speed(most, n, shape, rng):
+  """Factors (example,) of 1 / `most` to `most`, even in their logarithm."""
+  del shape
+  return (most ** rng.uniform(-1, 1, n)).astype(np.float32)
+
+
+def _apply_speed(x, speed):
+  """As if played faster: shorter, and higher on the mel scale.
+
+  What is missing at the end is taken from the beginning, and above the last
+  band from the last band.
+  """
+  _, frames, bands = x.shape
+  low, high = (_mel(f) for f in (FRONT_END.low, FRONT_END.high))
+  centre = low + (high - low) * jnp.arange(1, bands + 1) / (bands + 1)
+  source = _mel(_hertz(centre) / speed[:, None])
+  band = (source - low) / (high - low) * (bands + 1) - 1
+  frame = jnp.arange(frames) * speed[:, None] % frames
+  x = _between(x, frame, 1)
+  return _between(x, jnp.clip(band, 0, bands - 1), 2)
+
+
+def _between(x, place, axis):
+  """x (example, frame, band) at fractional places (example, place) of an axis,
+  the last of which is followed by the first.
+  """
+  size, other = x.shape[axis], 3 - axis
+  first = jnp.floor(place).astype(jnp.int32)
+  share = jnp.expand_dims(place - first, other)
+  one, two = (
+    jnp.take_along_axis(x, jnp.expand_dims(i % size, other), axis)
+    for i in (first, first + 1)
+  )
+  return (1 - share) * one + share * two
+
+
+def _mel(hertz):
+  return 1127 * jnp.log1p(jnp.asarray(hertz) / 700)
+
+
+def _hertz(mel):
+  return 700 * jnp.expm1(mel / 1127)
+
+
 # SpecAugment (Park et al. 2019, arXiv:1904.08779): the widest mask of frames
 # and of bands.
 AUGMENTATIONS = {
+  'speed': Augmentation(Field(1.0, 1, 2), _draw_speed, _apply_speed),
   'mask_frames': Augmentation(
     Field(0, 0, 10_000), _draw_masks(0), _apply_masks(0)
   ),
@@ -76,19 +125,18 @@ AUGMENTATIONS = {
     Field(0, 0, 10_000), _draw_masks(1), _apply_masks(1)
   ),
 }
-fields.add(
-  'extractor.augment',
-  {
-    'time_shift': Field(False),
-    'mixup_alpha': Field(0.0, 0, 1e3),
-    **{name: a.field for name, a in AUGMENTATIONS.items()},
-  },
-)
+FIELDS = {
+  'time_shift': Field(False),
+  'mixup_alpha': Field(0.0, 0, 1e3),
+  'between_classes': Field(False),
+  **{name: a.field for name, a in AUGMENTATIONS.items()},
+}
+fields.add('extractor.augment', FIELDS)
 
 
 def is_on(config) -> bool:
   """Whether a config's `augment` section asks for anything."""
-  return any(config.values())
+  return any(config[k] != x.default for k, x in FIELDS.items())
 
 
 def draw(
@@ -122,6 +170,10 @@ def draw(
     rng, alpha = _stream('mixup_alpha', seed, step), config.mixup_alpha
     weight = rng.beta(alpha, alpha, n).astype(np.float32)
     partner = rng.permutation(n)
+  if config.between_classes:
+    rng = _stream('between_classes', seed, step)
+    weight = rng.uniform(0, 1, n).astype(np.float32)
+    partner = rng.permutation(n)
   out = {
     'following': following,
     'second': rows[partner],
@@ -130,7 +182,7 @@ def draw(
     'shift': shift,
   }
   for name, augmentation in AUGMENTATIONS.items():
-    if config[name]:
+    if config[name] != augmentation.field.default:
       rng = _stream(name, seed, step)
       out[name] = augmentation.draw(config[name], n, shape, rng)
   return out
@@ -141,11 +193,12 @@ def _stream(name: str, seed: int, step: int) -> np.random.Generator:
 
 
 def apply(
-  now: dict[str, jax.Array], examples: dict[str, jax.Array]
+  config, now: dict[str, jax.Array], examples: dict[str, jax.Array]
 ) -> jax.Array:
   """Does what `draw` says.
 
   Args:
+    config: the section `augment`.
     now: what it returns, as far as it is not rows.
     examples: `ROWS`, each (example, frame, band).
 
@@ -153,11 +206,10 @@ def apply(
     (example, frame, band) float32.
   """
   examples = {k: v.astype(jnp.float32) for k, v in examples.items()}
+  mix = _as_sounds if config.between_classes else _linearly
   weight = now['weight'][:, None, None]
-  x = weight * examples['first'] + (1 - weight) * examples['second']
-  then = (
-    weight * examples['following'] + (1 - weight) * examples['second_following']
-  )
+  x = mix(weight, examples['first'], examples['second'])
+  then = mix(weight, examples['following'], examples['second_following'])
   both = jnp.concatenate([x, then], 1)
   at = now['shift'][:, None] + jnp.arange(x.shape[1])
   x = jnp.take_along_axis(both, at[..., None], 1)
@@ -165,3 +217,24 @@ def apply(
     if name in now:
       x = augmentation.apply(x, now[name])
   return x
+
+
+def _linearly(weight, first, second):
+  return weight * first + (1 - weight) * second
+
+
+def _as_sounds(weight, first, second):
+  """Log-mels of two sounds of which the first is heard by a share `weight`.
+
+  Tokozume et al. 2018, equation 2: p makes up for their loudness, and the
+  energies of what is unrelated add.
+  """
+  one, two = jnp.exp(first), jnp.exp(second)
+  louder = jnp.sqrt(_power(one) / _power(two))
+  p = weight / (weight + louder * (1 - weight))
+  energy = (p * one) ** 2 + ((1 - p) * two) ** 2
+  return 0.5 * jnp.log(energy / (p**2 + (1 - p) ** 2))
+
+
+def _power(x):
+  return jnp.mean(x**2, (1, 2), keepdims=True)

@@ -199,6 +199,11 @@ def _job(config, clips, name, rest, fold) -> Job:
       ' more clips'
     )
   sampling, _, part = name.partition('_')
+  chosen = {config.keep, config.extractor.keep} != {'last'}
+  if not chosen and fold is not None and sampling in _SAMPLINGS:
+    # Nothing chooses a step, so that nothing need be held back.
+    outside = np.flatnonzero(fold_of(config, clips) == fold)
+    return Job(name, sampling, np.sort(rest), outside, fold)
   if name in _SAMPLINGS:
     validation = clips.split[rest] == 'validation'
     if not validation.any():

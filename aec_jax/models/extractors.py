@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from aec_jax.audio import FRONT_END, FrontEnd
 from aec_jax.errors import UserError, check_choice
-from aec_jax.models import convert, vggish
+from aec_jax.models import convert, pooled, vggish
 from aec_jax.models.layers import Dense, activation_dtype
 
 
@@ -61,6 +61,13 @@ def _baseline(c, classes, axis_name):
   )
 
 
+def _pooled(c, classes, axis_name):
+  return pooled.PooledCNN(
+    classes, c.width, c.dtype, activations=activation_dtype(c.dtype),
+    axis_name=axis_name,
+  )  # fmt: skip
+
+
 EXTRACTORS = {
   'vggish': Extractor(
     _vggish,
@@ -74,6 +81,9 @@ EXTRACTORS = {
   ),
   'baseline': Extractor(
     _baseline, front_end=vggish.BASELINE_FRONT_END, classifies=True
+  ),
+  'pooled': Extractor(
+    _pooled, front_end=pooled.POOLED_FRONT_END, classifies=True, halvings=4
   ),
 }  # fmt: skip
 

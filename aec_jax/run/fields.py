@@ -51,7 +51,8 @@ def _training(role: str = 'what') -> dict[str, Field]:
     'patience': Field(None, 1, _ANY, role=role),
     # What is scored in the end: the 'best' evaluation's variables, and training
     # stops when `patience` of them bring no better; or the 'last' step's, so
-    # that no clip chooses it.
+    # that no clip chooses it. Out of fold, where this holds of extractors and
+    # classifiers, all clips of the other folds train.
     'keep': Field('best', choices=('best', 'last')),
     'checkpoint_every': Field(500, 1, _ANY, role='how'),
     # 0: few on a CPU, and all to the next evaluation or checkpoint on an

@@ -34,9 +34,8 @@ def _make_step(tuner) -> Callable:
     targets = batches.targets(batch['first']['labels'], model.classes)
     weights = batch['first'].get('loss_weight')
     if 'second' in batch:
-      examples = augment.apply(
-        batch, {k: batch[k]['examples'] for k in augment.ROWS}
-      )
+      rows = {k: batch[k]['examples'] for k in augment.ROWS}
+      examples = augment.apply(settings.augment, batch, rows)
       second = batches.targets(batch['second']['labels'], model.classes)
       targets = batches.blend(targets, second, batch['weight'])
       if weights is not None:

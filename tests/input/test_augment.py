@@ -1,15 +1,21 @@
 """Augmentation: against loops over single values."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from aec_jax.audio.log_mel import log_mel
 from aec_jax.input import augment
+from aec_jax.models.pooled import POOLED_FRONT_END
 
 OFFSETS = np.array([0, 1, 4, 6])
 SHAPE = (12, 8)
 ROWS = np.array([0, 3, 1, 5, 2], np.int32)
+NOTHING = {name: field.default for name, field in augment.FIELDS.items()}
 EVERYTHING = {
   'time_shift': True,
   'mixup_alpha': 0.4,
@@ -19,15 +25,16 @@ EVERYTHING = {
 
 
 def drawn(seed=0, **fields):
-  config = ConfigDict(dict.fromkeys(EVERYTHING, 0) | fields)
+  config = ConfigDict(NOTHING | fields)
   return augment.draw(config, OFFSETS, ROWS, SHAPE, seed, step=3)
 
 
-def applied(now, table):
+def applied(now, table, **fields):
   rows = {'first': ROWS, **{k: now[k] for k in augment.ROWS[1:]}}
-  return np.asarray(
-    jax.jit(augment.apply)(now, {k: table[v] for k, v in rows.items()})
+  apply = jax.jit(
+    functools.partial(augment.apply, ConfigDict(NOTHING | fields))
   )
+  return np.asarray(apply(now, {k: table[v] for k, v in rows.items()}))
 
 
 def one_by_one(now, table, i):
@@ -65,7 +72,9 @@ def test_what_follows_an_example_stays_in_its_clip():
 
 
 def test_nothing_asked_for_is_nothing_done():
-  assert not augment.is_on(ConfigDict(dict.fromkeys(EVERYTHING, 0)))
+  assert not augment.is_on(ConfigDict(NOTHING))
+  for name, value in (*EVERYTHING.items(), ('speed', 1.2)):
+    assert augment.is_on(ConfigDict(NOTHING | {name: value}))
   table = np.random.default_rng(9).standard_normal((6, *SHAPE))
   found = applied(drawn(), table)
   np.testing.assert_array_equal(found, table[ROWS].astype(np.float32))
@@ -93,3 +102,51 @@ def test_no_augmentation_moves_the_draws_of_another():
   ):  # fmt: skip
     alone = drawn(4, **{name: EVERYTHING[name]})
     np.testing.assert_array_equal(alone[drawn_as], together[drawn_as])
+
+
+@pytest.mark.parametrize('hertz', [300, 1000, 3000])
+@pytest.mark.parametrize('speed', [0.8, 1.25])
+def test_a_tone_played_faster_is_higher_and_sooner(hertz, speed):
+  time = np.arange(16_000 * 5) / 16_000
+
+  def played(factor):
+    tone = 0.3 * np.sin(2 * np.pi * hertz * factor * time)
+    sound = tone * (np.sin(3 * np.pi * factor * time) > 0)
+    found = log_mel(jnp.asarray(sound[None], jnp.float32), POOLED_FRONT_END)
+    return found[:, : POOLED_FRONT_END.frames]
+
+  of = augment.AUGMENTATIONS['speed']
+  found = np.asarray(of.apply(played(1.0), jnp.asarray([speed], jnp.float32)))
+  wanted = np.asarray(played(speed))
+  frames = int(POOLED_FRONT_END.frames / max(speed, 1)) - 4  # then it is over
+  some, others = found[0, :frames].ravel(), wanted[0, :frames].ravel()
+  assert np.corrcoef(some, others)[0, 1] > 0.93
+  assert found[0].mean(0).argmax() == wanted[0].mean(0).argmax()
+
+
+def test_speeds_are_within_their_factor_and_none_is_none():
+  speeds = np.concatenate(
+    [drawn(seed, speed=1.25)['speed'] for seed in range(100)]
+  )
+  assert 0.8 <= speeds.min() < 0.82 and 1.22 < speeds.max() <= 1.25
+  assert abs(np.log(speeds).mean()) < 0.03
+  x = np.random.default_rng(1).standard_normal((5, *SHAPE))
+  same = augment.AUGMENTATIONS['speed'].apply(jnp.asarray(x), jnp.ones(5))
+  np.testing.assert_allclose(same, x, atol=1e-4)
+  assert 'speed' not in drawn()
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_sounds_are_mixed_by_their_loudness(seed):
+  table = np.random.default_rng(seed).standard_normal((6, *SHAPE)) - 1
+  table[3] += 4  # much louder than the others
+  now = drawn(seed, between_classes=True)
+  found = applied(now, table, between_classes=True)
+  assert now['weight'].min() >= 0 and now['weight'].max() <= 1
+  for i, (first, second) in enumerate(zip(ROWS, now['second'], strict=True)):
+    one, two, r = np.exp(table[first]), np.exp(table[second]), now['weight'][i]
+    gain = 10 * np.log10((one**2).mean() / (two**2).mean())  # dB
+    p = 1 / (1 + 10 ** (gain / 20) * (1 - r) / r)
+    mixed = np.sqrt((p * one) ** 2 + ((1 - p) * two) ** 2)
+    mixed /= np.sqrt(p**2 + (1 - p) ** 2)
+    np.testing.assert_allclose(np.exp(found[i]), mixed, rtol=2e-4)
