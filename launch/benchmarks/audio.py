@@ -131,75 +131,52 @@ def librosa_prepare(x, rate):
   return librosa.resample(y, orig_sr=rate, target_sr=16_000, res_type='soxr_hq')
 
 
+def each(function, items):
+  """What calls the function on every item."""
+  return lambda: [function(*item) for item in items]
+
+
 def time_preparation(clips) -> None:
   seconds = sum(len(x) / rate for x, rate in clips)
   print(f'\n{len(clips)} clips of {seconds / len(clips):.1f} s on average.')
   shifts = [(*clip, semitones(i)) for i, clip in enumerate(clips)]
-
-  def each(function, items=clips):
-    return lambda: [function(*item) for item in items]
-
-  table(
-    'pitch shift, to 16 kHz',
-    'clips/s',
-    len(shifts),
-    {
-      'aec_jax': each(
-        lambda x, r, s: waveform.pitch_shift(x, r, s, 16_000), shifts
+  for title, items, functions in (
+    ('pitch shift, to 16 kHz', shifts, {
+      'aec_jax': lambda x, r, s: waveform.pitch_shift(x, r, s, 16_000),
+      'librosa': librosa_shift,
+    }),
+    ('pitch shift, same rate', shifts, {
+      'aec_jax': waveform.pitch_shift,
+      'librosa': lambda x, r, s: librosa.effects.pitch_shift(
+        x, sr=r, n_steps=s, res_type='soxr_hq'
       ),
-      'librosa': each(librosa_shift, shifts),
-    },
-  )
-  table(
-    'pitch shift, same rate',
-    'clips/s',
-    len(shifts),
-    {
-      'aec_jax': each(waveform.pitch_shift, shifts),
-      'librosa': each(
-        lambda x, r, s: librosa.effects.pitch_shift(
-          x, sr=r, n_steps=s, res_type='soxr_hq'
-        ),
-        shifts,
-      ),
-    },
-  )
-  table(
-    'trim at 60 dB',
-    'clips/s',
-    len(clips),
-    {
-      'aec_jax': each(lambda x, _: waveform.trim_silence(x)),
-      'librosa': each(lambda x, _: librosa.effects.trim(x, top_db=60)),
-    },
-  )
-  table(
-    'trim, normalise, 16 kHz',
-    'clips/s',
-    len(clips),
-    {
-      'aec_jax prepare': each(waveform.prepare),
-      'librosa': each(librosa_prepare),
-    },
-  )
+    }),
+    ('trim at 60 dB', clips, {
+      'aec_jax': lambda x, _: waveform.trim_silence(x),
+      'librosa': lambda x, _: librosa.effects.trim(x, top_db=60),
+    }),
+    ('trim, normalise, 16 kHz', clips, {
+      'aec_jax prepare': waveform.prepare, 'librosa': librosa_prepare,
+    }),
+  ):  # fmt: skip
+    timed = {name: each(f, items) for name, f in functions.items()}
+    table(title, 'clips/s', len(items), timed)
+
+
+def time_reading(clips) -> None:
   with tempfile.TemporaryDirectory() as folder:
     paths = [(os.path.join(folder, f'{i}.wav'),) for i in range(len(clips))]
     for (path,), (x, rate) in zip(paths, clips, strict=True):
       soundfile.write(path, x, rate, 'PCM_16')
-    table(
-      'read 16-bit wav',
-      'clips/s',
-      len(clips),
-      {
-        'aec_jax, checked': each(waveform.read, paths),
-        'librosa.load(sr=None)': each(
-          lambda p: librosa.load(p, sr=None), paths
-        ),
-        'scipy.io.wavfile, to float': each(
-          lambda p: scipy.io.wavfile.read(p)[1] / np.float32(32_768), paths
-        ),
-      },
-    )
+    functions = {
+      'aec_jax, checked': waveform.read,
+      'librosa.load(sr=None)': lambda p: librosa.load(p, sr=None),
+      'scipy.io.wavfile, to float': lambda p: (
+        scipy.io.wavfile.read(p)[1] / np.float32(32_768)
+      ),
+    }
+    timed = {name: each(f, paths) for name, f in functions.items()}
+    table('read 16-bit wav', 'clips/s', len(clips), timed)
 
 
 def ideal_log_mel(x, rate, semitones, centres):
@@ -267,6 +244,7 @@ def main(_):
   time_log_mel()
   clips = load_clips()
   time_preparation(clips)
+  time_reading(clips)
   fidelity(clips)
 
 
