@@ -118,7 +118,10 @@ def _train(config, workdir, cache_dir) -> dict:
     if hosts.is_first() and not (workdir / report.PAGE).exists():
       report.write(workdir, started | finished, source.show, source.embedded)
     return finished
-  clock.expect(timetable.seconds(config, source.sizes(), cache_dir))
+  expected = timetable.seconds(config, source.sizes(), cache_dir)
+  clock.expect(expected)
+  if None in expected.values():
+    logging.info('time until scoring: %s', timetable.in_all(expected))
   with clock.stage('fine_tune'):
     source.train_extractors(workdir)
   with clock.stage('embed'):

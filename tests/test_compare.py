@@ -89,6 +89,14 @@ def test_commands_repeat_what_the_runs_were_told(tmp_path):
   assert '--config.max_steps=9' in found['dcase_lstm']
 
 
+def test_a_run_on_other_data_is_no_row_of_the_thesis(tmp_path):
+  results = finished_runs.dcase_run(tmp_path / 'run')
+  results['config'] |= {'dataset': 'folder', 'data_dir': '/my data'}
+  (tmp_path / 'run/results.json').write_text(json.dumps(results))
+  text = compared(tmp_path, [tmp_path / 'run'])
+  assert '## Scores and cost' in text and 'Table 1' not in text
+
+
 def test_every_row_is_a_config_with_the_number_of_the_thesis():
   for rows in thesis.ROWS.values():
     for _, names in rows:

@@ -81,11 +81,18 @@ class Tagger(Network):
     """
     several = isinstance(sound, list)
     sounds = sound if isinstance(sound, list) else [sound]
+    files = [isinstance(x, (str, os.PathLike)) for x in sounds]
+    # Beside waveforms, files go by their own rate; alone they want none given.
+    of_files = sample_rate if all(files) else None
     found = []
     # One at a time, since each holds what was read of it.
     for tags in self.tag(
-      _recording(x, sample_rate, f'waveform {i}' if several else 'waveform')
-      for i, x in enumerate(sounds)
+      _recording(
+        x,
+        of_files if is_file else sample_rate,
+        f'waveform {i}' if several else 'waveform',
+      )
+      for i, (x, is_file) in enumerate(zip(sounds, files, strict=True))
     ):
       if isinstance(tags, UserError):
         raise tags

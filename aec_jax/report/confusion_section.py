@@ -17,7 +17,9 @@ from aec_jax.report.scored import Scored, guessed
 # (Table 16).
 _CONFUSED = 0.05
 # Clips to listen to: of one cell, and of all.
-_OF_CELL, _OF_ALL = 3, 24
+_OF_CELL, _OF_ALL = 3, 48
+# Mistaken clips that are listed by name.
+_LISTED = 500
 
 
 def confusions(
@@ -32,7 +34,7 @@ def confusions(
     return Section('Confusions', [*blocks, text])
   behind = _behind(scored, show)
   matrix = _matrix(scored.classes, counts, {b.anchor for b in behind})
-  return Section('Confusions', [*blocks, matrix, *behind])
+  return Section('Confusions', [*blocks, matrix, *_listed(scored), *behind])
 
 
 def confused(counts: np.ndarray) -> list[list[int]]:
@@ -122,26 +124,20 @@ def _matrix(names, counts, anchors) -> Table:
 
 
 def _behind(scored, show) -> list[Clips]:
-  """The clips of the largest cells off the diagonal, the surest mistakes first.
+  """Clips of the cells off the diagonal, the surest mistakes first.
 
-  None where there is nothing to hear.
+  Of each cell one, as far as they go, before there is a second one of any. None
+  where there is nothing to hear.
   """
-  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
-  pairs, sizes = np.unique(
-    np.stack([true, guess])[:, true != guess], axis=1, return_counts=True
-  )
-  blocks, left = [], _OF_ALL
-  for i in np.argsort(-sizes, kind='stable'):
-    if not left:
+  cells = _mistakes(scored)
+  blocks = []
+  heard = _shared_out([len(clips) for _, _, clips in cells])
+  for (a, b, clips), count in zip(cells, heard, strict=True):
+    if not count:
       break
-    a, b = (int(k) for k in pairs[:, i])
-    clips = np.flatnonzero((true == a) & (guess == b))
-    order = np.argsort(-scored.probabilities[clips, b], kind='stable')
-    chosen = clips[order][: min(_OF_CELL, left)]
-    cards = [_card(scored, clip, a, b, show) for clip in chosen]
+    cards = [_card(scored, clip, a, b, show) for clip in clips[:count]]
     if not all(card.sound for card in cards):
       return []
-    left -= len(cards)
     some = f', {len(cards)} of {len(clips)}' if len(cards) < len(clips) else ''
     blocks.append(
       Clips(
@@ -150,6 +146,49 @@ def _behind(scored, show) -> list[Clips]:
       )
     )  # fmt: skip
   return blocks
+
+
+def _mistakes(scored) -> list[tuple[int, int, np.ndarray]]:
+  """(class, first guess, clips) off the diagonal, the most clips first.
+
+  Of those of a cell, the surest mistake comes first.
+  """
+  true, guess = scored.targets.argmax(1), scored.probabilities.argmax(1)
+  pairs = np.unique(np.stack([true, guess])[:, true != guess], axis=1)
+  cells = []
+  for a, b in pairs.T.tolist():
+    clips = np.flatnonzero((true == a) & (guess == b))
+    order = np.argsort(-scored.probabilities[clips, b], kind='stable')
+    cells.append((a, b, clips[order]))
+  return sorted(cells, key=lambda cell: -len(cell[2]))
+
+
+def _shared_out(sizes: list[int]) -> list[int]:
+  """How many clips of each cell are to be heard, of sizes that descend."""
+  heard = [0] * len(sizes)
+  for most in range(1, _OF_CELL + 1):
+    for i, size in enumerate(sizes):
+      if size >= most and sum(heard) < _OF_ALL:
+        heard[i] = most
+  return heard
+
+
+def _listed(scored) -> list[Table]:
+  """All mistaken clips by name, in the order of `_mistakes`."""
+  every = [(a, b, i) for a, b, clips in _mistakes(scored) for i in clips]
+  rows = [
+    [
+      str(scored.ids[i]),
+      scored.classes[a], f'{scored.probabilities[i, a]:.3f}',
+      scored.classes[b], f'{scored.probabilities[i, b]:.3f}',
+    ]
+    for a, b, i in every[:_LISTED]
+  ]  # fmt: skip
+  if not rows:
+    return []
+  which = 'All' if len(rows) == len(every) else f'{_LISTED} of {len(every):,}'
+  caption = f'{which} mistaken clips by name, the largest cells first'
+  return [Table(caption, ['clip', 'is', '', 'taken for', ''], rows, True)]
 
 
 def _card(scored, clip, a, b, show) -> Clip:

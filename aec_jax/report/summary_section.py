@@ -162,9 +162,21 @@ def _next(results) -> Iterator[str]:
       f'more clips of the classes with fewer than {_SMALL} to train on:'
       f' {", ".join(small[:5])}{" …" * (len(small) > 5)}'
     )
-  if found:
-    told = '; '.join(found)
-    yield f'To try next: {told}{"" if told.endswith("…") else "."}'
+  told = '; '.join(found or [_whatever_they_show(results)])
+  yield f'To try next: {told}{"" if told.endswith("…") else "."}'
+
+
+def _whatever_they_show(results) -> str:
+  """What to try where the numbers ask for nothing else."""
+  members = [
+    m for e in results.get('ensembles', {}).values() for m in e['members']
+  ]
+  if len(members) == 1 and results['config'].get('members') == 1:
+    return 'several members side by side, whose mean counts, --config.members=5'
+  return (
+    'another seed, --config.seed=1, and both runs in aec_jax.compare: how far'
+    ' scores differ by chance'
+  )
 
 
 def _by_curves(results) -> Iterator[str]:

@@ -36,7 +36,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
 def _section(table, runs) -> Section | None:
   """A table with what goes with it; None when no run belongs to it."""
   rows = [
-    (label, names, [r for r in runs if r.results['experiment'] in names])
+    (label, names, [r for r in runs if _is_of(r, names)])
     for label, names in thesis.ROWS[table]
   ]
   found = [run for _, _, some in rows for run in some]
@@ -58,6 +58,15 @@ def _section(table, runs) -> Section | None:
     figure = {'Table 14': 39, 'Table 15': 40}[table]
     blocks += [*_t_tests(table, first), *_figure_39_40(figure, first)]
   return Section(title, blocks)
+
+
+def _is_of(run: Run, names: Sequence[str]) -> bool:
+  """Whether a run is of one of these configs, and of its data set."""
+  name = run.results['experiment']
+  if name not in names:
+    return False
+  theirs = presets.shipped(name).dataset
+  return run.results['config'].get('dataset', theirs) == theirs
 
 
 def _on_other_clips(runs) -> str:

@@ -237,8 +237,14 @@ def _flag_error(error):
   text = ' '.join(_unquoted(error.args[0] if error.args else error).split())
   if isinstance(error, flags.Error | UserError):
     return text
-  if text.startswith("'"):  # ml_collections adds the nearest name
-    return f'the config has no field {text} (--help --config=… lists them)'
+  if text.startswith("'"):  # ml_collections adds a name that is very near
+    name = '' if ' Did you mean ' in text else text.strip("'")
+    near = difflib.get_close_matches(name, fields.FIELDS, 5, 0.5)
+    told = ', '.join(f'config.{name}' for name in near)
+    told = f'nearest to it: {told}; ' if told else ''
+    return (
+      f'the config has no field {text} ({told}--help --config=… lists them)'
+    )
   return f'--config: {type(error).__name__}: {text}'
 
 

@@ -206,6 +206,7 @@ def test_predict_takes_paths_arrays_and_lists(tagger, tmp_path):
     tagger.predict(str(path)),
     *tagger.predict([path, str(path)]),
     *tagger.predict(list(np.stack([wave, wave])), RATE),
+    *tagger.predict([wave, path], RATE),
   ):
     np.testing.assert_allclose(found.probabilities, one, rtol=1e-3, atol=1e-5)
   assert tagger.predict([]) == []

@@ -87,6 +87,26 @@ def test_a_cell_leads_to_the_clips_behind_it(tmp_path):
     for clip in block.clips:
       i = ids.index(clip.name)
       assert (true[i], guess[i]) == (a, b) and clip.sound
+  # Every cell off the diagonal does, and every mistaken clip has its name.
+  cells = {
+    f'#taken-{a + 1}-{b + 1}'
+    for a, b in zip(true, guess, strict=True)
+    if a != b
+  }
+  assert links == cells
+  named = next(b for b in section.blocks if b.kind == 'Table' and b.folded)
+  assert named.caption.startswith('All mistaken clips')
+  assert sorted(row[0] for row in named.rows) == sorted(
+    name for name, a, b in zip(ids, true, guess, strict=True) if a != b
+  )
+
+
+def test_each_cell_has_a_clip_to_hear_before_any_has_a_second(monkeypatch):
+  assert confusion_section._shared_out([9, 2, 1]) == [3, 2, 1]
+  monkeypatch.setattr(confusion_section, '_OF_ALL', 4)
+  assert confusion_section._shared_out([9, 2, 1]) == [2, 1, 1]
+  assert confusion_section._shared_out([]) == []
+  assert sum(confusion_section._shared_out([1] * 9)) == 4
 
 
 def test_precision_recall_and_f1_are_those_of_the_decisions(tmp_path):

@@ -47,6 +47,21 @@ def test_synthetic_data_is_called_so_and_old_results_do(tmp_path):
   assert '--config.data_dir=FOLDER' in text
 
 
+def test_something_to_try_is_said_where_the_numbers_ask_for_nothing():
+  member = {'name': 'member', 'training_clips': 9}
+  results = {
+    'config': {'members': 1, 'data_dir': 'DATA', 'max_steps': 9},
+    'ensembles': {'10': {'evaluations': [], 'members': [member]}},
+  }
+  assert [*summary_section._next(results)] == [
+    'To try next: several members side by side, whose mean counts,'
+    ' --config.members=5.'
+  ]
+  results['ensembles']['10']['members'].append(member)
+  (said,) = summary_section._next(results)
+  assert said.startswith('To try next: another seed, --config.seed=1, and both')
+
+
 def test_curves_begin_at_step_0_and_have_the_validation_loss(tmp_path):
   results = finished_runs.dcase_run(tmp_path / 'run')
   text = written(tmp_path / 'run', results)

@@ -49,7 +49,10 @@ def test_other_errors_stay_what_they_are():
 def test_a_field_that_is_none_is_said(told, quote):
   said = console._flag_error(AttributeError(quote(told)))
   said = said.removeprefix('the config has no field ')
-  assert said == f'{" ".join(told.split())} (--help --config=… lists them)'
+  near = '' if 'Did' in told else 'nearest to it: config.name; '
+  assert said == (
+    f'{" ".join(told.split())} ({near}--help --config=… lists them)'
+  )
 
 
 def test_a_full_disk_for_the_output_is_said(monkeypatch, capsys):
