@@ -13,8 +13,9 @@ def load(
   bundle: str | os.PathLike,
   vggish: str | os.PathLike | None = None,
   pca: str | os.PathLike | None = None,
+  test_shifts: int | None = None,
 ) -> 'Tagger':
   """The tagger of a bundle; see `aec_jax.bundle.store.load`."""
   from aec_jax.bundle import store
 
-  return store.load(bundle, vggish, pca)
+  return store.load(bundle, vggish, pca, test_shifts)

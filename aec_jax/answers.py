@@ -82,6 +82,7 @@ class Tags:
     self._names = {tagger.classes[k] for k in np.flatnonzero(only)}
     self.columns: dict[str, type] = {'label': str, 'probability': float}
     self.settings = {'top': top, 'classes': sorted(self._names)}
+    self.settings |= _shifts(tagger)
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
     for tags in self._tagger.tag(sounds):
@@ -124,7 +125,7 @@ class Decisions:
     self.settings = {
       'precision': precision, 'top': top, 'classes': names,
       'decisions': cache.digest(self._how),
-    }  # fmt: skip
+    } | _shifts(tagger)  # fmt: skip
 
   def tag(self, sounds: Iterable[Item]) -> Iterator[Found]:
     for tags in self._tagger.tag(sounds):
@@ -272,6 +273,22 @@ class Embeddings:
     return [
       f'{start:9.2f} {end:9.2f}  {len(row)} numbers' for start, end, row in rows
     ]
+
+
+def unshifted(tagger: Tagger) -> list[str]:
+  """A note on what is told by whole sounds cut once, where tags are not."""
+  if tagger.test_shifts == 1:
+    return []
+  return [
+    f'the bundle tags at {tagger.test_shifts} shifts; events are of sounds cut'
+    ' once, at their beginning'
+  ]
+
+
+def _shifts(tagger) -> dict:
+  """Of an answer's settings; of bundles that do not shift none, as ever."""
+  count = tagger.test_shifts
+  return {'test_shifts': count} if count > 1 else {}
 
 
 def decided_by(tagger: Tagger) -> dict:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import csv
+import sys
 
 from aec_jax import formats
 from aec_jax.errors import UserError
@@ -158,6 +159,8 @@ def _events(tagger, arguments, only):
   from aec_jax import answers
   from aec_jax.bundle import activity, embedded, events
 
+  for note in answers.unshifted(tagger):
+    print(f'note: {note}', file=sys.stderr)
   per_segment = embedded.check_hop(tagger, arguments.hop)
   hop = tagger.spec.seconds / per_segment
   by = arguments.by or activity.default(tagger)

@@ -7,6 +7,7 @@ from aec_jax import models, teachers, warm_start
 from aec_jax.datasets import clip_record
 from aec_jax.datasets.audioset_tfrecord import MAX_SEGMENTS
 from aec_jax.errors import UserError, check_choice
+from aec_jax.input import shifts
 from aec_jax.input.folds import EXTRACTOR_NAMES
 from aec_jax.models import extractors
 from aec_jax.run import devices, fields
@@ -32,8 +33,11 @@ def check_config(config, trains: bool = True) -> None:
   step.check(config)
   curves.profile_steps(config.profile_steps)
   _check_segments(config.segments)
-  if not _check_released(config):
+  released = _check_released(config)
+  if not released:
     _check_extractors(config, trains)
+  frames = None if released else extractors.front_end(config.extractor).step
+  shifts.check('config.test_shifts', config.test_shifts, frames)
   if trains:
     warm_start.check(config)
 

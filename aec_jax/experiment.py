@@ -17,6 +17,7 @@ from aec_jax import dry_run as dry_run_lib
 from aec_jax import (
   presets,
   report,
+  rescoring,
   scoring,
   sources,
   timetable,
@@ -59,7 +60,8 @@ def run(
 
   Returns:
     What `workdir/results.json` holds; of an evaluation on other data than
-    those, what `workdir/evaluations/FINGERPRINT.json` holds.
+    those, what `workdir/evaluations/FINGERPRINT.json` holds, and of one at
+    another number of shifts, FINGERPRINT-test_shifts-N.json.
 
   Raises:
     UserError: the input, the config or the work folder is at fault.
@@ -72,7 +74,7 @@ def run(
   try:
     with contextlib.ExitStack() as stack:
       hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
-      stages = {'train': _train, 'evaluate': scoring.evaluate}[mode]
+      stages = {'train': _train, 'evaluate': rescoring.evaluate}[mode]
       return stages(config, workdir, cache_dir)
   except Exception as error:
     if isinstance(error, UserError):
@@ -223,7 +225,8 @@ def _train_ensembles(config, workdir, source, cache_dir):
         cache_dir,
         _shared(config, length, source),
       )
-    parts.append(scoring.part_of(system, state, history))
+    scorer = scoring.scorer(config, source, length, system)
+    parts.append(scoring.part_of(scorer, state, history))
     unseen.append(parts[-1])
     # Predicted anew only where `examine_labels` asks for it.
     if source.scored_on == 'test' and system.objective.single:

@@ -76,7 +76,8 @@ def write(
     form: what is written.
 
   Yields:
-    A line on each program that passed its check.
+    A line on each program that passed its check; and one before them where the
+    bundle tags otherwise.
 
   Raises:
     UserError: the folder cannot be written, or the format has no words for the
@@ -92,6 +93,12 @@ def write(
     'classes': tagger.classes,
     **form.about,
   }
+  if tagger.test_shifts > 1:
+    yield (
+      f'the bundle tags at {tagger.test_shifts} shifts; the programs cut sounds'
+      ' once, as predict --test_shifts=1 does'
+    )
+    tagger = programs.unshifted(tagger)
   # The default on GPUs rounds float32 products, too.
   precision = 'highest' if form.float32 else None
   try:

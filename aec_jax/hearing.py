@@ -54,7 +54,10 @@ class Hearing:
       UserError: the file is no sound, or lasts too long.
     """
     recording = _at_most(stream.Recording.of_file(path), self._most).held()
-    heard = list(embedded.stretches(self._tagger, [recording]))
+    count = self._tagger.test_shifts
+    heard = list(
+      embedded.stretches(self._tagger, [recording], test_shifts=count)
+    )
     (tags,) = self._tagger.tag_embedded(heard)
     if isinstance(tags, UserError):
       # The path is the page's own, of no use to who reads it.
@@ -63,8 +66,9 @@ class Hearing:
     (found,) = self._events.tag_embedded(heard)
     told = [events.Event(*row) for row in found.rows]
     log_mel = timeline.log_mel_of(self._tagger, recording)
+    notes = (*tags.notes, *answers.unshifted(self._tagger))
     body = templates.render(
-      'aec_jax', 'hearing.html.jinja', notes=tags.notes, nothing=answers.NONE,
+      'aec_jax', 'hearing.html.jinja', notes=notes, nothing=answers.NONE,
       decisions=self._decisions and self._decisions.rows(tags),
       events=told[:_EVENTS], more=max(0, len(told) - _EVENTS),
       figure=timeline.figure(tags, log_mel, told),

@@ -111,6 +111,12 @@ def _parser():
     metavar='OUT.png|html',
     help='Draws the sound, or on a page all of them: tags over time.',
   )
+  parser.add_argument(
+    '--test_shifts',
+    type=int,
+    metavar='N',
+    help='At how many shifts recordings are cut [as they were scored].',
+  )
   asking.add_float_range(parser)
   asking.add_options(parser)
   return parser

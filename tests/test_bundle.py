@@ -14,6 +14,7 @@ import soundfile
 import aec_jax
 from aec_jax import experiment
 from aec_jax.audio import stream
+from aec_jax.bundle import card
 from aec_jax.bundle import store as bundle_lib
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
@@ -50,10 +51,13 @@ def test_it_predicts_what_the_experiment_scored(dcase_run):
 @pytest.mark.parametrize(
   ('name', 'fields'),
   [
-    ('dcase_lstm', {'model.hidden': (8,), 'segments': (0,)}),
+    (
+      'dcase_lstm',
+      {'model.hidden': (8,), 'segments': (0,), 'test_shifts': 3},
+    ),
     pytest.param(
       'dcase_baseline',
-      {'extractors': ('balanced_first',)},
+      {'extractors': ('balanced_first',), 'test_shifts': 2},
       marks=pytest.mark.slow,
     ),
   ],
@@ -65,6 +69,8 @@ def test_other_models_predict_what_was_scored(dcase_run, name, fields):
   ids, expected = scored(root / name)
   paths = [Path(config.data_dir) / 'audio_test' / clip for clip in ids]
   tagger = aec_jax.load(root / name / 'bundle')
+  assert tagger.test_shifts == fields['test_shifts']
+  assert f'cut at {tagger.test_shifts} shifts' in card.card(tagger.info)
   found = np.stack([t.probabilities for t in tag_files(tagger, paths)])
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
@@ -276,6 +282,7 @@ def test_a_damaged_bundle_is_refused(audioset_run, tmp_path, name, damage):
     {'front_end': {'sample_rate': 8000}},
     {'ensembles': [{'length': 'x'}]},
     {'classes': None},
+    {'test_shifts': 2},  # of embeddings
   ],
 )
 def test_what_a_stranger_wrote_is_refused(audioset_run, tmp_path, change):

@@ -1,12 +1,17 @@
 """Scoring again: what it needs, and what of a bundle belongs to what."""
 
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aec_jax import experiment
-from aec_jax.bundle import store
+import aec_jax
+from aec_jax import asking, experiment, export, predict
+from aec_jax.audio import stream
+from aec_jax.bundle import card, store
 from aec_jax.errors import UserError
 
 
@@ -51,3 +56,107 @@ def test_ensembles_are_told_apart_by_their_place(
     config, tmp_path / 'run', workdir.parent / 'cache', 'evaluate'
   )
   assert again['metrics'] == pytest.approx(results['metrics'], rel=1e-6)
+
+
+@pytest.fixture(scope='module')
+def shifted(dcase_run, tmp_path_factory):
+  """What a finished experiment says at three shifts: its folder, results."""
+  config, _, workdir = dcase_run
+  folder = tmp_path_factory.mktemp('shifted') / 'run'
+  shutil.copytree(workdir, folder)
+  config = config.copy_and_resolve_references()
+  config.test_shifts = 3
+  return config, folder, experiment.run(
+    config, folder, workdir.parent / 'cache', 'evaluate'
+  )  # fmt: skip
+
+
+def logs_of(path):
+  """Clips, and their log-probabilities: two training steps make all but one
+  of them tiny.
+  """
+  with np.load(path) as file:
+    return file['ids'], np.log(file['probabilities'])
+
+
+def test_other_shifts_are_scored_beside_the_results(dcase_run, shifted):
+  _, before, workdir = dcase_run
+  config, folder, found = shifted
+  for name in ('results.json', 'predictions.npz', 'experiment.json'):
+    assert (folder / name).read_bytes() == (workdir / name).read_bytes()
+  (path,) = (folder / 'evaluations').glob('*.json')
+  assert path.stem == f'{before["scored_fingerprint"]}-test_shifts-3'
+  assert json.loads(path.read_text()) == json.loads(json.dumps(found))
+  assert found['config']['test_shifts'] == 3
+  assert found['n_examples'] == before['n_examples']
+  _, once = logs_of(workdir / 'predictions.npz')
+  _, thrice = logs_of(path.with_suffix('.npz'))
+  assert np.abs(thrice - once).max() > 0.1
+  # Without a bundle, by the checkpoints.
+  (folder / 'bundle').rename(folder / 'elsewhere')
+  try:
+    again = experiment.run(
+      config, folder, Path(before['cache_dir']), 'evaluate'
+    )
+  finally:
+    (folder / 'elsewhere').rename(folder / 'bundle')
+  assert again['metrics'] == pytest.approx(found['metrics'], rel=1e-5)
+
+
+def test_a_bundle_tags_at_the_shifts_that_it_is_told(shifted):
+  config, folder, _ = shifted
+  (path,) = (folder / 'evaluations').glob('*.npz')
+  ids, expected = logs_of(path)
+  tagger = aec_jax.load(folder / 'bundle', test_shifts=3)
+  sounds = [
+    stream.Recording.of_file(Path(config.data_dir) / 'audio_test' / name)
+    for name in ids
+  ]
+  found = list(tagger.tag(sounds))
+  logs = np.log([tags.probabilities for tags in found])
+  np.testing.assert_allclose(logs, expected, atol=1e-3)
+  # Over time they say what they say when they are cut once.
+  plain = aec_jax.load(folder / 'bundle')
+  assert plain.test_shifts == 1
+  for at_3, at_1 in zip(found, plain.tag(sounds), strict=True):
+    np.testing.assert_allclose(at_3.timeline, at_1.timeline, rtol=1e-4)
+    np.testing.assert_allclose(at_3.attention, at_1.attention, rtol=1e-4)
+  once = np.log([tags.probabilities for tags in plain.tag(sounds)])
+  differs = np.abs(logs - once).max(1)
+  for difference, tags in zip(differs, found, strict=True):
+    assert difference < 1e-3 if tags.silent else difference > 1e-2
+  # What is too short for a shift takes what there is.
+  short = np.sin(np.arange(20_000, dtype=np.float32))
+  (at_3, at_1) = (x.predict(short, 16_000) for x in (tagger, plain))
+  np.testing.assert_array_equal(at_3.probabilities, at_1.probabilities)
+
+
+def test_what_does_not_shift_says_so(shifted, tmp_path, capsys):
+  folder = shifted[1]
+  tagger = aec_jax.load(folder / 'bundle', test_shifts=3)
+  parse = predict._parser().parse_args
+  options = [f'--bundle={folder}', '--events', 'sound']
+  asking.of_arguments(tagger, parse(options))
+  assert 'events are of sounds cut once' in capsys.readouterr().err
+  asking.of_arguments(aec_jax.load(folder / 'bundle'), parse(options))
+  assert capsys.readouterr().err == ''
+  lines = export.write(tagger, tmp_path / 'programs', 1.0)
+  assert 'predict --test_shifts=1' in next(lines)
+  lines.close()
+  # Scores are of one, and what is written of three is not taken for it.
+  assert any('cut at 1 shift, and it tags at 3 shifts' in line
+             for line in card.caveats(tagger.info))  # fmt: skip
+  answer = asking.of_arguments(tagger, parse([f'--bundle={folder}', 'sound']))
+  assert answer.settings['test_shifts'] == 3
+
+
+def test_embeddings_are_not_shifted(audioset_run):
+  config, _, workdir = audioset_run
+  with pytest.raises(UserError, match='--test_shifts is 2.*cannot be shifted'):
+    store.load(workdir / 'bundle', test_shifts=2)
+  config = config.copy_and_resolve_references()
+  config.test_shifts = 2
+  with pytest.raises(
+    UserError, match=r'config\.test_shifts is 2.*leave it out'
+  ):
+    experiment.run(config, workdir, workdir.parent / 'cache', 'evaluate')

@@ -30,7 +30,20 @@ def caveats(info: dict) -> list[str]:
   """What is to be known of a bundle before it is held against others."""
   started = info.get('config', {}).get('init_from', '')
   config = {'extractor': info['extractor'], 'init_from': started}
-  return console.caveats({'synthetic': info.get('synthetic'), 'config': config})
+  found = console.caveats(
+    {'synthetic': info.get('synthetic'), 'config': config}
+  )
+  scored = info.get('config', {}).get('test_shifts', 1)
+  if (now := info.get('test_shifts', 1)) != scored:
+    found.append(
+      f'its scores and thresholds are of sounds cut at {_shifts(scored)}, and'
+      f' it tags at {_shifts(now)}'
+    )
+  return found
+
+
+def _shifts(count) -> str:
+  return f'{count} shift{"s" if count > 1 else ""}'
 
 
 def _header(info) -> str:
@@ -138,6 +151,8 @@ def _kind(info) -> str:
       kind += f', started from {markdown(started)}'
     elif info['extractor'].get('init') == 'random':
       kind += ', trained from random weights'
+  if (count := info.get('test_shifts', 1)) > 1:
+    kind += f'; a sound is cut at {_shifts(count)} and gets their mean'
   return f'{kind}.'
 
 

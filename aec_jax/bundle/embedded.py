@@ -14,6 +14,7 @@ import numpy as np
 from aec_jax.audio import FrontEnd, stream
 from aec_jax.bundle.network import Network
 from aec_jax.errors import UserError
+from aec_jax.input import shifts
 from aec_jax.models import embedding_postprocess
 
 # Examples of a stretch: at 0.96 s each, 65 minutes.
@@ -36,6 +37,8 @@ class Stretch:
     first: the number of its first example.
     last: whether no more come of this sound.
     embeddings: an (extractor, feature) an example.
+    shifted: the same of each further shift, whose examples begin later and are
+      as many, but for the sound's first stretch, which has one less.
     quiet: whether there is nothing to hear in it, of each.
   """
 
@@ -44,6 +47,7 @@ class Stretch:
   first: int = 0
   last: bool = False
   embeddings: list[np.ndarray] = dataclasses.field(default_factory=list)
+  shifted: list[list[np.ndarray]] = dataclasses.field(default_factory=list)
   quiet: list[bool] = dataclasses.field(default_factory=list)
   _count: int = 0
   _faults: list[UserError] = dataclasses.field(default_factory=list)
@@ -51,6 +55,13 @@ class Stretch:
   @property
   def complete(self) -> bool:
     return len(self.embeddings) == self._count
+
+  def next(self) -> 'Stretch':
+    """The one that follows, of the same sound."""
+    return Stretch(
+      self.name, self.facts, self.first + self._count,
+      shifted=[[] for _ in self.shifted], _faults=self._faults,
+    )  # fmt: skip
 
   @property
   def error(self) -> UserError | None:
@@ -104,7 +115,10 @@ def check_finite(name: str, values: np.ndarray) -> None:
 
 
 def stretches(
-  network: Network, sounds: Iterable[Item], per_segment: int = 1
+  network: Network,
+  sounds: Iterable[Item],
+  per_segment: int = 1,
+  test_shifts: int = 1,
 ) -> Iterator[Stretch]:
   """Embeds sounds.
 
@@ -112,52 +126,83 @@ def stretches(
     network: of a bundle.
     sounds: to be embedded.
     per_segment: examples that begin in a segment; of embeddings 1.
+    test_shifts: of whole segments, at how many shifts sounds are cut.
 
   Yields:
     One or more stretches of each sound, in their order.
   """
   waiting: collections.deque[Stretch] = collections.deque()
-  rows: list[tuple[Stretch, np.ndarray]] = []
-
-  def flush():
-    found: Any = ()
-    if rows:
-      found = network.embed(np.stack([row for _, row in rows]))
-    for (stretch, _), embeddings in zip(rows, found, strict=True):
-      stretch.embeddings.append(embeddings)
-      try:
-        check_finite(stretch.name, embeddings)
-      except UserError as error:
-        stretch._faults.append(error)
-    rows.clear()
-
+  rows: list[_Row] = []
   for item in sounds:
     stretch = Stretch(getattr(item, 'name', 'embeddings'), stream.Facts())
+    stretch.shifted = [[] for _ in range(test_shifts - 1)]
     waiting.append(stretch)
+    before = None
     try:
       for example in _examples(network, item, stretch, per_segment):
         if stretch._count == _LONGEST:
-          after = stretch.first + _LONGEST
-          stretch = Stretch(
-            stretch.name, stretch.facts, after, _faults=stretch._faults
-          )
+          stretch = stretch.next()
           waiting.append(stretch)
         stretch._count += 1
-        rows.append((stretch, example))
         stretch.quiet.append(bool(np.abs(example).max() < _QUIET))
-        if len(rows) == network.together:
-          flush()
-          # All but the one under way.
-          while len(waiting) > 1 and waiting[0].complete:
-            yield waiting.popleft()
+        between = _between(network.spec, before, example, test_shifts)
+        for row in _rows(stretch, between, example):
+          rows.append(row)
+          if len(rows) == network.together:
+            _embed(network, rows)
+            # All but the one under way.
+            while len(waiting) > 1 and waiting[0].complete:
+              yield waiting.popleft()
+        before = example
     except UserError as error:
       stretch._faults.append(error)
     stretch.last = True
     if not rows:
       yield from waiting
       waiting.clear()
-  flush()
+  _embed(network, rows)
   yield from waiting
+
+
+# An example, of which stretch, and where its embeddings go.
+_Row = tuple[Stretch, list, np.ndarray]
+
+
+def _rows(stretch, between, example) -> Iterator[_Row]:
+  """An example and those that begin before it, by shifts.
+
+  It comes last: a stretch that has its embeddings has theirs.
+  """
+  for own, row in zip(stretch.shifted, between, strict=False):
+    yield stretch, own, row
+  yield stretch, stretch.embeddings, example
+
+
+def _embed(network, rows: list[_Row]) -> None:
+  """Gives stretches the embeddings of rows, and takes the rows away."""
+  found: Any = ()
+  if rows:
+    found = network.embed(np.stack([row for *_, row in rows]))
+  for (stretch, own, _), embeddings in zip(rows, found, strict=True):
+    own.append(embeddings)
+    try:
+      check_finite(stretch.name, embeddings)
+    except UserError as error:
+      stretch._faults.append(error)
+  rows.clear()
+
+
+def _between(spec, before, example, test_shifts) -> np.ndarray:
+  """(shift, sample) the examples that begin between two of a sound.
+
+  None of them before its first, nor where there are no shifts.
+  """
+  if before is None or test_shifts == 1:
+    return np.zeros((0, len(example)), example.dtype)
+  later = shifts.later(test_shifts, spec.step)
+  shape = len(later), len(example)
+  first, second = (np.broadcast_to(x, shape) for x in (before, example))
+  return shifts.between(first, second, later * spec.hop, spec.example_hop)
 
 
 def _examples(network, item, stretch, per_segment) -> Iterator[np.ndarray]:

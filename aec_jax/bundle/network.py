@@ -81,6 +81,7 @@ class Network:
     takes_embeddings: whether it takes AudioSet's.
     objective: what its labels mean.
     spec: of the front end.
+    test_shifts: at how many shifts a sound is cut to be tagged.
     together: examples of a batch.
   """
 
@@ -96,6 +97,7 @@ class Network:
     self.front_end = info['front_end']
     self.spec = FrontEnd.of_record(self.front_end)
     self.objective = OBJECTIVES[info['objective']]
+    self.test_shifts = info.get('test_shifts', 1)
     self.takes_embeddings = info['extractor']['model'] == 'released'
     self.extractors = jax.device_put(extractors)
     self.ensembles = [

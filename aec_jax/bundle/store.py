@@ -28,6 +28,7 @@ from aec_jax.bundle.card import card, caveats
 from aec_jax.bundle.network import Ensemble
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.input import shifts
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors
 from aec_jax.objective import OBJECTIVES
@@ -132,6 +133,8 @@ def write(
   }  # fmt: skip
   if section.tail != 'drop':
     info['extractor']['tail'] = section.tail
+  if config.test_shifts > 1:
+    info['test_shifts'] = config.test_shifts
   info['extractor']['init'] = info['config']['extractor']['init']
   with files.whole_folder(workdir / FOLDER, replace=True) as folder:
     np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
@@ -217,6 +220,7 @@ def load(
   bundle: str | os.PathLike,
   vggish_path: str | os.PathLike | None = None,
   pca_path: str | os.PathLike | None = None,
+  test_shifts: int | None = None,
 ) -> Tagger:
   """The tagger of a bundle.
 
@@ -225,15 +229,25 @@ def load(
     vggish_path, pca_path: for a bundle of released embeddings to hear sound:
       the file of `python -m aec_jax.models.convert`, and the released
       `vggish_pca_params.npz`.
+    test_shifts: at how many shifts sounds are cut to be tagged; None: as the
+      experiment was scored.
 
   Raises:
-    UserError: as `read` does, or the two paths don't fit it.
+    UserError: as `read` does, or the two paths or the shifts don't fit it.
   """
   stored = read(bundle)
-  released, pca = _released(stored.info, vggish_path, pca_path)
-  return Tagger(
-    stored.info, stored.extractors + released, stored.ensembles, pca
-  )
+  info = stored.info
+  released, pca = _released(info, vggish_path, pca_path)
+  if test_shifts is not None:
+    shifts.check('--test_shifts', test_shifts, _step(info))
+    info = info | {'test_shifts': test_shifts}
+  return Tagger(info, stored.extractors + released, stored.ensembles, pca)
+
+
+def _step(info: dict) -> int | None:
+  """Frames from one example to the next; None of released embeddings."""
+  released = info['extractor']['model'] == 'released'
+  return None if released else info['front_end']['step']
 
 
 def _upgraded(info: dict) -> dict:
@@ -309,6 +323,9 @@ def _check_info(info: dict) -> None:
   before = _OF_RELEASED if released else _OF_RECORDINGS
   if info['front_end'] != before | extractors.front_end(section).record():
     raise ValueError('it was made with another front end')
+  count = info.get('test_shifts', 1)
+  if type(count) is not int or not 1 <= count <= shifts.most(_step(info)):
+    raise ValueError(f'test_shifts is {count!r:.80}')
 
 
 def _are_names(value) -> bool:
@@ -374,7 +391,8 @@ def from_arguments(arguments) -> Tagger:
   """
   home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
   devices.keep_programs(Path(home) / 'aec_jax' / 'xla', small=True)
-  tagger = load(arguments.bundle, arguments.vggish, arguments.pca)
+  asked = getattr(arguments, 'test_shifts', None)
+  tagger = load(arguments.bundle, arguments.vggish, arguments.pca, asked)
   for what in caveats(tagger.info):
     line = printable(f'{arguments.bundle}: {what}')
     print(f'note: {line}', file=sys.stderr)

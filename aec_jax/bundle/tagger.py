@@ -5,6 +5,7 @@ members → the mean over members and pieces.
 """
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, overload
@@ -26,11 +27,16 @@ Sound = str | os.PathLike | np.ndarray
 
 
 class _Heard(NamedTuple):
-  """A sound; `rows` are (extractor, feature), one a segment."""
+  """A sound.
+
+  Attributes:
+    name, facts, error: as of `embedded.Stretch`.
+    cuts: of each shift (extractor, feature), one a segment.
+  """
 
   name: str
   facts: stream.Facts
-  rows: list[np.ndarray]
+  cuts: list[list[np.ndarray]]
   error: UserError | None
 
 
@@ -39,7 +45,8 @@ class _Values(NamedTuple):
 
   Attributes:
     whole: (sound, class).
-    timeline: (segment, class), of the first piece that a segment stands in.
+    timeline: (segment, class), of the first piece that a segment stands in;
+      this and the next are of the sounds cut at their beginning alone.
     attention: (segment, class), or None.
     uniform: (segment,), what attention is where it is uniform.
   """
@@ -109,21 +116,31 @@ class Tagger(Network):
     Yields:
       For each of them, in their order, its tags, or what is wrong with it.
     """
-    yield from self.tag_embedded(embedded.stretches(self, sounds))
+    yield from self.tag_embedded(
+      embedded.stretches(self, sounds, test_shifts=self.test_shifts)
+    )
 
   def tag_embedded(
     self, stretches: Iterable[embedded.Stretch]
   ) -> Iterator[Tags | UserError]:
-    """As `tag`, of sounds that are embedded already, by whole segments."""
+    """As `tag`, of sounds that are embedded already, by whole segments.
+
+    Args:
+      stretches: of sounds, all at as many shifts.
+    """
     group: list[_Heard] = []
-    rows: list[np.ndarray] = []
+    cuts: list[list[np.ndarray]] = []
     segments = 0
     for stretch in stretches:
-      rows += stretch.embeddings
+      some = [stretch.embeddings, *stretch.shifted]
+      cuts = [
+        before + more
+        for before, more in zip(cuts or [[] for _ in some], some, strict=True)
+      ]
       if not stretch.last:
         continue
-      group.append(_Heard(stretch.name, stretch.facts, rows, stretch.error))
-      segments, rows = segments + len(rows), []
+      group.append(_Heard(stretch.name, stretch.facts, cuts, stretch.error))
+      segments, cuts = segments + sum(map(len, cuts)), []
       if segments >= _GROUP:
         yield from self._results(group)
         group, segments = [], 0
@@ -137,12 +154,12 @@ class Tagger(Network):
       yield sound.error or next(found)
 
   def _classified(self, sounds):
-    embeddings = np.stack([row for s in sounds for row in s.rows], 1)
-    offsets = np.cumsum([0, *(len(s.rows) for s in sounds)])
+    embeddings, cuts = _laid_out(sounds)
+    offsets = cuts[0]
     if self.ensembles:
-      found = [self._run(e, embeddings, offsets) for e in self.ensembles]
+      found = [self._run(e, embeddings, cuts) for e in self.ensembles]
     else:
-      found = [self._of_examples(embeddings, offsets)]
+      found = [self._of_examples(embeddings, cuts)]
     whole, timeline = (
       np.asarray(self.objective.to_probabilities(sum(x) / len(found)))
       for x in ([f.whole for f in found], [f.timeline for f in found])
@@ -162,7 +179,7 @@ class Tagger(Network):
       yield Tags(
         classes=self.classes,
         probabilities=whole[i].astype(np.float32),
-        times=facts.kept[0] + self.spec.seconds * np.arange(len(sound.rows)),
+        times=facts.kept[0] + self.spec.seconds * np.arange(len(sound.cuts[0])),
         seconds=self.spec.seconds,
         timeline=timeline[mine].astype(np.float32),
         attention=None if attention is None else attention[mine],
@@ -173,35 +190,50 @@ class Tagger(Network):
         silent=facts.silent,
       )
 
-  def _run(self, ensemble, embeddings, offsets) -> _Values:
-    cut = pieces.cut(offsets, ensemble.length, ensemble.last_piece)
+  def _run(self, ensemble, embeddings, cuts) -> _Values:
+    cut = pieces.cut_all(cuts, ensemble.length, ensemble.last_piece)
     values, attention, _ = self.pieces(
       ensemble, embeddings, cut.segments, cut.n_segments, asked=('attention',)
     )
     piece, _ = np.nonzero(cut.own)
     segments = cut.segments[cut.own]
-    timeline = np.empty((offsets[-1], len(self.classes)), np.float32)
+    count = cuts[0][-1]
+    timeline = np.empty((count, len(self.classes)), np.float32)
     timeline[segments] = values[piece]
     listened = None
     if attention is not None:
       listened = np.empty_like(timeline)
       listened[segments] = attention[cut.own]
-    uniform = np.empty(offsets[-1], np.float32)
+    uniform = np.empty(count, np.float32)
     uniform[segments] = 1 / cut.n_segments[piece]
     return _Values(cut.clip_values(values), timeline, listened, uniform)
 
-  def _of_examples(self, logits, offsets) -> _Values:
+  def _of_examples(self, logits, cuts) -> _Values:
     """As `_run`, where extractors classify (the baseline).
 
     Args:
       logits: (extractor, example, class).
-      offsets: (sound + 1,).
+      cuts: (sound + 1,) offsets of each.
     """
-    whole = [self.objective.example_means(x, offsets) for x in logits]
-    timeline = np.asarray(self.objective.values(logits)).mean(0)
+    order, offsets = pieces.by_clip(cuts)
+    whole = [self.objective.example_means(x[order], offsets) for x in logits]
+    first = logits[:, : cuts[0][-1]]
+    timeline = np.asarray(self.objective.values(first)).mean(0)
     uniform = np.ones(len(timeline), np.float32)
     mean = np.asarray(sum(whole) / len(whole))
     return _Values(mean, timeline, None, uniform)
+
+
+def _laid_out(sounds) -> tuple[np.ndarray, list[np.ndarray]]:
+  """Embeddings (extractor, segment, feature), one cut of all sounds after the
+  other, and the (sound + 1,) offsets of each cut.
+  """
+  by_cut = [rows for cut in zip(*(s.cuts for s in sounds), strict=True)
+            for rows in cut]  # fmt: skip
+  embeddings = np.stack(list(itertools.chain(*by_cut)), 1)
+  ends = np.cumsum([0, *map(len, by_cut)])
+  starts = range(0, len(by_cut), len(sounds))
+  return embeddings, [ends[i : i + len(sounds) + 1] for i in starts]
 
 
 def _recording(sound, rate, name) -> stream.Recording:

@@ -21,7 +21,7 @@ class Tags:
       what trimming cut off is in none.
     seconds: from one segment to the next.
     timeline: (segment, class) float32, probabilities of the piece that each
-      segment stands in.
+      segment stands in; whatever the bundle's shifts, cut at the beginning.
     attention: (segment, class) float32, the weights p_k(t) that the segments
       have in their piece (thesis eq. 22), mean over levels and members; None
       without an attention model.

@@ -56,6 +56,12 @@ def in_float32(tagger: Tagger) -> Tagger:
   return Tagger(info, tagger.extractors, tagger.ensembles, tagger.pca)
 
 
+def unshifted(tagger: Tagger) -> Tagger:
+  """The same that cuts sounds once, at their beginning."""
+  info = tagger.info | {'test_shifts': 1}
+  return Tagger(info, tagger.extractors, tagger.ensembles, tagger.pca)
+
+
 def of_bundle(
   tagger: Tagger, seconds: float, form: Format
 ) -> Iterator[Program]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.features.log_mels import ClipExamples
+from aec_jax.input import shifts
 from aec_jax.input.batches import padded_blocks
 from aec_jax.models import extractors
 from aec_jax.run import cache, files, rates
@@ -22,6 +23,39 @@ _STAGE = 'embeddings'
 # its way while the last comes back.
 _BLOCK = 128
 _LARGE_BLOCK = 1024
+
+
+class Shifted:
+  """Examples that begin later than clips' own, shift after shift.
+
+  Read as an array (example, frame, band).
+
+  Args:
+    clips: that are shifted.
+    rows: (row,) of their examples, as `shifts.firsts` has them.
+    count: of shifts.
+    step: frames from one example to the next.
+  """
+
+  def __init__(
+    self, clips: ClipExamples, rows: np.ndarray, count: int, step: int
+  ) -> None:
+    self._examples, self._step = clips.examples, step
+    self._rows = np.tile(rows, count - 1)
+    self._later = np.repeat(shifts.later(count, step), len(rows))
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, at: np.ndarray) -> np.ndarray:
+    rows = self._rows[at]
+    before, after = self._examples[rows], self._examples[rows + 1]
+    return shifts.between(before, after, self._later[at], self._step)
+
+  def depends(self) -> dict:
+    """What they are a function of beside the clips."""
+    both = np.stack([self._rows, self._later]).tolist()
+    return {'shifted': cache.digest(both)}
 
 
 def save_variables(path: Path, variables: dict) -> None:
@@ -60,7 +94,7 @@ def _block_size(count: int, devices: int, cpu: bool) -> int:
 
 def embed(
   section, classes: int, clips: ClipExamples, variables: dict, key: str,
-  cache_dir: str | Path,
+  cache_dir: str | Path, shifted: Shifted | None = None,
 ) -> np.ndarray:  # fmt: skip
   """An extractor's embeddings of clips, from the cache or computed now.
 
@@ -70,6 +104,7 @@ def embed(
     clips: what to embed.
     variables: of the extractor, as `extractors.extractor_variables` has them.
     key: names them, for the cache.
+    shifted: what to embed in the place of the clips' own examples.
 
   Returns:
     (segment, feature) float32, mapped from disk; a segment is an example. Of an
@@ -77,16 +112,18 @@ def embed(
   """
   module = extractors.row(section).module(section, classes, None)
   costs = step_costs(section)
+  examples = clips.examples if shifted is None else shifted
+  depends = _depends(clips, key) | (shifted.depends() if shifted else {})
 
   def build(unfinished):
     with (
       files.GrowingNpy(unfinished / 'embeddings.npy') as rows,
-      rates.timed(cache_dir, 'embed', costs, len(clips.examples)),
+      rates.timed(cache_dir, 'embed', costs, len(examples)),
     ):
-      for found in _embedded(module, variables, clips.examples):
+      for found in _embedded(module, variables, examples):
         rows.append(found)
 
-  folder = cache.stage(cache_dir, _STAGE, _depends(clips, key), build)
+  folder = cache.stage(cache_dir, _STAGE, depends, build)
   return _mapped(folder)
 
 

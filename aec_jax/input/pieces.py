@@ -6,6 +6,7 @@ its arguments (thesis §5.2).
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Pieces:
     return np.flatnonzero(np.isin(self.clips, clips))
 
   def select(self, rows: np.ndarray) -> 'Pieces':
-    """Some pieces, ascending."""
+    """Some pieces, in an order in which their clips ascend."""
     return Pieces(
       self.segments[rows], self.n_segments[rows], self.clips[rows],
       self.own[rows],
@@ -104,6 +105,53 @@ def cut(offsets: np.ndarray, length: int, last: str = 'repeat') -> Pieces:
     clips.astype(np.int32),
     own,
   )
+
+
+def cut_all(
+  cuts: Sequence[np.ndarray], length: int, last: str = 'repeat'
+) -> Pieces:
+  """Cuts clips that lie in a table several times, as of several shifts.
+
+  A clip's values are those of its pieces of all cuts; segments are `own` in the
+  first cut alone, by which clips are told over time.
+
+  Args:
+    cuts: (clip + 1,) offsets in the table, of each cut; after the first, a
+      clip may be without segments.
+    length, last: as of `cut`.
+  """
+  if len(cuts) == 1:
+    return cut(cuts[0], length, last)
+  if not length:  # as long as the first cut's, masked
+    length, last = int(np.diff(cuts[0]).max()), 'mask'
+  found = []
+  for i, offsets in enumerate(cuts):
+    there = np.flatnonzero(np.diff(offsets))
+    if len(there):
+      some = cut(np.append(offsets[there], offsets[-1]), length, last)
+      clips = there[some.clips].astype(np.int32)
+      own = some.own & (i == 0)
+      found.append(Pieces(some.segments, some.n_segments, clips, own))
+  names = [field.name for field in dataclasses.fields(Pieces)]
+  whole = Pieces(
+    *(np.concatenate([getattr(p, name) for p in found]) for name in names)
+  )
+  return whole.select(np.argsort(whole.clips, kind='stable'))
+
+
+def by_clip(cuts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+  """Segments of all cuts, clip after clip.
+
+  Args:
+    cuts: as `cut_all` takes them, from the table's beginning on.
+
+  Returns:
+    (segment,) which of the table's; (clip + 1,) offsets.
+  """
+  counts = np.stack([np.diff(offsets) for offsets in cuts])
+  clips = np.tile(np.arange(counts.shape[1]), len(cuts))
+  order = np.argsort(np.repeat(clips, counts.ravel()), kind='stable')
+  return order, np.concatenate([[0], np.cumsum(counts.sum(0))])
 
 
 def padded(counts: np.ndarray, size: int) -> Pieces:

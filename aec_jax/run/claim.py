@@ -133,7 +133,11 @@ def finished_results(config, workdir: Path, model: dict) -> dict | None:
     return None
   results = results_lib.read(workdir, 'experiment', 'config', 'metrics')
   after = config.to_dict()
-  if _changes(results['config'], after, model, ('what', 'free')):
+  changed = _changes(results['config'], after, model, ('what', 'free'))
+  if changed:
+    logging.info(
+      '%s goes on with other settings: %s', workdir, '; '.join(changed)
+    )
     return None
   # An evaluation of an unfinished training leaves results, too.
   seconds = results.get('seconds', {})

@@ -150,6 +150,9 @@ FIELDS: dict[str, Field] = {
   **_training('free'),
   # Steps of which a profile is taken, 'FIRST-LAST'; empty: of none.
   'profile_steps': Field('', role='how'),
+  # At how many offsets, evenly spaced over an example's step, a recording is
+  # cut to be scored and tagged; trained on and stopped by it is as at 1.
+  'test_shifts': Field(1, 1, 16, role='free'),
   # The scores of the thesis's row.
   'expected': Field({}, role='how'),
 }
@@ -164,7 +167,7 @@ _OF_EMBEDDINGS = (
 )  # fmt: skip
 _OF_RECORDINGS = (
   'extractor', 'extractors', 'pitch_to', 'folds', 'synthetic', 'classes',
-  'label_separator', 'unverified_weight',
+  'label_separator', 'unverified_weight', 'test_shifts',
 )  # fmt: skip
 
 # Fields that are gone or have another name, and where their value goes.

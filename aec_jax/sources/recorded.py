@@ -1,6 +1,7 @@
 """Clips of sound, through log-mel and trained extractors (thesis §5.2)."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from aec_jax.input.folds import (
 from aec_jax.models import extractors
 from aec_jax.report import Embedded, Shown, clip_figures
 from aec_jax.run import hosts, progress
+from aec_jax.sources import shifted
 from aec_jax.sources.trained import Trained
 from aec_jax.timetable import Sizes
 from aec_jax.train import extractor as fine_tuning
@@ -225,6 +227,27 @@ class Recorded:
     """(clip + 1,) of the segments."""
     counts = np.concatenate([np.diff(s.offsets) for s in self._sets])
     return np.concatenate([[0], np.cumsum(counts)])
+
+  def shifted(
+    self, members: Sequence[Member]
+  ) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The own clips' segments at all shifts; see `shifted.segments`."""
+    outputs = self.outputs[:, : len(self._own.examples)]
+    return shifted.segments(
+      self._config, self._own, outputs, self.extractors, members,
+      self._cache_dir,
+    )  # fmt: skip
+
+  def scored_features(self, length: int, members: Sequence[Member]) -> Features:
+    """As `features`, of the own clips, at all shifts.
+
+    Args:
+      length: of pieces.
+      members: that score them.
+    """
+    segments, cuts = self.shifted(members)
+    cut = pieces.cut_all(cuts, length, self._config.last_piece)
+    return Features(segments, cut, self.ids, self.labels)
 
   def features(self, length: int) -> Features:
     """The clips in pieces of some length; 0: each as a whole."""

@@ -17,8 +17,9 @@ from aec_jax.train.checkpoint import Checkpoints
 _STAGE = 'members'
 # Raised when members change for the same config and data.
 _VERSION = 1
-# Fields that name an experiment, and the lengths that it trains in turn.
-_NOT_OF_MEMBERS = ('name', 'segments')
+# Fields that name an experiment, the lengths that it trains in turn, and how it
+# is scored.
+_NOT_OF_MEMBERS = ('name', 'segments', 'test_shifts')
 
 
 def depends(config, length: int, fingerprint: str, extractors: list) -> dict:

@@ -123,6 +123,46 @@ def test_a_clip_s_values_are_its_pieces_by_their_valid_segments(
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+  counts=COUNTS,
+  length=st.integers(0, 12),
+  last=st.sampled_from(pieces.LAST_PIECES),
+)
+def test_clips_that_are_cut_again_have_the_pieces_of_all_cuts(
+  counts, length, last
+):
+  first = offsets_of(counts)
+  again = first[-1] + offsets_of(np.array(counts) - 1)
+  cut = pieces.cut(first, length, last)
+  one, both = (
+    pieces.cut_all(cuts, length, last) for cuts in ([first], [first, again])
+  )
+  for name in ('segments', 'n_segments', 'clips', 'own'):
+    np.testing.assert_array_equal(getattr(one, name), getattr(cut, name))
+  # What the first cut has is its own, and is told over time.
+  np.testing.assert_array_equal(
+    np.sort(both.segments[both.own]), np.arange(first[-1])
+  )
+  # A later cut's pieces are those of clips of a segment less.
+  for clip in np.flatnonzero(np.array(counts) > 1):
+    mine = both.select(both.of_clips([clip]))
+    alone = pieces.cut(
+      again[clip : clip + 2],
+      length or max(counts),
+      last if length else 'mask',
+    )
+    later = (mine.segments >= first[-1]).all(1)
+    np.testing.assert_array_equal(mine.segments[later], alone.segments)
+    np.testing.assert_array_equal(mine.n_segments[later], alone.n_segments)
+  order, offsets = pieces.by_clip([first, again])
+  for clip, count in enumerate(counts):
+    found = order[offsets[clip] : offsets[clip + 1]]
+    expected = [*range(first[clip], first[clip + 1]),
+                *range(again[clip], again[clip + 1])]  # fmt: skip
+    assert found.tolist() == expected and len(found) == 2 * count - 1
+
+
+@settings(max_examples=60, deadline=None)
 @given(labels=LABELS, count=st.integers(2, 6), seed=SEEDS)
 def test_folds_share_every_class_equally(labels, count, seed):
   folds = pieces.folds(labels, count, seed)
