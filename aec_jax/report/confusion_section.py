@@ -188,7 +188,9 @@ def _listed(scored) -> list[Table]:
     return []
   which = 'All' if len(rows) == len(every) else f'{_LISTED} of {len(every):,}'
   caption = f'{which} mistaken clips by name, the largest cells first'
-  return [Table(caption, ['clip', 'is', '', 'taken for', ''], rows, True)]
+  return [
+    Table(caption, ['mistaken clip', 'is', '', 'taken for', ''], rows, True)
+  ]
 
 
 def _card(scored, clip, a, b, show) -> Clip:
