@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 from aec_jax import bootstrap, metrics
 
@@ -166,6 +167,12 @@ def _by_rank(k: int) -> Callable[[np.ndarray], float]:
   )
 
 
+def _categorical_log_likelihood(scored: Scored) -> np.ndarray:
+  """(clip,), of the label. A geometric mean is first made to add up to one."""
+  whole = special.logsumexp(scored.values, 1)
+  return scored.values[scored.targets] - whole
+
+
 def _binary_log_likelihood(scored: Scored) -> np.ndarray:
   """(clip,) means over the classes."""
   p = np.clip(np.asarray(scored.values, np.float64), _TINY, 1 - _TINY)
@@ -222,7 +229,7 @@ _SINGLE_LABEL = {
   ),
   'accuracy': Metric(**_clip_mean(lambda s: s.ranks(1)), chance=_by_rank(1)),
   'log_likelihood': Metric(
-    **_log_likelihood_mean(lambda s: s.values[s.targets]),
+    **_log_likelihood_mean(_categorical_log_likelihood),
     chance=lambda shares: float(
       np.sum(shares * np.log(np.maximum(shares, 1e-30)))
     ),

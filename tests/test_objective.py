@@ -122,6 +122,13 @@ def test_scores_of_single_labels_are_scikit_learns():
   assert scores['log_likelihood'] == pytest.approx(
     -sk.log_loss(labels, np.exp(values))
   )
+  # A geometric mean adds up to less than one, before it is told.
+  mean = (values + log_softmax(logits[::-1], 1)) / 2
+  told = np.asarray(SINGLE.to_probabilities(mean))
+  np.testing.assert_allclose(told.sum(1), 1, rtol=1e-6)
+  assert SINGLE.scores(targets, mean)['log_likelihood'] == pytest.approx(
+    -sk.log_loss(labels, told), rel=1e-5
+  )
 
 
 def test_classes_without_positives_or_negatives_are_left_out():
