@@ -137,7 +137,9 @@ def tags() -> Tags:
 def test_labels_act_on_no_terminal_and_in_no_spreadsheet(capsys):
   rows = answers.Found(tags().tags)
   asked = answers.Tags(
-    types.SimpleNamespace(classes=EVIL), 9, np.ones(len(EVIL), bool)
+    types.SimpleNamespace(classes=EVIL, test_shifts=1),
+    9,
+    np.ones(len(EVIL), bool),
   )
   for kind in ('table', 'csv'):
     with formats.writer(kind, asked, (0, 8000)) as show:
