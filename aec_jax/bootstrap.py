@@ -39,6 +39,25 @@ def map_interval(targets, scores) -> list[float]:
   return _interval(score, resampled)
 
 
+def map_gain_interval(targets, scores, than) -> list[float]:
+  """Of how much better one mAP is than another on the same clips.
+
+  Args:
+    targets, scores: as of `map_interval`.
+    than: (clip, class), the other one's scores.
+  """
+  drawn = weights(len(scores))
+  one, other = (
+    resampled_map(targets, values, drawn) for values in (scores, than)
+  )
+  mine, theirs = (
+    float(np.nanmean(metrics.average_precision(targets, values)))
+    for values in (scores, than)
+  )
+  half = _HALF_WIDTH * float(np.std(one - other, ddof=1))
+  return [mine - theirs - half, mine - theirs + half]
+
+
 def auc_interval(targets, scores) -> list[float]:
   """Of the mean of `metrics.roc_auc`, whose arguments it takes."""
   targets, scores = np.asarray(targets, bool), np.asarray(scores)

@@ -1,16 +1,19 @@
 """Scores: probabilities of a trained model, and means over several models.
 
-  python -m aec_jax.evaluate DIR…
+  python -m aec_jax.evaluate [--learned] DIR…
 
 prints a table of finished experiments on the same examples, and of the mean of
-their probabilities.
+their probabilities; with --learned also of ensembles of them whose weights are
+learned, and of stacking.
 """
 
 import sys
 from collections.abc import Sequence
 
-from aec_jax import predictions
-from aec_jax.errors import check_choice
+import numpy as np
+
+from aec_jax import learned_ensembles, predictions
+from aec_jax.errors import UserError, check_choice
 from aec_jax.objective import OBJECTIVES, Objective
 from aec_jax.run import console, fields, results
 
@@ -28,8 +31,17 @@ def objective_of(found: dict) -> Objective:
   return OBJECTIVES[name]
 
 
-def compare(folders: Sequence[str]) -> str:
-  """The table that the command prints."""
+def compare(folders: Sequence[str], learned: bool = False) -> str:
+  """The table that the command prints.
+
+  Args:
+    folders: of finished experiments.
+    learned: whether weights and stacking of them are fitted, too.
+
+  Raises:
+    UserError: one is not finished, or scored on other clips or by other labels;
+      or there is nothing to learn.
+  """
   found = []
   for folder in folders:
     predictions.load(folder)
@@ -49,11 +61,55 @@ def compare(folders: Sequence[str]) -> str:
         '' if seconds is None else f'{seconds:,.0f}',
       )
     )
+  objective = objective_of(found[0])
   if len(folders) > 1:
     targets, probabilities = predictions.mean_probabilities(folders)
-    scores = objective_of(found[0]).scores(targets, probabilities)
+    scores = objective.scores(targets, probabilities)
     rows.append((f'mean of {len(folders)}', *_cells(scores, names), '', ''))
-  return console.table(rows)
+  if not learned:
+    return console.table(rows)
+  told, lines = _learned(objective, folders)
+  rows += [(way, *_cells(s, names), '', '') for way, s in told.items()]
+  return '\n'.join([console.table(rows), *lines])
+
+
+def _learned(objective: Objective, folders) -> tuple[dict, list[str]]:
+  """Scores by the way of averaging, and lines on what was learned.
+
+  Each clip is told by what was fitted to the other folds of clips, drawn by
+  themselves: of experiments that is known only what they say of scored clips.
+  """
+  if len(folders) < 2:
+    raise UserError('--learned takes two finished experiments or more')
+  targets, probabilities = predictions.all_probabilities(folders)
+  with np.errstate(divide='ignore'):  # the least are floored
+    values = np.log(probabilities) if objective.single else probabilities
+  if len(targets) < learned_ensembles.FOLDS:
+    raise UserError(
+      f'{folders[0]} was scored on {len(targets)} clips: too few to learn from'
+    )
+  fold = learned_ensembles.drawn_folds(len(targets))
+  told = learned_ensembles.across(objective, targets, values, fold)
+  found = learned_ensembles.report(objective, targets, told)
+  weights = learned_ensembles.weights(objective, targets, values)
+  lines = [
+    '',
+    f'Learned: each fifth of the {len(targets):,} scored clips by what was'
+    ' fitted to the other four.',
+    'Weights, fitted to all:',
+    *(f'  {w:.3f}  {f}' for w, f in zip(weights, folders, strict=True)),
+  ]
+  mean = 'geometric mean' if objective.single else 'mean'
+  for name in ('weights', 'stacking'):
+    low, high = found[name]['gain interval']
+    lines.append(
+      f'{objective.main} over the {mean}, {name}: {found[name]["gain"]:+.4f}'
+      f' (95 % interval {low:+.4f} to {high:+.4f})'
+    )
+  ways = {'weights': 'learned weights', 'stacking': 'stacking'}
+  if objective.single:
+    ways = {'mean': 'geometric mean', **ways}
+  return {way: found[name]['scores'] for name, way in ways.items()}, lines
 
 
 # What `compare` shows, where all experiments have it.
@@ -74,9 +130,14 @@ def _cells(scores, names):
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = console.Parser(__doc__)
+  parser.add_argument(
+    '--learned', action='store_true',
+    help='also weights of the experiments, and stacking',
+  )  # fmt: skip
   parser.add_argument('folders', nargs='+', metavar='DIR')
-  folders = predictions.finished(parser.parse_args(argv).folders)
-  print(compare(folders))
+  arguments = parser.parse_args(argv)
+  folders = predictions.finished(arguments.folders)
+  print(compare(folders, arguments.learned))
   return 0
 
 

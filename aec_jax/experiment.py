@@ -15,6 +15,7 @@ from absl import logging
 
 from aec_jax import dry_run as dry_run_lib
 from aec_jax import (
+  learned_ensembles,
   presets,
   report,
   rescoring,
@@ -142,6 +143,7 @@ def _train(config, workdir, cache_dir) -> dict:
       config.metric, about.get('ensembles', {})
     )
     results |= scoring.examine_labels(config, workdir, source, unseen)
+    results |= learned_ensembles.found(config, source, parts, unseen)
   results['fine_tuning'] = {
     e.name: {k: v for k, v in e.history.items() if k != 'seconds'}
     for e in source.extractors
@@ -203,7 +205,7 @@ def _train_ensembles(config, workdir, source, cache_dir):
   """Trains and predicts, once for each length of pieces.
 
   Returns:
-    What results.json says of the training; for each length a `scoring.Part` of
+    What results.json says of the training; for each length a `parts.Part` of
     what is scored, one of clips with labels that members have not trained on,
     and what a bundle keeps of it.
   """
@@ -227,10 +229,9 @@ def _train_ensembles(config, workdir, source, cache_dir):
       )
     scorer = scoring.scorer(config, source, length, system)
     parts.append(scoring.part_of(scorer, state, history))
-    unseen.append(parts[-1])
-    # Predicted anew only where `examine_labels` asks for it.
-    if source.scored_on == 'test' and system.objective.single:
-      unseen[-1] = scoring.part_of(system, state, history, 'validation')
+    unseen.append(
+      scoring.unseen_part(config, source, system, state, history, parts[-1])
+    )
     kept.append(_kept(config, length, system, state, history))
     reports[str(length)] = _report(system, history)
   steps = [m['best_step'] for r in reports.values() for m in r['members']]

@@ -1,7 +1,7 @@
 """What a scored experiment keeps of its clips: predictions.npz."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,24 +89,52 @@ def mean_probabilities(
     targets (example, class) bool and probabilities (example, class) float32.
 
   Raises:
-    UserError: a folder is unfinished, or scored on other examples.
+    UserError: a folder is unfinished, or scored on other examples or by other
+      labels.
   """
   total: np.ndarray = np.zeros((), np.float32)
+  for found in _of_same_clips(folders):
+    total = total + found['probabilities']
+  return targets_of(found), total / len(folders)
+
+
+def all_probabilities(
+  folders: Sequence[str | Path],
+) -> tuple[np.ndarray, np.ndarray]:
+  """As `mean_probabilities`, of each: (folder, example, class)."""
+  found = list(_of_same_clips(folders))
+  every = np.stack([one['probabilities'] for one in found])
+  return targets_of(found[0]), every
+
+
+def _of_same_clips(folders) -> Iterator[dict[str, np.ndarray]]:
+  """What `load` returns of each; `UserError` where clips or labels differ."""
+  first: dict = {}
   for folder in folders:
     found = load(folder)
-    if folder == folders[0]:
-      first = found
-    elif not _same_clips(found, first):
+    first = first or found
+    if not _same_clips(found, first):
       raise UserError(
         f'{folder} was scored on other examples than {folders[0]}'
       )
-    total = total + found['probabilities']
-  return targets_of(first), total / len(folders)
+    if not _same_labels(found, first):
+      raise UserError(
+        f'{folder} was scored by other labels than {folders[0]}: its classes'
+        ' are others or in another order, or labels were changed'
+      )
+    yield found
 
 
 def _same_clips(one, other) -> bool:
   same = one['probabilities'].shape == other['probabilities'].shape
   return same and np.array_equal(one['ids'], other['ids'])
+
+
+def _same_labels(one, other) -> bool:
+  return all(
+    np.array_equal(one[name], other[name])
+    for name in ('label_ids', 'label_offsets')
+  )
 
 
 def targets_of(predictions: Mapping[str, np.ndarray]) -> np.ndarray:

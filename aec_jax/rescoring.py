@@ -1,18 +1,20 @@
 """The models of a work folder, scored again: what `--mode=evaluate` does."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from aec_jax import presets, scoring, sources
+from aec_jax import learned_ensembles, presets, scoring, sources
 from aec_jax.bundle import store
 from aec_jax.bundle.network import Ensemble
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Member
 from aec_jax.models import extractors
+from aec_jax.parts import Part, models_of
 from aec_jax.run import cache, claim, fields, files, hosts
 from aec_jax.run import results as results_lib
 from aec_jax.run.clock import Clock
@@ -58,6 +60,9 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   results |= _of_shifts(config, started)
   name = f'evaluations/{beside}.npz' if beside else 'predictions.npz'
   results |= scoring.score(config, workdir, source, parts, name)
+  if same:
+    unseen = _unseen(config, source, stored, parts)
+    results |= learned_ensembles.found(config, source, parts, unseen)
   clock.lap('score')
   results['seconds'] = clock.seconds
   return _written(workdir, results, beside)
@@ -111,7 +116,7 @@ def _of_shifts(config, started: dict) -> dict:
 
 def _parts(
   config, workdir, source, stored: store.Stored | None, same: bool
-) -> list[scoring.Part]:
+) -> list[Part]:
   """What the models of a work folder say, by its bundle if it has one.
 
   Args:
@@ -127,6 +132,26 @@ def _parts(
   # longest of clips that were left whole may have as many segments as pieces.
   return [
     _stored_part(config, source, ensemble, length, same)
+    for ensemble, length in zip(stored.ensembles, config.segments, strict=True)
+  ]
+
+
+def _unseen(config, source, stored, parts) -> list[Part]:
+  """What members say of clips that their training left out, for several models.
+
+  Of AudioSet, whose training clips are not read again, and of models that are
+  not finished it is not asked.
+  """
+  if source.scored_on == 'out-of-fold':
+    return parts
+  several = len(parts) * len({*models_of(parts[0].members)}) > 1
+  classifies = extractors.row(config.extractor).classifies
+  if source.scored_on != 'test' or not (stored and several) or classifies:
+    return []
+  once = config.copy_and_resolve_references()
+  once.test_shifts = 1  # as after training
+  return [
+    _stored_part(once, source, ensemble, length, True, 'validation')
     for ensemble, length in zip(stored.ensembles, config.segments, strict=True)
   ]
 
@@ -187,11 +212,12 @@ def _merged(path, results) -> dict:
 
 
 def _stored_part(
-  config, source, ensemble: Ensemble, length: int, same: bool
-) -> scoring.Part:
+  config, source, ensemble: Ensemble, length: int, same: bool, on='scored'
+) -> Part:
   """What the members of a bundle say of the clips that they may score.
 
-  On other data than they were scored on, each scores all clips.
+  On other data than they were scored on, each scores all clips. `on` is as of
+  `scoring.part_of`.
   """
   if same:
     members = source.members()
@@ -205,12 +231,13 @@ def _stored_part(
       Member(str(i), int(extractor), nothing, nothing, scored)
       for i, extractor in enumerate(ensemble.extractors)
     ]
+  chosen = [dataclasses.replace(m, scored=getattr(m, on)) for m in chosen]
   system = scoring.classifiers(config, source, length, chosen)
   values = system.clip_values(ensemble.variables, [m.scored for m in chosen])
-  return scoring.Part(chosen, values)
+  return Part(chosen, values)
 
 
-def _latest_part(config, workdir, source, length) -> scoring.Part:
+def _latest_part(config, workdir, source, length) -> Part:
   """What the best so far of an unfinished training says."""
   system = scoring.classifiers(config, source, length, source.members())
   checkpoints = Checkpoints(scoring.checkpoints_of(workdir, length))

@@ -5,7 +5,6 @@ members that score it (§5.1, §5.2.3).
 """
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from aec_jax.errors import UserError
 from aec_jax.input import pieces
 from aec_jax.input.folds import Member, fold_of_name
 from aec_jax.objective import OBJECTIVES
+from aec_jax.parts import Part, combine, models_of
 from aec_jax.run import cache, hosts
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.classifiers import Classifiers
@@ -34,19 +34,6 @@ def about_data(source) -> dict:
     'notes': source.notes,
     'data': source.distribution(),
   }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-  """What some members say of the clips that they score.
-
-  Attributes:
-    members: of them.
-    values: for each member (clip, class), of its `scored`.
-  """
-
-  members: Sequence[Member]
-  values: Sequence[np.ndarray]
 
 
 def checkpoints_of(workdir: Path, length: int) -> Path:
@@ -114,6 +101,30 @@ def part_of(
   return Part(members, [values[i] for i in good])
 
 
+def unseen_part(
+  config, source, system, state, history: History, part: Part
+) -> Part:
+  """What members say of clips with labels that their training left out.
+
+  They are predicted anew only where they are not scored and something asks for
+  them: `examine_labels`, or `learned_ensembles` of several models.
+
+  Args:
+    config, source: of the experiment.
+    system, state, history: of the members' training.
+    part: what they say of the scored clips.
+  """
+  if source.scored_on == 'out-of-fold':
+    return part
+  asked = source.scored_on == 'test' and system.objective.single
+  several = len(config.segments) * len({*models_of(system.members)}) > 1
+  one = system.members[0]
+  apart = not np.array_equal(one.validation, one.scored)
+  if (asked or several) and apart:
+    return part_of(system, state, history, 'validation')
+  return part
+
+
 def part_of_extractors(config, source, same: bool = True) -> Part:
   """Where extractors classify: the means of a clip's examples' probabilities
   (the challenge's system).
@@ -139,23 +150,6 @@ def part_of_extractors(config, source, same: bool = True) -> Part:
     for m in members
   ]
   return Part(members, values)
-
-
-def combine(clips: int, parts: Sequence[Part]) -> np.ndarray:
-  """The mean over lengths of the means over the members that score a clip.
-
-  Returns:
-    (clip, class) values, NaN for clips that no member scores.
-  """
-  out: np.ndarray = np.zeros(())
-  for part in parts:
-    total = np.zeros((clips, part.values[0].shape[1]))
-    count = np.zeros((clips, 1))
-    for member, values in zip(part.members, part.values, strict=True):
-      total[member.scored] += values
-      count[member.scored] += 1
-    out = out + np.where(count > 0, total / np.maximum(count, 1), np.nan)
-  return out / len(parts)
 
 
 def score(
@@ -239,15 +233,10 @@ def _fold_scores(objective, labels, parts) -> dict[str, dict]:
     return {}
   found = {}
   for fold in sorted(folds - {''}, key=int):
-    mine = []
-    for part in parts:
-      which = [fold_of_name(m.name) == fold for m in part.members]
-      mine.append(
-        Part(
-          list(itertools.compress(part.members, which)),
-          list(itertools.compress(part.values, which)),
-        )
-      )
+    mine = [
+      part.only([fold_of_name(m.name) == fold for m in part.members])
+      for part in parts
+    ]
     if not all(part.members for part in mine):
       continue  # a fold whose members have all diverged
     values = combine(len(labels), mine)

@@ -53,6 +53,27 @@ def test_the_interval_of_a_map_is_around_it_and_always_the_same():
   assert bootstrap.map_interval(targets, scores) == [low, high]
 
 
+def test_a_gain_is_told_more_closely_than_the_scores_are():
+  """Both maps are of the same resamples, whose luck they share."""
+  rng = np.random.default_rng(5)
+  targets = rng.random((120, 3)) < 0.3
+  scores = targets + rng.normal(size=targets.shape)
+  than = scores + 0.1 * rng.normal(size=targets.shape)
+  low, high = bootstrap.map_gain_interval(targets, scores, than)
+  gain = np.subtract(
+    *(
+      np.nanmean(metrics.average_precision(targets, one))
+      for one in (scores, than)
+    )
+  )
+  assert (low + high) / 2 == pytest.approx(gain)
+  alone = bootstrap.map_interval(targets, scores)
+  assert 0 < high - low < 0.5 * (alone[1] - alone[0])
+  assert bootstrap.map_gain_interval(targets, than, scores) == pytest.approx(
+    [-high, -low]
+  )
+
+
 def test_an_interval_stays_between_0_and_1():
   low, high = bootstrap.mean_interval(np.array([1.0, 1.0, 1.0, 0.5]))
   assert 0 < low < 0.875 and high == 1

@@ -12,12 +12,12 @@ from aec_jax.errors import UserError
 from aec_jax.objective import OBJECTIVES
 
 
-def finish(folder, probabilities, ids=b'abcd', **found):
+def finish(
+  folder, probabilities, ids=b'abcd', label_ids=(0, 1, 2, 0, 2), **found
+):
   """Makes the folder of a finished experiment on four clips, three classes."""
   folder.mkdir()
-  labels = Labels(
-    np.array([0, 1, 2, 0, 2], np.int16), np.array([0, 1, 2, 3, 5]), 3
-  )
+  labels = Labels(np.array(label_ids, np.int16), np.array([0, 1, 2, 3, 5]), 3)
   predictions.save(
     folder / 'predictions.npz', np.array([bytes([i]) for i in ids]), labels,
     probabilities.astype(np.float32),
@@ -57,6 +57,10 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
   finish(tmp_path / 'clips', scores, ids=b'abce')
   with pytest.raises(UserError, match='other examples'):
     evaluate.compare([tmp_path / 'one', tmp_path / 'clips'])
+  # The same clips, whose classes are in another order.
+  finish(tmp_path / 'order', scores, label_ids=(1, 0, 2, 1, 2))
+  with pytest.raises(UserError, match='order was scored by other labels'):
+    evaluate.compare([tmp_path / 'one', tmp_path / 'order'])
   with pytest.raises(UserError, match='no finished experiment'):
     evaluate.compare([tmp_path / 'absent'])
 

@@ -15,12 +15,12 @@ from aec_jax import (
   metrics,
   predictions,
   presets,
-  scoring,
 )
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from aec_jax.input.folds import Member, extractor_jobs, members_of
 from aec_jax.models import extractors
+from aec_jax.parts import Part, combine
 from aec_jax.train import extractor
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -221,7 +221,7 @@ def test_probabilities_are_geometric_means():
     Member('a', 0, [], [], np.array([0, 2])),
     Member('b', 0, [], [], np.array([2])),
   ]
-  combined = np.exp(scoring.combine(3, [scoring.Part(members, found)]))
+  combined = np.exp(combine(3, [Part(members, found)]))
   np.testing.assert_allclose(combined[0], [0.5, 0.5])
   assert np.isnan(combined[1]).all()
   np.testing.assert_allclose(combined[2], [np.sqrt(0.9 / 8), np.sqrt(0.05)])

@@ -56,6 +56,9 @@ def test_ensembles_are_told_apart_by_their_place(
     config, tmp_path / 'run', workdir.parent / 'cache', 'evaluate'
   )
   assert again['metrics'] == pytest.approx(results['metrics'], rel=1e-6)
+  ways = again['learned_ensembles'], results['learned_ensembles']
+  of = [found['weights']['of'] for found in ways]
+  assert of[0] == pytest.approx(of[1], abs=1e-3)
 
 
 @pytest.fixture(scope='module')
@@ -160,3 +163,18 @@ def test_embeddings_are_not_shifted(audioset_run):
     UserError, match=r'config\.test_shifts is 2.*leave it out'
   ):
     experiment.run(config, workdir, workdir.parent / 'cache', 'evaluate')
+
+
+def test_extractors_and_lengths_are_weighed_beside_the_mean(dcase_run):
+  """By training clips that the classifiers left out, for the test clips."""
+  _, results, _ = dcase_run
+  found = results['learned_ensembles']
+  assert found['fitted_to'] == 'left out of training'
+  assert found['clips'] == results['n_train_examples']
+  assert list(found['weights']['of']) == [
+    'balanced_first, 1 segments', 'unbalanced_last, 1 segments',
+    'balanced_first, 2 segments', 'unbalanced_last, 2 segments',
+  ]  # fmt: skip
+  mean = found['mean']['scores']
+  for name in ('MAP@3', 'accuracy'):
+    assert mean[name] == pytest.approx(results['metrics'][name])

@@ -21,6 +21,7 @@ from aec_jax.report import (
   data_sections,
   decision_section,
   doctor_section,
+  ensemble_section,
   learning_section,
   listening,
   page,
@@ -61,6 +62,7 @@ def write(
   sections = [
     summary_section.summary(results, scored),
     score_sections.scores(results, results.get('intervals', {})),
+    ensemble_section.learned(results),
     learning_section.learning(results),
     class_sections.classes(results, scored),
     class_sections.curves(results, scored),

@@ -66,6 +66,9 @@ _SUSPECT = _Whole(
   clip=_TEXT, label=_TEXT, given=_NUMBER, better=_TEXT, found=_NUMBER,
   changed=_YES_OR_NO,
 )  # fmt: skip
+_INTERVAL = _Each(_NUMBER, least=2, most=2, container=list)
+_LEARNED = _Whole({'scores': _NUMBERS, 'gain': _NUMBER,
+                   'gain interval': _INTERVAL})  # fmt: skip
 # The fields that something is made of; a dict has them where they are there.
 _FIELDS = {
   'experiment': _TEXT,
@@ -95,13 +98,20 @@ _FIELDS = {
   },
   'versions': _Each(_TEXT),
   'metrics': _NUMBERS,
-  'intervals': _Each(_Each(_NUMBER, least=2, most=2, container=list)),
+  'intervals': _Each(_INTERVAL),
   'per_class': _Each(_Each(_NUMBER_OR_NULL, least=1), least=1),
   'label_doctor': _Whole(
     examined=_COUNT,
     changed=_COUNT,
     list=_TEXT,
     suspects=_Each(_SUSPECT, container=list),
+  ),
+  'learned_ensembles': _Whole(
+    fitted_to=_TEXT,
+    clips=_COUNT,
+    mean=_Whole(scores=_NUMBERS),
+    weights=_Whole(_LEARNED, of=_NUMBERS),
+    stacking=_LEARNED,
   ),
   'evaluations': _EVALUATIONS,
   'ensembles': _Each(_Whole(evaluations=_EVALUATIONS)),
