@@ -67,11 +67,12 @@ class Hearing:
     told = [events.Event(*row) for row in found.rows]
     log_mel = timeline.log_mel_of(self._tagger, recording)
     notes = (*tags.notes, *answers.unshifted(self._tagger))
+    drawn = timeline.by_segment(self._tagger, tags, heard)
     body = templates.render(
       'aec_jax', 'hearing.html.jinja', notes=notes, nothing=answers.NONE,
       decisions=self._decisions and self._decisions.rows(tags),
       events=told[:_EVENTS], more=max(0, len(told) - _EVENTS),
-      figure=timeline.figure(tags, log_mel, told),
+      figure=timeline.figure(drawn, log_mel, told),
       nearest=self._nearest(heard, path),
     )  # fmt: skip
     return {printable(label): p for label, p in tags.tags}, body

@@ -22,9 +22,9 @@ def get_config():
   extractor.width = 0.5
   config.keep = extractor.keep = 'last'
   extractor.batch_size = 40
-  extractor.max_steps = 900
+  extractor.max_steps = 600
   extractor.eval_every = 100
-  extractor.optimizer.cosine_steps = 900
+  extractor.optimizer.cosine_steps = 600
   extractor.optimizer.learning_rate = 3e-3
   extractor.augment.time_shift = True
   extractor.augment.between_classes = True

@@ -9,12 +9,13 @@ import base64
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from aec_jax.audio import stream
+from aec_jax.bundle import activity, embedded
 from aec_jax.bundle.events import Event
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.bundle.tags import Tags
@@ -97,6 +98,8 @@ class Drawing:
     name = os.path.basename(sound)
     recording = stream.Recording.of_file(sound).held()
     log_mel = log_mel_of(self._tagger, recording)
+    heard = embedded.stretches(self._tagger, [recording])
+    tags = by_segment(self._tagger, tags, heard)
     if self._picture:
       self._drawn.append(draw(name, tags, log_mel, WIDE))
     else:
@@ -119,6 +122,26 @@ class Drawing:
       raise UserError(
         f'{self.path}: cannot be written: {error.strerror}'
       ) from error
+
+
+def by_segment(
+  tagger: Tagger, tags: Tags, heard: Iterable[embedded.Stretch]
+) -> Tags:
+  """Tags whose timeline changes from segment to segment.
+
+  Theirs has, for all segments of a piece, what the piece has. Here a piece
+  begins at each segment, and a segment has what that around it has.
+
+  Args:
+    tagger: that made the tags.
+    tags: of a sound.
+    heard: the sound's embeddings.
+  """
+  frames = activity.follow_embedded(tagger, heard, 1, 'pieces')
+  found = np.concatenate([some.probabilities for some in frames])
+  if len(found) != len(tags.timeline):  # nothing was heard
+    return tags
+  return dataclasses.replace(tags, timeline=found)
 
 
 def log_mel_of(tagger: Tagger, recording: stream.Recording) -> LogMel:

@@ -13,7 +13,7 @@ import soundfile
 import aec_jax
 from aec_jax import predict
 from aec_jax.audio import stream
-from aec_jax.bundle import timeline, timeline_figure
+from aec_jax.bundle import activity, embedded, timeline, timeline_figure
 from aec_jax.errors import UserError
 from aec_jax.exports import programs
 from aec_jax.input import pieces
@@ -194,6 +194,27 @@ def test_one_line_of_the_top_tags(tagger):
   )
   silent = repr(tagger.predict(np.zeros(RATE), RATE))
   assert silent == '<Tags of 1.00 s: no tags; silent>'
+
+
+def test_a_drawing_changes_from_segment_to_segment(tagger, tmp_path):
+  length = max(e.length for e in tagger.ensembles)
+  seconds = (2 * length + 0.5) * tagger.spec.seconds
+  path = tmp_path / 'a.wav'
+  wave = noise(seconds) * np.linspace(0.02, 1, round(seconds * RATE))
+  soundfile.write(path, wave, RATE, 'FLOAT')
+  tags = tagger.predict(path)
+  recording = stream.Recording.of_file(path).held()
+  heard = list(embedded.stretches(tagger, [recording]))
+  drawn = timeline.by_segment(tagger, tags, heard)
+  assert drawn.timeline.shape == tags.timeline.shape
+  assert not np.allclose(drawn.timeline, tags.timeline, 0.05, 1e-6)
+  frames = activity.follow_embedded(tagger, heard, 1, 'pieces')
+  slid = np.concatenate([some.probabilities for some in frames])
+  np.testing.assert_array_equal(drawn.timeline, slid)
+  silent = stream.Recording.of_array(np.zeros(RATE), RATE)
+  heard = list(embedded.stretches(tagger, [silent]))
+  (tags,) = tagger.tag_embedded(heard)
+  assert timeline.by_segment(tagger, tags, heard).silent
 
 
 def test_predict_takes_paths_arrays_and_lists(tagger, tmp_path):
