@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aec_jax.report.page import Block, Section, Table, Text
-from aec_jax.report.score_sections import NAMES, interval_text, is_single
+from aec_jax.report.score_sections import NAMES, interval_text
 
 _WAYS = {
   'mean': 'the plain mean',
@@ -29,11 +29,6 @@ def learned(results: Mapping) -> Section:
     f' ({found["clips"]:,} clips). All other scores, and the bundle, are those'
     f' of the mean. {_verdict(found)}'
   )
-  if is_single(results):
-    text += (
-      ' The log-likelihoods here are of probabilities that sum to one; that of'
-      ' the scores above is the mean of the models’ own.'
-    )
   blocks: list[Block] = [
     Text(text),
     _score_table(found),
