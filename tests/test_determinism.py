@@ -36,6 +36,8 @@ _TRAINING = {
     'synthetic': _CLAIM, 'folds': _CLAIM, 'segments': _CLAIM,
     'last_piece': _CLAIM, 'label_separator': _CLAIM, 'holdout': _CLAIM,
     'keep': _CLAIM,
+    # Of scoring, which may be done again; see `test_scoring`.
+    'test_shifts': _NOTHING,
     # The weight of no teacher; see also `test_teachers`.
     'members': _CLAIM, 'teacher': _NOTHING, 'teacher_weight': _NOTHING,
     'unverified_weight': _CLAIM,
