@@ -40,6 +40,7 @@ def load(folder: str | Path, name: str = '') -> Run:
   found = predictions.load(folder)
   results = results_lib.read(folder, *_NEEDED)
   objective = evaluate.objective_of(results)
+  evaluate.check_labels(str(folder), objective, found)
   targets, p = predictions.targets_of(found), found['probabilities']
   intervals = results.get('intervals')
   if not intervals:

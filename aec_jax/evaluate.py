@@ -8,7 +8,7 @@ learned, and of stacking.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,21 @@ def objective_of(found: dict) -> Objective:
   return OBJECTIVES[name]
 
 
+def check_labels(folder: str, objective: Objective, found: Mapping) -> None:
+  """Raises `UserError` where single-label clips have not one label each.
+
+  Args:
+    folder: of a finished experiment.
+    objective: of its results.
+    found: its predictions, as `predictions.load` returns them.
+  """
+  if objective.single and (np.diff(found['label_offsets']) != 1).any():
+    raise UserError(
+      f'{folder} is damaged: its results are of clips with one label each, and'
+      ' those of its predictions.npz have none or several: run it again'
+    )
+
+
 def compare(folders: Sequence[str], learned: bool = False) -> str:
   """The table that the command prints.
 
@@ -44,8 +59,9 @@ def compare(folders: Sequence[str], learned: bool = False) -> str:
   """
   found = []
   for folder in folders:
-    predictions.load(folder)
+    scored = predictions.load(folder)
     found.append(results.read(folder, 'experiment', 'metrics', 'seconds'))
+    check_labels(folder, objective_of(found[-1]), scored)
   names = [n for n in _COLUMNS if all(n in r['metrics'] for r in found)]
   rows = [
     ('experiment', *(_COLUMNS[name] for name in names), 'best step', 'seconds')

@@ -38,6 +38,7 @@ from aec_jax.run import (
   progress,
   rates,
 )
+from aec_jax.run import results as results_lib
 from aec_jax.run.clock import Clock
 from aec_jax.train import shared
 from aec_jax.train.checkpoint import Checkpoints
@@ -119,7 +120,7 @@ def _train(config, workdir, cache_dir) -> dict:
     started, finished = _claimed(config, workdir, cache_dir, source)
   if finished and hosts.lead((workdir / store.FOLDER).exists):
     if hosts.is_first() and not (workdir / report.PAGE).exists():
-      report.write(workdir, started | finished, source.show, source.embedded)
+      _write_page_again(workdir, started | finished, source)
     return finished
   expected = timetable.seconds(config, source.sizes(), cache_dir)
   clock.expect(expected)
@@ -154,7 +155,7 @@ def _train(config, workdir, cache_dir) -> dict:
     return finished or results
   with clock.stage('report'):
     if not finished:
-      files.write_json(workdir / 'results.json', results)
+      files.write_json(workdir / results_lib.FILE, results)
     store.write(
       workdir, config, results, source.classes,
       {e.name: e.variables for e in source.extractors}, kept,
@@ -163,6 +164,22 @@ def _train(config, workdir, cache_dir) -> dict:
       workdir, started | (finished or results), source.show, source.embedded
     )
   return finished or results
+
+
+def _write_page_again(workdir: Path, results: dict, source) -> None:
+  """Writes the page that a finished experiment has lost.
+
+  Raises:
+    UserError: fields of its results do not belong together.
+  """
+  try:
+    report.write(workdir, results, source.show, source.embedded)
+  except (LookupError, TypeError, ValueError) as error:
+    path = workdir / results_lib.FILE
+    raise UserError(
+      f'{path} is damaged ({type(error).__name__}: {error}): no page can be'
+      ' made of it; remove it, and the same command writes it again'
+    ) from error
 
 
 def _claimed(config, workdir, cache_dir, source) -> tuple[dict, dict | None]:

@@ -10,6 +10,8 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.run import files
 
+# Sums of float32 may be a little above one.
+_MOST = 1.001
 _ARRAYS = ('probabilities', 'ids', 'label_ids', 'label_offsets')
 
 
@@ -65,6 +67,8 @@ def _check(probabilities, ids, label_ids, label_offsets) -> None:
     or not ((label_ids >= 0) & (label_ids < classes)).all()
   ):
     raise ValueError('its arrays do not belong together')
+  if not ((probabilities >= 0) & (probabilities <= _MOST)).all():  # or NaN
+    raise ValueError('its probabilities are none')
 
 
 def finished(folders: Sequence[str]) -> list[str]:

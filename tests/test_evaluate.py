@@ -6,7 +6,7 @@ import finished_runs
 import numpy as np
 import pytest
 
-from aec_jax import evaluate, predictions
+from aec_jax import compare, evaluate, predictions
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.objective import OBJECTIVES
@@ -76,3 +76,37 @@ def test_of_all_that_runs_holds_experiments_alone_are_taken(tmp_path, capsys):
   assert err == f'passed over: {folders[2]}: no finished experiment\n'
   with pytest.raises(UserError, match='no finished experiment'):
     evaluate.main(folders[2:])
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1.0, 2.0])
+def test_what_is_no_probability_is_refused(tmp_path, value):
+  def spoil(found):
+    found['probabilities'][0, 0] = value
+
+  with pytest.raises(UserError, match='cannot read predictions.npz'):
+    evaluate.compare([_changed(tmp_path, spoil)], learned=True)
+
+
+def test_single_labels_that_are_not_there_are_refused(tmp_path):
+  def spoil(found):
+    found['label_offsets'][:] = 0
+    found['label_ids'] = found['label_ids'][:0]
+
+  folder = _changed(tmp_path, spoil)
+  for use in (
+    lambda: evaluate.compare([folder]),
+    lambda: compare.compare(tmp_path / 'page.html', [folder]),
+  ):
+    with pytest.raises(UserError, match='have none or several'):
+      use()
+
+
+def _changed(folder, change):
+  """A finished experiment with other predictions."""
+  finished_runs.dcase_run(folder / 'run')
+  path = folder / 'run' / 'predictions.npz'
+  with np.load(path) as file:
+    found = dict(file)
+  change(found)
+  np.savez(path, **found)
+  return str(folder / 'run')

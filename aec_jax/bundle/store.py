@@ -323,9 +323,15 @@ def _check_info(info: dict) -> None:
   before = _OF_RELEASED if released else _OF_RECORDINGS
   if info['front_end'] != before | extractors.front_end(section).record():
     raise ValueError('it was made with another front end')
-  count = info.get('test_shifts', 1)
-  if type(count) is not int or not 1 <= count <= shifts.most(_step(info)):
-    raise ValueError(f'test_shifts is {count!r:.80}')
+  # Of what it was scored with, a user is told more than of other settings.
+  config = info.get('config', {})
+  if not isinstance(config, dict):
+    raise ValueError(f'config is {config!r:.80}')
+  if not isinstance(started := config.get('init_from', ''), str):
+    raise ValueError(f'config.init_from is {started!r:.80}')
+  for count in (info.get('test_shifts', 1), config.get('test_shifts', 1)):
+    if type(count) is not int or not 1 <= count <= shifts.most(_step(info)):
+      raise ValueError(f'test_shifts is {count!r:.80}')
 
 
 def _are_names(value) -> bool:

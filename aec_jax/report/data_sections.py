@@ -52,7 +52,9 @@ def _lengths(about, of_thesis) -> Table:
   )
   counts = splits['train']
   others = {f'{s} clips': n for s, n in splits.items() if s != 'train'}
-  most, longest = max(counts.values()), max(s[-1] for s in seconds.values())
+  # Clips of under 5 ms are 0.00 s here.
+  longest = max(s[-1] for s in seconds.values()) or 1
+  most = max(counts.values())
   # Where all are verified, or the data do not say, there is nothing to show.
   checked = min(verified.values()) < 1
   rows = []

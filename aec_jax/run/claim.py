@@ -53,7 +53,7 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
   }
   path = workdir / 'experiment.json'
   if path.exists():
-    before = files.read_json(path, *_NEEDED)
+    before = _read(path)
     changed = _changes(before['config'], claim['config'], model)
     if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
       changed.append(_other_data(config, before['config']))
@@ -106,12 +106,20 @@ def read_claim(config, workdir: Path, model: dict) -> dict:
   path = workdir / 'experiment.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no experiment: train first')
-  claim = files.read_json(path, *_NEEDED)
+  claim = _read(path)
   changed = _changes(claim['config'], config.to_dict(), model)
   if changed:
     raise UserError(
       f'{workdir} was trained with other settings ({"; ".join(changed)})'
     )
+  return claim
+
+
+def _read(path: Path) -> dict:
+  """A claim that was made; `UserError` if it is damaged."""
+  claim = files.read_json(path, *_NEEDED)
+  if not isinstance(claim['config'], dict):
+    raise UserError(f'{path} is damaged: config is not an object')
   return claim
 
 

@@ -58,10 +58,49 @@ class _Whole(dict):
   """The kinds of fields that must all be there."""
 
 
+class _Some(NamedTuple):
+  """An object of which some fields must be there.
+
+  Attributes:
+    needed: the kinds of these.
+    beside: of those that need not be.
+    rest: the kind of all others; None is any.
+    empty: whether it may have no field.
+  """
+
+  needed: dict
+  beside: dict
+  rest: Any = None
+  empty: bool = False
+
+
+class _Either(NamedTuple):
+  """A list, or an object; older results have lists.
+
+  Attributes:
+    a_list, an_object: their kinds.
+  """
+
+  a_list: Any
+  an_object: Any
+
+
+class _OneOf(tuple):
+  """The words that a value may be."""
+
+
 _NUMBERS = _Each(_NUMBER)
 _COUNTS = _Each(_COUNT)
 _ENTRIES = _Each({'file': _TEXT, 'reason': _TEXT}, container=list)
-_EVALUATIONS = _Each(_Whole(step=_COUNT, loss=_NUMBER), least=1, container=list)
+_LIST = _Each(_NUMBER, container=list)
+# None of a member that has diverged, of a class without a scored clip.
+_LACKING = _Each(_NUMBER_OR_NULL, container=list)
+_BESIDE = {'members': _Each(_LACKING), 'scored': _NUMBERS}
+_EVALUATION = _Some({'step': _COUNT, 'loss': _NUMBER}, _BESIDE, _NUMBER)
+_START = _Some({'step': _COUNT}, _BESIDE, _NUMBER, empty=True)
+_EVALUATIONS = _Each(_EVALUATION, least=1, container=list)
+_TUNING = _Each(_EVALUATION, container=list)  # none of one that is fixed
+_MEMBER = {'name': _TEXT, 'best_step': _COUNT, 'training_clips': _COUNT}
 _SUSPECT = _Whole(
   clip=_TEXT, label=_TEXT, given=_NUMBER, better=_TEXT, found=_NUMBER,
   changed=_YES_OR_NO,
@@ -80,6 +119,8 @@ _FIELDS = {
     'metric': _TEXT,
     'objective': _TEXT,
     'seed': _COUNT,
+    'test_shifts': _COUNT,
+    'keep': _TEXT,
     'extractor': {'init': _TEXT, 'model': _TEXT},
   },
   'synthetic': _YES_OR_NO,
@@ -107,14 +148,37 @@ _FIELDS = {
     suspects=_Each(_SUSPECT, container=list),
   ),
   'learned_ensembles': _Whole(
-    fitted_to=_TEXT,
+    fitted_to=_OneOf(('other folds', 'left out of training')),
     clips=_COUNT,
     mean=_Whole(scores=_NUMBERS),
     weights=_Whole(_LEARNED, of=_NUMBERS),
     stacking=_LEARNED,
   ),
   'evaluations': _EVALUATIONS,
-  'ensembles': _Each(_Whole(evaluations=_EVALUATIONS)),
+  'ensembles': _Each(
+    _Some(
+      {'evaluations': _EVALUATIONS},
+      {
+        'start': _START,
+        'members': _Each(_MEMBER, container=list),
+        'steps_a_pass': _NUMBER,
+      },
+    )
+  ),
+  'fine_tuning': _Each(
+    _Either(
+      _TUNING,
+      _Some(
+        {'evaluations': _TUNING}, {'start': _START, 'steps_a_pass': _NUMBER}
+      ),
+    )
+  ),
+  'folds': _Each(_Some({'n': _COUNT}, {}, _NUMBER)),
+  'decisions': {
+    'ECE': _Whole(before=_NUMBER, after=_NUMBER),
+    'calibration': _Whole(own=_Each(_YES_OR_NO, container=list)),
+    'reliability': _Each(_Whole(probability=_LIST, share=_LIST)),
+  },
   'parameters': _COUNTS,
   'seconds': _NUMBERS,
   'finished': _TEXT,
@@ -158,6 +222,10 @@ def _trouble(value: Any, kind: Any, where: str) -> str:
   if isinstance(kind, _Kind):
     return '' if _is(value, kind) else f'{where} is not {kind.words}'
   parts: list[tuple[Any, Any]]
+  if isinstance(kind, _OneOf):
+    return '' if value in kind else f'{where} is not {" or ".join(kind)}'
+  if isinstance(kind, _Either):
+    kind = kind.a_list if isinstance(value, list) else kind.an_object
   if isinstance(kind, _Each):
     if not isinstance(value, kind.container):
       what = 'a list' if kind.container is list else 'an object'
@@ -169,15 +237,25 @@ def _trouble(value: Any, kind: Any, where: str) -> str:
   elif not isinstance(value, dict):
     return f'{where or "it"} is not an object'
   else:
-    lacking = [key for key in kind if key not in value]
-    if lacking and isinstance(kind, _Whole):
+    known = _as_some(kind)
+    lacking = [key for key in known.needed if key not in value]
+    if lacking and (value or not known.empty):
       return f'{where} has no {lacking[0]!r}'
-    parts = [(key, inner) for key, inner in kind.items() if key in value]
+    inner = known.beside | known.needed
+    parts = [(key, inner.get(key, known.rest)) for key in value]
+    parts = [(key, kind) for key, kind in parts if kind is not None]
   troubles = (
     _trouble(value[key], inner, f'{where}.{key}' if where else str(key))
     for key, inner in parts
   )
   return next(filter(None, troubles), '')
+
+
+def _as_some(kind: dict | _Some) -> _Some:
+  if isinstance(kind, _Some):
+    return kind
+  whole = isinstance(kind, _Whole)
+  return _Some(kind if whole else {}, {} if whole else kind)
 
 
 def _is(value, kind: _Kind) -> bool:

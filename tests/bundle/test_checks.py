@@ -179,3 +179,14 @@ def test_a_card_has_a_column_of_the_thesis_where_it_has_scores():
   assert 'thesis' not in scores() and '| MAP@3 | 0.5000 |\n' in scores()
   assert '| MAP@3 | 0.5000 | 0.936 |\n' in scores(**{'MAP@3': 0.936})
   assert '| accuracy | 0.2500 | |' in scores(**{'MAP@3': 0.936})
+
+
+@pytest.mark.parametrize(
+  'config',
+  ['x', ['x'], 3, {'init_from': 3}]
+  + [{'test_shifts': x} for x in ('\x1b[31mx', [1], None, True, 0, 2, 10**40)],
+)
+def test_a_config_that_nobody_wrote_is_refused(bundle, config):
+  forging.change_info(bundle, config=config)
+  with pytest.raises(UserError, match='not a bundle that this version reads'):
+    store.read(bundle)

@@ -1,12 +1,13 @@
 """The report of an experiment: which sections it has, and when it has none."""
 
 import collections
+import types
 
 import finished_runs
 import pytest
 from report_text import written
 
-from aec_jax import report
+from aec_jax import experiment, report
 from aec_jax.errors import UserError
 
 
@@ -34,3 +35,11 @@ def test_a_folder_without_predictions_is_refused(tmp_path):
   with pytest.raises(UserError, match='holds no finished experiment'):
     report.write(tmp_path / 'run', results, finished_runs.show)
   assert not (tmp_path / 'run/report').exists()
+
+
+def test_a_lost_page_of_damaged_results_is_one_line(tmp_path):
+  results = finished_runs.dcase_run(tmp_path / 'run')
+  results['data']['clips'].pop('train')  # whose lengths are there
+  source = types.SimpleNamespace(show=finished_runs.show, embedded=None)
+  with pytest.raises(UserError, match=r'results.json is damaged \(KeyError'):
+    experiment._write_page_again(tmp_path / 'run', results, source)

@@ -79,3 +79,17 @@ def test_an_evaluation_before_the_end_is_no_end_of_training(tmp_path):
     files.write_json(tmp_path / 'results.json', results | {'seconds': seconds})
     found = claim.finished_results(config, tmp_path, {})
     assert bool(found) == finished
+
+
+@pytest.mark.parametrize('record', [['x'], 'x', None, 3])
+def test_a_claim_without_settings_is_damaged(tmp_path, record):
+  claimed = {'config': record, 'dataset_fingerprint': ''}
+  files.write_json(tmp_path / 'experiment.json', claimed)
+  for use in (
+    lambda: claim.read_claim(released_config(), tmp_path, {}),
+    lambda: claim.make_claim(
+      released_config(), tmp_path, {}, {'dataset_fingerprint': ''}
+    ),
+  ):
+    with pytest.raises(UserError, match='experiment.json is damaged: config'):
+      use()
