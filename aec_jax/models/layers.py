@@ -174,11 +174,18 @@ class MaskedBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x, mask, train: bool):
-    """Normalises the last axis of x (…, unit); mask (…) is True where valid.
+    """Normalises the last axis of x.
+
+    Args:
+      x: (…, unit).
+      mask: True where valid; of the first axes of x, or all but the last.
+      train: whether by this batch's statistics.
 
     Returns:
       (…, unit), of x's type; worked out in float32 at least.
     """
+    missing = [1] * (x.ndim - 1 - mask.ndim)
+    mask = jnp.broadcast_to(mask.reshape(*mask.shape, *missing), x.shape[:-1])
     handed_on = x.dtype
     x = x.astype(jnp.promote_types(handed_on, jnp.float32))
     features = x.shape[-1]

@@ -67,8 +67,7 @@ class PooledCNN(nn.Module):
     return Dense(self.classes, self.dtype, name='output')(x)
 
   def _norm(self, name, x, mask, train):
-    mask = mask.reshape(-1, *[1] * (x.ndim - 2))
     norm = MaskedBatchNorm(
       self.bn_momentum, axis_name=self.axis_name, name=f'{name}_norm'
     )
-    return norm(x, jnp.broadcast_to(mask, x.shape[:-1]), train)
+    return norm(x, mask, train)

@@ -119,11 +119,10 @@ class VGGish(nn.Module):
     return Dense(features, self.dtype, out, init, name=name)
 
   def _norm(self, name, x, mask, train):
-    mask = mask.reshape(-1, *[1] * (x.ndim - 2))
     norm = MaskedBatchNorm(
       self.bn_momentum, axis_name=self.axis_name, name=f'{name}_norm'
     )
-    return norm(x, jnp.broadcast_to(mask, x.shape[:-1]), train)
+    return norm(x, mask, train)
 
 
 # Of the baseline: examples of 0.25 s every 0.12 s, of audio at 44.1 kHz.
