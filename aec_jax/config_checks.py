@@ -95,6 +95,12 @@ def _check_released(config) -> bool:
       f'config.segments is {config.segments}; the released clips have'
       f' {MAX_SEGMENTS}'
     )
+  if config.holdout and config.keep == 'last':
+    raise UserError(
+      f'config.holdout is {config.holdout}, of clips that choose the step, and'
+      " config.keep is 'last', so that none is chosen: give config.keep=best,"
+      ' or hold nothing out'
+    )
   teachers.check(config)
   clip_record.check_range('config.float_range', config.float_range)
   return released

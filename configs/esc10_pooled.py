@@ -5,7 +5,8 @@
 
 Sounds mixed with others by their loudness (between-class learning), random
 speed, time shift and SpecAugment. A fixed number of steps on all clips of the
-other folds: no clip chooses the step.
+other folds: no clip chooses the step. What a clip has after its last whole
+4.8 s is dropped; --config.extractor.tail=repeat takes it as an example more.
 """
 
 from aec_jax import presets

@@ -216,6 +216,11 @@ def check(section) -> None:
       f'config.extractor.frames is {spec.frames}; a {section.model} takes'
       f' multiples of {multiple}'
     )
+  if section.augment.between_classes and section.augment.mixup_alpha:
+    raise UserError(
+      'config.extractor.augment has mixup_alpha and between_classes, which are'
+      ' two ways of mixing: give one of them'
+    )
   for axis, most in (('frames', spec.frames), ('bands', spec.bands)):
     if (widest := section.augment[f'mask_{axis}']) > most:
       raise UserError(

@@ -236,8 +236,11 @@ class FineTuner:
     self, state: TrainState, history: History, checkpoints
   ) -> TrainState:
     """See `loop.System`."""
+    step = history.evaluations[-1]['step']
+    last = self.settings.keep == 'last'
+    if last and step < self.settings.max_steps:
+      return state  # a later one takes its place
     if history.kept(self.settings) is history.evaluations[-1]:
-      step = history.evaluations[-1]['step']
       checkpoints.save_best(step, state, dataclasses.asdict(history))
     return state
 

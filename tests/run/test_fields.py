@@ -258,6 +258,18 @@ def test_fields_of_embeddings_are_refused_for_recordings():
       config_checks.check_config(config)
 
 
+def test_what_would_do_nothing_is_refused():
+  config = released_config(holdout=0.1, keep='last')
+  with pytest.raises(UserError, match=r"^config\.holdout is 0\.1.*'last'"):
+    config_checks.check_config(config)
+  config = dcase_data.tiny_config(**{
+    'extractor.augment.mixup_alpha': 0.2,
+    'extractor.augment.between_classes': True,
+  })  # fmt: skip
+  with pytest.raises(UserError, match='two ways of mixing'):
+    config_checks.check_config(config)
+
+
 def test_the_weight_that_older_records_have_without_a_teacher_is_none():
   config = released_config()
   old = record(config) | {'teacher_weight': 0.5}
