@@ -257,22 +257,25 @@ def stacking(
   models, clips, classes = values.shape
   x = np.append(_features(objective, values), np.ones((1, clips, classes)), 0)
   centre = np.append(np.full((models, classes), 1 / models), [[0] * classes], 0)
-  together = range(1) if objective.single else range(classes)
-  found = np.empty((models + 1, classes))
-  for k in together:  # classes of several labels are independent
-    some = slice(None) if objective.single else slice(k, k + 1)
-    mine = np.ascontiguousarray(x[:, :, some])
-    found[:, some] = regression(
-      objective.single, targets[:, some], mine, centre[:, some], ridge
+  if objective.single:
+    found = softmax_regression(targets, x, centre, ridge)
+  else:  # classes are independent
+    found = np.stack(
+      [
+        logistic_regression(
+          targets[:, k], np.ascontiguousarray(x[:, :, k]), centre[:, k], ridge
+        )
+        for k in range(classes)
+      ],
+      1,
     )
   return found[:-1], found[-1]
 
 
-def regression(single, targets, x, centre, ridge) -> np.ndarray:
-  """(feature, class) of the least log loss and ridge.
+def softmax_regression(targets, x, centre, ridge) -> np.ndarray:
+  """(feature, class) of the least log loss and ridge, of one label a clip.
 
   Args:
-    single: whether classes exclude one another.
     targets: (clip, class).
     x: (feature, clip, class).
     centre: (feature, class), what the ridge draws to.
@@ -281,22 +284,45 @@ def regression(single, targets, x, centre, ridge) -> np.ndarray:
 
   def loss(flat):
     theta = flat.reshape(centre.shape)
-    scores = np.einsum('fk,fnk->nk', theta, x)
-    if single:
-      log_p = log_softmax(scores, 1)
-      total, p = -np.sum(log_p[targets]), np.exp(log_p)
-    else:
-      total = np.sum(np.logaddexp(0, scores)) - np.sum(scores[targets])
-      p = expit(scores)
+    log_p = log_softmax(np.einsum('fk,fnk->nk', theta, x), 1)
     away = theta - centre
-    gradient = np.einsum('fnk,nk->fk', x, p - targets) + ridge * away
-    return total + ridge * np.sum(away**2) / 2, gradient.ravel()
+    gradient = np.einsum('fnk,nk->fk', x, np.exp(log_p) - targets)
+    total = -np.sum(log_p[targets]) + ridge * np.sum(away**2) / 2
+    return total, (gradient + ridge * away).ravel()
 
   found = optimize.minimize(
     loss, centre.ravel(), method='L-BFGS-B', jac=True,
     options={'maxiter': 1000, 'maxfun': 2000, 'gtol': 1e-5},
   )  # fmt: skip
   return found.x.reshape(centre.shape)
+
+
+def logistic_regression(targets, x, centre, ridge) -> np.ndarray:
+  """The same of a class by itself: (feature,).
+
+  Args:
+    targets: (clip,).
+    x: (feature, clip); few features, so that second derivatives are cheap, and
+      with them a tenth of the steps do.
+    centre: (feature,).
+    ridge: as of `softmax_regression`.
+  """
+
+  def loss(theta):
+    scores, away = theta @ x, theta - centre
+    total = np.sum(np.logaddexp(0, scores)) - np.sum(scores[targets])
+    gradient = x @ (expit(scores) - targets) + ridge * away
+    return total + ridge * np.sum(away**2) / 2, gradient
+
+  def curvature(theta):
+    p = expit(theta @ x)
+    return (x * (p * (1 - p))) @ x.T + ridge * np.eye(len(x))
+
+  found = optimize.minimize(
+    loss, centre, method='trust-exact', jac=True, hess=curvature,
+    options={'gtol': 1e-4},
+  )  # fmt: skip
+  return found.x
 
 
 def _weighted(objective, w, values) -> np.ndarray:

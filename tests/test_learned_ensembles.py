@@ -87,10 +87,10 @@ def test_stacking_is_the_logistic_regression_of_others():
     theirs = linear_model.LogisticRegression(
       C=0.5, fit_intercept=False, tol=1e-8
     ).fit(features[:, :, k].T, targets[:, k])
-    mine = learned_ensembles.regression(
-      False, targets[:, [k]], features[:, :, [k]], np.zeros((4, 1)), 2.0
+    mine = learned_ensembles.logistic_regression(
+      targets[:, k], features[:, :, k], np.zeros(4), 2.0
     )
-    np.testing.assert_allclose(mine[:, 0], theirs.coef_[0], atol=1e-4)
+    np.testing.assert_allclose(mine, theirs.coef_[0], atol=1e-4)
 
 
 @pytest.mark.parametrize('name', OBJECTIVES)
