@@ -13,6 +13,7 @@ from aec_jax import asking, experiment, export, predict
 from aec_jax.audio import stream
 from aec_jax.bundle import card, store
 from aec_jax.errors import UserError
+from aec_jax.sources import shifted as shifted_clips
 
 
 def test_what_was_never_trained_is_not_trained_to_be_scored(
@@ -151,6 +152,17 @@ def test_what_does_not_shift_says_so(shifted, tmp_path, capsys):
              for line in card.caveats(tagger.info))  # fmt: skip
   answer = asking.of_arguments(tagger, parse([f'--bundle={folder}', 'sound']))
   assert answer.settings['test_shifts'] == 3
+
+
+def test_clips_that_are_cut_once_are_counted(caplog):
+  caplog.set_level('INFO', logger='absl')
+  shifted_clips.say_short(np.array([0, 1, 3, 4, 9]), np.array([3, 0, 1, 3]))
+  assert [m.split(': ')[1] for m in caplog.messages] == [
+    '1 of 3 scored clips are shorter than two examples, and are cut once'
+  ]
+  caplog.clear()
+  shifted_clips.say_short(np.array([0, 2, 4]), np.array([0, 1]))
+  assert not caplog.messages
 
 
 def test_embeddings_are_not_shifted(audioset_run):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from aec_jax.features.embeddings import Shifted, embed
 from aec_jax.features.log_mels import ClipExamples
@@ -40,6 +41,7 @@ def segments(
   every = np.concatenate([member.scored for member in members])
   offsets = shifts.cuts(clips.offsets, every, count)
   rows = shifts.firsts(clips.offsets, every)
+  say_short(clips.offsets, every)
   shape = len(trained), offsets[-1][-1], outputs.shape[-1]
   table = np.full(shape, np.nan, np.float32)
   table[:, :first] = outputs
@@ -56,3 +58,20 @@ def segments(
     at = np.searchsorted(rows, mine)
     later[:, at] = found.reshape(count - 1, len(mine), -1)
   return table, offsets
+
+
+def say_short(offsets, scored) -> None:
+  """Says how many clips have no later cut.
+
+  Args:
+    offsets: (clip + 1,) of the examples.
+    scored: (any,) clips, some perhaps more than once.
+  """
+  counts = np.diff(offsets)[np.unique(scored)]
+  short = int(np.sum(counts < 2))
+  if short:
+    logging.info(
+      'config.test_shifts: %s of %s scored clips are shorter than two examples,'
+      ' and are cut once',
+      f'{short:,}', f'{len(counts):,}',
+    )  # fmt: skip
