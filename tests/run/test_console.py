@@ -2,12 +2,14 @@
 
 import errno
 import os
+import signal
 import sys
+import time
 
 import pytest
 
 from aec_jax.errors import UserError
-from aec_jax.run import console, files
+from aec_jax.run import console, files, starting
 
 
 def ends(raised):
@@ -37,6 +39,67 @@ def test_what_a_user_can_mend_is_one_line(capsys, raised, status, said):
   assert ends(raised) == status
   out, err = capsys.readouterr()
   assert out == '' and err.splitlines() == ([said] if said else [])
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_python_cannot_raise_comes_again(
+  monkeypatch, capsys, number
+):
+  """In a destructor, say: there Python says so, and goes on."""
+  monkeypatch.setattr(sys, 'unraisablehook', sys.unraisablehook)
+  came = []
+
+  def hear(number, _):
+    came.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+
+  class Deaf:
+    def __del__(self):
+      signal.raise_signal(number)
+
+  def command():
+    made = Deaf()
+    del made
+    time.sleep(10)
+
+  before = signal.signal(number, hear)
+  try:
+    if number == signal.SIGINT:
+      assert console.run_command(command) == 130
+    else:
+      with pytest.raises(SystemExit):
+        console.run_command(command)
+  finally:
+    signal.signal(number, before)
+  assert came == [number, number]
+  assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_only_imports_until_a_command_hears_it(
+  monkeypatch, capfd
+):
+  class Ended(Exception):
+    pass
+
+  def end(status):
+    raise Ended(status)
+
+  def press():
+    signal.raise_signal(signal.SIGINT)
+
+  monkeypatch.setattr(os, '_exit', end)
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  try:
+    starting.end_by_ctrl_c()  # of a background job
+    press()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    starting.end_by_ctrl_c()
+    with pytest.raises(Ended, match='130'):
+      press()
+    assert console.run_command(press) == 130
+  finally:
+    signal.signal(signal.SIGINT, before)
+  assert capfd.readouterr().err == 'stopped by Ctrl-C\n' * 2
 
 
 def test_other_errors_stay_what_they_are():
