@@ -61,44 +61,42 @@ class Rooms:
     """Batches of several sizes in arrays of the largest.
 
     Args:
-      steps: {name: (example, …)} each, padded by `padded`.
+      steps: {name: (example, …)} each.
 
     Returns:
       {name: (step, example, …)}, laid out so that each device's share of a
-      batch comes first in its share of the arrays; and 'size' (step,) int32,
-      which of `up_to` each one's is, where there are several steps and sizes.
+      batch comes first in its share of the arrays; of the same layout 'mask',
+      which are examples; and 'size' (step,) int32, which of `up_to` each one's
+      is, where there are several steps and sizes.
     """
-    sizes = [len(next(iter(step.values()))) for step in steps]
+    counts = [len(next(iter(step.values()))) for step in steps]
+    sizes = [self.size_of(count) for count in counts]
     room = max(sizes)
     out = {
-      name: np.stack([self._spread(step[name], room) for step in steps])
+      # The first example is repeated: any would do.
+      name: self._laid_out([(x := step[name], x[:1]) for step in steps], sizes)
       for name in steps[0]
     }
+    masks = [(np.ones(count, bool), False) for count in counts]
+    out['mask'] = self._laid_out(masks, sizes)
     known = self.up_to(room)
     if len(known) > 1 and len(steps) > 1:
       out['size'] = np.array([known.index(s) for s in sizes], np.int32)
     return out
 
-  def _spread(self, rows, room) -> np.ndarray:
-    """(size, …) -> (room, …), a device after the other."""
-    if len(rows) == room:
-      return rows
-    shares = rows.reshape(self.devices, -1, *rows.shape[1:])
-    spread = np.zeros((self.devices, room // self.devices, *rows.shape[1:]),
-                      rows.dtype)  # fmt: skip
-    spread[:, : shares.shape[1]] = shares
-    return spread.reshape(room, *rows.shape[1:])
-
-
-def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-  """A batch {name: (example, …)} filled up to a size, and its 'mask'."""
-  count = len(next(iter(batch.values())))
-  # The first example is repeated: any would do.
-  filled = {
-    k: np.concatenate([v, np.repeat(v[:1], size - count, 0)])
-    for k, v in batch.items()
-  }
-  return filled | {'mask': np.arange(size) < count}
+  def _laid_out(self, filled, sizes: list[int]) -> np.ndarray:
+    """(step, room, …), a device after the other, of each step's (example, …)
+    and what fills it up to its size.
+    """
+    first, devices = filled[0][0], self.devices
+    shape = len(sizes), devices, max(sizes) // devices, *first.shape[1:]
+    out = np.zeros(shape, first.dtype)
+    for place, (rows, rest), size in zip(out, filled, sizes, strict=True):
+      whole = np.empty((size, *shape[3:]), first.dtype)
+      whole[: len(rows)], whole[len(rows) :] = rows, rest
+      share = size // devices
+      place[:, :share] = whole.reshape(devices, share, *shape[3:])
+    return out.reshape(len(sizes), max(sizes), *shape[3:])
 
 
 def _shared(examples: float, devices: int) -> int:

@@ -4,13 +4,9 @@ import ctypes
 import importlib.util
 import os
 
-# What JAX finds accelerators by.
-_PLUGINS = (
-  'jax_cuda12_plugin',
-  'jax_cuda13_plugin',
-  'jax_rocm7_plugin',
-  'libtpu',
-)
+# What JAX finds accelerators by: the namespace in which plugins of CUDA, ROCm
+# and others lie, and TPUs' library.
+_PLUGINS = ('jax_plugins', 'libtpu')
 
 
 def keep_freed() -> None:

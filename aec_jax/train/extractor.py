@@ -22,7 +22,7 @@ from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import augment, batches, pieces
 from aec_jax.input.folds import Job
 from aec_jax.input.plan import Plan
-from aec_jax.input.rooms import Rooms, padded
+from aec_jax.input.rooms import Rooms
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
 from aec_jax.run import cache, fields, files, hosts, progress, rates
@@ -180,6 +180,9 @@ class FineTuner:
     groups = batches.groups_of(labels, job.training, job.sampling)
     self.plan = Plan(groups, settings.batch_size, config.seed)
     self.rooms = self._rooms()
+    on = augment.is_on(settings.augment)
+    self.augment = settings.augment.to_dict() if on else None
+    self.follows = augment.followers(clips.offsets)
     table = {
       'examples': clips.examples,
       'labels': clips.labels.packed()[clips.example_clips()],
@@ -204,7 +207,7 @@ class FineTuner:
 
   def _plan_bytes(self) -> int:
     """Of a step's plan on the device, about."""
-    rows = len(augment.ROWS) if augment.is_on(self.settings.augment) else 1
+    rows = len(augment.ROWS) if self.augment else 1
     row = 4 if self.resident else self.clips.examples[0].nbytes
     return self.rooms.sizes[-1] * (rows * row + 64)
 
@@ -303,19 +306,19 @@ class FineTuner:
       yield self._gathered({k: _over_devices(v) for k, v in whole.items()})
 
   def _step(self, rows: np.ndarray, step: int) -> dict:
-    """A step's plan, all (size, …): 'first', 'mask', what `augment` draws."""
+    """A step's plan, all (example, …): 'first', what `augment` draws."""
     plan = {'first': rows}
-    if augment.is_on(self.settings.augment):
+    if self.augment:
       # Partners are valid ones: all that is padding comes last.
       plan |= augment.draw(
-        self.settings.augment,
-        self.clips.offsets,
+        self.augment,
+        self.follows,
         rows,
         self.clips.examples.shape[1:],
         self.settings.seed,
         step,
       )
-    return padded(plan, self.rooms.size_of(len(rows)))
+    return plan
 
   def _gathered(self, plan):
     return plan if self.resident else gather(self.table, plan)

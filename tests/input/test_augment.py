@@ -26,7 +26,8 @@ EVERYTHING = {
 
 def drawn(seed=0, **fields):
   config = ConfigDict(NOTHING | fields)
-  return augment.draw(config, OFFSETS, ROWS, SHAPE, seed, step=3)
+  follows = augment.followers(OFFSETS)
+  return augment.draw(config, follows, ROWS, SHAPE, seed, step=3)
 
 
 def applied(now, table, **fields):

@@ -15,7 +15,7 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.features import embeddings
 from aec_jax.input.folds import Job
-from aec_jax.input.rooms import Rooms, padded
+from aec_jax.input.rooms import Rooms
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run.devices import replicate
 from aec_jax.train import example_steps, extractor, step
@@ -114,8 +114,7 @@ def test_each_step_takes_the_room_that_it_needs(tuner, monkeypatch):
 def test_devices_share_what_is_real():
   rooms = Rooms((16, 32), 2)
   rows = [np.arange(1, 1 + n) for n in (11, 30)]
-  steps = [padded({'first': x}, rooms.size_of(len(x))) for x in rows]
-  found = rooms.stacked(steps)
+  found = rooms.stacked([{'first': x} for x in rows])
   assert found['size'].tolist() == [0, 1]
   halves = found['first'].reshape(2, 2, 16)  # (step, device, example)
   assert halves[0, :, :8].ravel().tolist() == [*range(1, 12), *[1] * 5]
