@@ -2,9 +2,9 @@
 
   python -m launch.rehearsal --csv=AUDIOSET/csv --out=REHEARSAL
 
-Writes 2,041,789 clips of unbal_train in 4,096 TFRecord files, and an eval set
-of 20,371, in the release's form: `--config.data_dir=REHEARSAL` with
-`--config.train_splits=unbal_train` trains on them.
+Writes 2,041,789 clips of unbal_train in 4,096 TFRecord files, 22,160 of
+bal_train and an eval set of 20,371, in the release's form:
+`--config.data_dir=REHEARSAL` trains on the 2,063,949 of the first two.
 
 The label sets are those of the segment lists in `csv`, drawn anew: those of
 unbal_train from its own list where that is there, else from the balanced
@@ -32,6 +32,7 @@ from aec_jax.run.files import whole_folder
 _SPLITS = {
   'unbal_train': (2_041_789, ('unbalanced_train', 'balanced_train')),
   'eval': (20_371, ('eval',)),
+  'bal_train': (22_160, ('balanced_train',)),
 }
 
 
@@ -144,7 +145,8 @@ def make(csv_folder: str, out: str, clips: int, files: int) -> None:
     found = [label_sets(csv_folder, names) for _, names in _SPLITS.values()]
   except (OSError, KeyError, ValueError, IndexError) as error:
     raise UserError(f"{csv_folder} lacks AudioSet's lists: {error}") from error
-  sizes = (clips, min(clips, _SPLITS['eval'][0]))
+  sizes = [min(clips, most) for most, _ in _SPLITS.values()]
+  sizes[0] = clips
   with whole_folder(out) as unfinished:
     for seed, (split, sets, size) in enumerate(
       zip(_SPLITS, found, sizes, strict=True)

@@ -17,39 +17,24 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import flax
 import numpy as np
 
-from aec_jax.bundle import checks, decisions
+from aec_jax.bundle import checks, contents
 from aec_jax.bundle.card import card, caveats
 from aec_jax.bundle.network import Ensemble
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.input import shifts
-from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import convert, embedding_postprocess, extractors
-from aec_jax.objective import OBJECTIVES
 from aec_jax.run import devices, files
 from aec_jax.run.text import printable
 
-# Format 1 had `task`, `loss` and `wrap`; it is still read.
-FORMAT = 2
 FOLDER = 'bundle'
 WEIGHTS = 'weights.npz'
 _INFO, _CARD = 'bundle.json', 'README.md'
 
-# What is done before log-mel, and in what precision that is kept: experiments
-# on recordings keep theirs on disk, as float16; released embeddings come from
-# sound as it is.
-_OF_RECORDINGS: dict[str, Any] = {
-  'trim_db': 60.0, 'peak_normalise': True, 'precision': 'float16'
-}  # fmt: skip
-_OF_RELEASED: dict[str, Any] = {
-  'trim_db': None, 'peak_normalise': False, 'precision': 'float32'
-}  # fmt: skip
 # The fields of `config.extractor` that make its module.
 _EXTRACTOR = (
   'model', 'init', 'embedding_activation', 'width', 'dtype', 'batch_norm',
@@ -59,7 +44,6 @@ _EXTRACTOR = (
 _MALFORMED = (
   *UNREADABLE, ArithmeticError, AttributeError, flax.errors.FlaxError,
 )  # fmt: skip
-_LONGEST = 100_000  # segments of a piece: a day
 # What a results.json has that a bundle repeats.
 _RESULTS = (
     'experiment', 'metrics', 'expected', 'n_examples', 'n_train_examples',
@@ -110,11 +94,11 @@ def write(
       flat = flax.traverse_util.flatten_dict(variables, sep='/')
       weights |= {f'{kind}/{i}/{k}': np.asarray(x) for k, x in flat.items()}
   section = config.extractor
-  before = _OF_RECORDINGS
+  before = contents.OF_RECORDINGS
   if extractors.row(section).quantised:
-    before = _OF_RELEASED
+    before = contents.OF_RELEASED
   info = {
-    'format': FORMAT,
+    'format': contents.FORMAT,
     'objective': config.objective,
     'classes': list(classes),
     'front_end': before | extractors.front_end(section).record(),
@@ -156,7 +140,10 @@ def add_decisions(workdir: Path, found: dict | None) -> None:
   info = _read_info(folder)
   if not found or 'decisions' in info:
     return
-  info = _upgraded(info) | {'format': FORMAT, 'decisions': found}
+  info = contents.upgraded(info) | {
+    'format': contents.FORMAT,
+    'decisions': found,
+  }
   with files.whole_folder(folder, replace=True) as new:
     shutil.copytree(
       folder, new, symlinks=True, dirs_exist_ok=True,
@@ -201,8 +188,8 @@ def read(bundle: str | os.PathLike, hears: bool = True) -> Stored:
     _check_digest(file, folder / _CARD, info.get('files'))
   path = folder / WEIGHTS
   try:
-    info = _upgraded(info)
-    _check_info(info)
+    info = contents.upgraded(info)
+    contents.check(info)
     shapes = checks.shapes_of(info)
     with checks.open_regular(path, checks.file_size(shapes)) as file:
       _check_digest(file, path, info['files'])
@@ -239,36 +226,9 @@ def load(
   info = stored.info
   released, pca = _released(info, vggish_path, pca_path)
   if test_shifts is not None:
-    shifts.check('--test_shifts', test_shifts, _step(info))
+    shifts.check('--test_shifts', test_shifts, contents.step(info))
     info = info | {'test_shifts': test_shifts}
   return Tagger(info, stored.extractors + released, stored.ensembles, pca)
-
-
-def _step(info: dict) -> int | None:
-  """Frames from one example to the next; None of released embeddings."""
-  released = info['extractor']['model'] == 'released'
-  return None if released else info['front_end']['step']
-
-
-def _upgraded(info: dict) -> dict:
-  """What the newest format would hold."""
-  if info['format'] == FORMAT:
-    return info
-  released = info['task'] == 'audioset'
-  extractor = {'init': '', 'frames': 0, **info['extractor']}
-  if released:
-    extractor['model'] = 'released'
-  objectives = {'binary': 'multi_label', 'categorical': 'single_label'}
-  return info | {
-    'objective': objectives[info['loss']],
-    'front_end': {'step': info['front_end']['frames'], **info['front_end']},
-    'extractor': extractor,
-    'ensembles': [
-      e | {'last_piece': 'repeat' if e['wrap'] else 'mask', 'members': []}
-      for e in info['ensembles']
-    ],
-    'config': {'dataset': 'audioset', **info['config']},
-  }
 
 
 def _read_info(folder: Path) -> dict:
@@ -284,10 +244,10 @@ def _read_info(folder: Path) -> dict:
   except (ValueError, RecursionError) as error:
     raise UserError(f'{path} is damaged: {error}') from error
   found = info.get('format') if isinstance(info, dict) else None
-  if found not in (1, FORMAT):
+  if found not in (1, contents.FORMAT):
     raise UserError(
       f'{path} has format {found!r}, and this version reads formats 1 and'
-      f' {FORMAT}'
+      f' {contents.FORMAT}'
     )
   return info
 
@@ -299,55 +259,6 @@ def _check_digest(file: io.BufferedReader, path: Path, digests) -> None:
     raise UserError(
       f'{path} is not the file that the bundle was made with: copy it again'
     )
-
-
-def _check_info(info: dict) -> None:
-  """Raises `ValueError` for a value that `write` never writes."""
-  names, section = info['extractors'], SimpleNamespace(**info['extractor'])
-  released = section.model == 'released'
-  checks.check_sizes(info)
-  sound = {
-    'experiment': _are_names([info['experiment']]),
-    'objective': info['objective'] in tuple(OBJECTIVES),
-    'classes': _are_names(info['classes']) and info['classes'],
-    # Released embeddings have none, recordings are never without.
-    'extractors': _are_names(names) and bool(names) != released,
-    'ensembles': isinstance(info['ensembles'], list)
-    and (info['ensembles'] or not released)
-    and all(_is_ensemble(e, len(names) or 1) for e in info['ensembles']),
-  }
-  for name, is_sound in sound.items():
-    if not is_sound:
-      raise ValueError(f'{name} is {info[name]!r:.80}')
-  decisions.check(info.get('decisions'), len(info['classes']))
-  before = _OF_RELEASED if released else _OF_RECORDINGS
-  if info['front_end'] != before | extractors.front_end(section).record():
-    raise ValueError('it was made with another front end')
-  # Of what it was scored with, a user is told more than of other settings.
-  config = info.get('config', {})
-  if not isinstance(config, dict):
-    raise ValueError(f'config is {config!r:.80}')
-  if not isinstance(started := config.get('init_from', ''), str):
-    raise ValueError(f'config.init_from is {started!r:.80}')
-  for count in (info.get('test_shifts', 1), config.get('test_shifts', 1)):
-    if type(count) is not int or not 1 <= count <= shifts.most(_step(info)):
-      raise ValueError(f'test_shifts is {count!r:.80}')
-
-
-def _are_names(value) -> bool:
-  named = isinstance(value, list) and all(isinstance(x, str) for x in value)
-  return named and checks.check_names(value)
-
-
-def _is_ensemble(value, extractors: int) -> bool:
-  return (
-    value['length'] in range(1, _LONGEST + 1)
-    and value['last_piece'] in LAST_PIECES
-    and _are_names(value['members'])
-    and len(value['members']) in (0, len(value['extractors']))
-    and bool(value['extractors'])
-    and all(i in range(extractors) for i in value['extractors'])
-  )
 
 
 def _variables(arrays, info) -> tuple[list[dict], list[Ensemble]]:

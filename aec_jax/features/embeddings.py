@@ -86,8 +86,15 @@ def step_costs(section) -> list:
   return [section[name] for name in names]
 
 
-def _block_size(count: int, devices: int, cpu: bool) -> int:
-  """Examples of a block that the devices share equally."""
+def block_size(count: int, devices: int, cpu: bool | None = None) -> int:
+  """Examples of a block that the devices share equally.
+
+  Args:
+    count: of all examples.
+    devices: how many.
+    cpu: whether they are processors; None: as those in use.
+  """
+  cpu = on_cpu() if cpu is None else cpu
   size = _BLOCK if cpu else min(_LARGE_BLOCK, max(count, _BLOCK))
   return -(-size // devices) * devices
 
@@ -120,7 +127,7 @@ def embed(
       files.GrowingNpy(unfinished / 'embeddings.npy') as rows,
       rates.timed(cache_dir, 'embed', costs, len(examples)),
     ):
-      for found in _embedded(module, variables, examples):
+      for found in embedded(module, variables, examples):
         rows.append(found)
 
   folder = cache.stage(cache_dir, _STAGE, depends, build)
@@ -145,8 +152,14 @@ def _mapped(folder: Path) -> np.ndarray:
   return np.load(path, mmap_mode='r', allow_pickle=False)
 
 
-def _embedded(module, variables, examples) -> Iterator[np.ndarray]:
-  """(example, feature) of some examples after the other."""
+def embedded(module, variables, examples) -> Iterator[np.ndarray]:
+  """(example, feature) of some examples after the other.
+
+  Args:
+    module: what embeds.
+    variables: its own.
+    examples: (example, frame, band), or `Shifted`.
+  """
   # Each device takes its share of a block; other hosts wait, or embed as well.
   here, cpu = jax.local_devices(), on_cpu()
   devices = len(here)
@@ -156,7 +169,7 @@ def _embedded(module, variables, examples) -> Iterator[np.ndarray]:
   )  # fmt: skip
   on_devices = replicate(variables, here)  # sent once
   count = len(examples)
-  size = _block_size(count, devices, cpu)
+  size = block_size(count, devices, cpu)
   meter = Meter('examples', count, logged=True)
   found: collections.deque = collections.deque()
 

@@ -13,10 +13,11 @@ operations of a step's matrix products over the rate of large products of the
 same precision, measured in the same run.
 
 On a GPU, PyTorch is there eager and compiled, and also with the batches that
-the public baselines' generator makes on the host. What needs TensorFlow, our
-plans and Keras, is left out where it is not installed. PyTorch for GPUs brings
-Triton, which crashes beside TensorFlow: run `--who=ours` and `--who=peers`
-apart there.
+the public baselines' generator makes on the host, and with the data resting on
+the device, of which that generator then makes indices alone. What needs
+TensorFlow, our plans and Keras, is left out where it is not installed. PyTorch
+for GPUs brings Triton, which crashes beside TensorFlow: run `--who=ours` and
+`--who=peers` apart there.
 
 Then the 20 members of `dcase_l6`, trained as one program, beside 20 runs one
 after another: one member's steps, twenty times.
@@ -61,9 +62,13 @@ UNITS, DROPOUT, RATE = 600, 0.4, 1e-3
 MEMBERS = 20  # 4 extractors × 5 folds
 
 
-def turns() -> tuple[int, int]:
-  """Steps of one turn of ours, those of one dispatch, and of the peers'."""
-  return (200, 50) if timing.on_gpu() else (10, 2)
+def turns() -> tuple[int, int, int]:
+  """Dispatches of a turn of ours and the steps of one; a peer's steps.
+
+  Plans are made ahead, for some hundreds of steps: a turn of no more than those
+  would find its own made in the others' turns.
+  """
+  return (10, 200, 50) if timing.on_gpu() else (1, 10, 2)
 
 
 def synthetic_features(count: int = 22_160, seed: int = 0) -> Features:
@@ -110,16 +115,17 @@ def ours(config, features: Features, planned: bool):
   system = released(config, features)
   state = replicate(system.create_state())
   shapes = jax.tree.map(lambda x: x.shape[1:], state.members.params)
-  steps, _ = turns()
+  dispatches, steps, _ = turns()
   if planned:
     spans = ((at, at + steps) for at in itertools.count(0, steps))
-    plans = system.plans(list(itertools.islice(spans, 200)))
+    plans = system.plans(list(itertools.islice(spans, 200 * dispatches)))
   else:
     plans = itertools.repeat(jax.device_put(still_plan(system, steps)))
 
   def turn():
     nonlocal state
-    state, measured = system.steps(state, next(plans))
+    for _ in range(dispatches):
+      state, measured = system.steps(state, next(plans))
     measured['loss'].block_until_ready()
 
   return turn, shapes
@@ -167,7 +173,7 @@ def keras_peer(name: str):
   x, targets = map(keras.ops.convert_to_tensor, batch())
 
   def turn():
-    for _ in range(turns()[1]):
+    for _ in range(turns()[2]):
       model.train_on_batch(x, targets)
 
   return turn
@@ -195,7 +201,7 @@ def ensemble(config, members: int):
     ],
   )
   state = replicate(system.create_state())
-  plan = still_plan(system, turns()[1])
+  plan = still_plan(system, turns()[2])
 
   def turn():
     nonlocal state
@@ -209,18 +215,21 @@ def time_ensembles(runs: int, who: str) -> str:
   """Both sizes of `dcase_l6`: FSDKaggle2018's, and of the synthetic set."""
   del who  # there are no peers
   rows = [(f'{MEMBERS} members, s a step', 'one program', 'in turn', 'ratio')]
-  for data_dir in ('FSDKaggle2018', ''):
+  precisions = ('float32', 'bfloat16') if timing.on_gpu() else ('float32',)
+  for data_dir, precision in itertools.product(
+    ('FSDKaggle2018', ''), precisions
+  ):
     config = dcase_l6.get_config()
-    config.data_dir = data_dir
+    config.data_dir, config.model.dtype = data_dir, precision
     config = presets.resolve(config)
     taken = timing.interleaved(
       {count: ensemble(config, count) for count in (MEMBERS, 1)}, runs
     )
-    steps = turns()[1]
+    steps = turns()[2]
     together, one = (taken[count].wall / steps for count in (MEMBERS, 1))
     rows.append(
       (
-        f'hidden {config.model.hidden}, batch {config.batch_size}',
+        f'hidden {config.model.hidden}, batch {config.batch_size}, {precision}',
         f'{together:.4f}',
         f'{MEMBERS * one:.4f}',
         f'{MEMBERS * one / together:.2f}',
@@ -255,7 +264,7 @@ def peers(name: str, features: Features) -> dict:
   device = 'cuda' if timing.on_gpu() else 'cpu'
   there = itertools.repeat([torch.as_tensor(a, device=device) for a in batch()])
   make = partial(
-    torch_classifiers.trainer, name, steps=turns()[1], device=device
+    torch_classifiers.trainer, name, steps=turns()[2], device=device
   )
   for precision in ('float32', 'bfloat16'):
     table[f'PyTorch {precision}'] = make(there, precision=precision)
@@ -265,11 +274,12 @@ def peers(name: str, features: Features) -> dict:
       )
   if timing.on_gpu():
     embeddings = features.embeddings.reshape(-1, SEGMENTS, 128)
-    usual = torch_classifiers.usual_batches(
-      embeddings, features.labels.multi_hot(), BATCH
-    )
-    row = 'PyTorch bfloat16, usual generator'
-    table[row] = make(usual, precision='bfloat16')
+    data = embeddings, features.labels.multi_hot(), BATCH
+    for row, batches in (
+      ('usual generator', torch_classifiers.usual_batches(*data)),
+      ('data resident', torch_classifiers.resident_batches(*data, device)),
+    ):
+      table[f'PyTorch bfloat16, {row}'] = make(batches, precision='bfloat16')
   return table
 
 
@@ -287,9 +297,11 @@ def time_steps(name: str, runs: int, who: str) -> str:
   taken = timing.interleaved(rows, runs)
   rates = timing.matrix_rates(runs)
   print('\nGFLOP/s of large products:', rates)
+  dispatches, each, theirs = turns()
   out = [(name, 'examples/s', 'steps/s', 'limit', 'of it')]
   for row, seconds in taken.items():
-    steps = turns()[0 if row.startswith('aec_jax') else 1] / seconds.wall
+    own = row.startswith('aec_jax')
+    steps = (dispatches * each if own else theirs) / seconds.wall
     limit = rates['bfloat16' if 'bfloat16' in row else 'float32']
     limit /= gflop(shapes)
     speed = steps * BATCH

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# All that docs/speed.md has columns for on a GPU, as one table, in less than
-# nine minutes:
+# All that docs/speed.md has rows for on a GPU, as one table, in less than nine
+# minutes:
 #
 #   launch/benchmarks/gpu.sh [OUT.md]
 #
 # From the root of the checkout, with JAX for the GPU in $PYTHON (python), and
 # PyTorch for the peers' rows. AUDIOSET=DIR trains on the released embeddings;
-# without it on synthetic ones. What fails or has no time left says so in its
-# row; what was printed besides is in OUT.md.log.
+# without it on synthetic ones. Parts come in the order of their worth. What
+# fails, takes longer than its share or has no time left says so in its row;
+# what was printed besides is in OUT.md.log.
 set -u
 out=${1:-gpu_speed.md}
-export python=${PYTHON:-python}
+python=${PYTHON:-python}
 log=$out.log
 runs=$(mktemp -d)
-export runs
 trap 'rm -rf "$runs"' EXIT
 : >"$log"
 
@@ -28,42 +28,37 @@ rows() {
     { n = NF; for (i = 1; i <= NF; i++) head[i] = $i }'
 }
 
-# part NAME COMMAND…: its rows, or one that says why there are none.
+# part NAME SECONDS COMMAND…: its rows and the seconds that it took, or one that
+# says why there are none.
 part() {
-  local name=$1 left=$((525 - SECONDS)) printed
-  shift
+  local name=$1 most=$2 left=$((525 - SECONDS)) began=$SECONDS printed
+  shift 2
   if [ "$left" -lt 20 ]; then
     echo "| $name | | not measured: no time left |"
     return
   fi
+  if [ "$most" -gt "$left" ]; then most=$left; fi
   echo "== $name: $*" >>"$log"
-  if ! printed=$(timeout "$left" "$@" 2>>"$log"); then
-    echo "| $name | | failed, see the log |"
+  if ! printed=$(timeout "$most" "$@" 2>>"$log"); then
+    echo "| $name | | failed or not over in $most s, see the log |"
   fi
   printf '%s\n' "$printed" >>"$log"
   printf '%s\n' "$printed" | rows
+  echo "| $name | this part | $((SECONDS - began)) s |"
 }
 
-# train FOLDER CACHE [OPTION…]: a whole command, and what it took.
+data=()
+if [ -n "${AUDIOSET:-}" ]; then
+  data=(--config.data_dir="$AUDIOSET" --config.train_splits=bal_train)
+fi
+
+# train NAME CACHE [OPTION…]: a whole command.
 train() {
-  local folder=$runs/$1 cache=$runs/$2 start=$(date +%s.%N)
-  shift 2
-  "$python" -m aec_jax.main --config=configs/audioset_level3.py \
-    --workdir="$folder" --cache_dir="$cache" --config.max_steps=1500 \
-    --config.eval_every=500 \
-    ${AUDIOSET:+--config.data_dir="$AUDIOSET" --config.train_splits=bal_train} \
-    "$@" >&2 || return 1
-  "$python" - "$folder" "$start" <<'END'
-import json, sys, time
-found = json.load(open(sys.argv[1] + '/results.json'))
-print('1,500 steps of audioset_level3  s  train s  mAP')
-print('-  -  -  -')
-print(sys.argv[1].rsplit('/')[-1], f'{time.time() - float(sys.argv[2]):.1f}',
-      f"{found['seconds']['train']:.1f}", found['metrics']['mAP'], sep='  ')
-END
+  part "audioset_level3, $1" 90 "$python" -m launch.benchmarks.command \
+    --name="$1" --workdir="$runs/$1" --cache_dir="$runs/$2" \
+    --config=configs/audioset_level3.py \
+    ${data[@]+"${data[@]}"} "${@:3}"
 }
-export -f train
-trained() { part "$1" bash -c 'train "$@"' train "${@:2}"; }
 
 {
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
@@ -72,15 +67,27 @@ trained() { part "$1" bash -c 'train "$@"' train "${@:2}"; }
   echo
   echo '| what | row | measured |'
   echo '|---|---|---|'
-  trained start cold cache
-  trained start warm cache
-  trained determinism deterministic_1 one --config.deterministic=True
-  trained determinism deterministic_2 two --config.deterministic=True
-  part classifiers "$python" -m launch.benchmarks.classifiers --device=gpu \
-    --who=ours --tables=level3,attention,lstm,ensemble
-  part passes "$python" -m launch.benchmarks.passes --device=gpu
-  part vggish "$python" -m launch.benchmarks.vggish --device=gpu \
+  train cold cache --config.max_steps=500 --config.eval_every=500
+  train warm cache --config.max_steps=500 --config.eval_every=500
+  train every_1000 cache --config.max_steps=10000 --config.eval_every=1000 \
+    --config.patience=100
+  train every_250 cache --config.max_steps=2500 --config.eval_every=250 \
+    --config.patience=100
+  part extractors 110 "$python" -m launch.benchmarks.extractors --device=gpu
+  part classifiers 120 "$python" -m launch.benchmarks.classifiers \
+    --device=gpu --who=ours --tables=level3,attention,lstm,ensemble
+  train deterministic_1 one --config.max_steps=500 --config.eval_every=500 \
+    --config.deterministic=True
+  train deterministic_2 two --config.max_steps=500 --config.eval_every=500 \
+    --config.deterministic=True
+  part vggish 120 "$python" -m launch.benchmarks.vggish --device=gpu \
     --batches=32,280 --step_batches=32,280
-  part peers "$python" -m launch.benchmarks.classifiers --device=gpu \
+  part 'ten models on one GPU' 100 "$python" -m launch.sweep \
+    --sweep=launch/sweeps/table10.py --workdir="$runs/table10" \
+    --cache_dir="$runs/cache" --parallel=5 --config.max_steps=500 \
+    --config.eval_every=250 ${data[@]+"${data[@]}"}
+  part peers 100 "$python" -m launch.benchmarks.classifiers --device=gpu \
     --who=peers --tables=level3,lstm
+  part passes 90 "$python" -m launch.benchmarks.passes --device=gpu \
+    --widths=1,0.125
 } | tee "$out"

@@ -1,19 +1,22 @@
-"""What a classifier's training step moves through memory, by its program.
+"""What a training step moves through memory, by its program.
 
   python -m launch.benchmarks.passes [--device=gpu|h100] \\
-      [--configs=audioset_level3,audioset_lstm] [--largest=20]
+      [--configs=audioset_level3,audioset_lstm] [--widths=1,0.125] \\
+      [--largest=20]
 
-Compiles some steps of each config, at full size on synthetic embeddings, with
-float32 and with bfloat16 between layers, and runs nothing. `--device=h100`
-compiles for one where there is none, which needs `pip install
-jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12` of JAX's version;
-products are then cuBLAS's, not chosen by trial. A kernel is an instruction of
-the loop over steps; what it moves are its operands and its result, of a table
-the rows that are taken, whether or not they are in a cache.
+Compiles some steps of each config, at full size on synthetic embeddings, and of
+fine-tuning a VGGish of each width, on 288 examples with all that
+`esc10_augmented` does to them, with float32 and with bfloat16 between layers,
+and runs nothing. `--device=h100` compiles for one where there is none, which
+needs `pip install jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12` of
+JAX's version; products are then cuBLAS's, not chosen by trial. A kernel is an
+instruction of the loop over steps; what it moves are its operands and its
+result, of a table the rows that are taken, whether or not they are in a cache.
 """
 
 import argparse
 import importlib
+import itertools
 import os
 from unittest import mock
 
@@ -21,14 +24,16 @@ import jax
 import numpy as np
 
 from aec_jax import presets
+from aec_jax.input.rooms import Rooms
 from aec_jax.run.console import table
 from aec_jax.run.devices import AXIS
-from aec_jax.train.classifiers import Classifiers
-from aec_jax.train.piece_steps import make_steps
+from aec_jax.train import example_steps, piece_steps
 from launch.benchmarks import hlo, timing
 from launch.benchmarks.classifiers import released, still_plan
+from launch.benchmarks.extractors import synthetic_clips, tuner_of
 
 STEPS = 2  # more make no other loop
+EXAMPLES = 288
 
 # What XLA asks of an H100 80 GB that it does not see.
 _H100 = """
@@ -67,6 +72,8 @@ def h100():
   """
   from jax.experimental import topologies
 
+  # The plugin would look for CUDA's libraries, which compiling does without.
+  os.environ['JAX_SKIP_CUDA_CONSTRAINTS_CHECK'] = '1'
   os.environ['XLA_FLAGS'] = ' '.join(
     [
       os.environ.get('XLA_FLAGS', ''),
@@ -83,15 +90,16 @@ def h100():
   return found.devices[0]
 
 
-def program(system: Classifiers, device) -> str:
-  """The optimised HLO of some steps; `device` None: of the devices here."""
-  steps = make_steps(system)
-  state = jax.eval_shape(system.create_state)
-  plan = still_plan(system, STEPS)
-  rows = system.rows(plan)
+def program(device, steps, state, table, plan, *static) -> str:
+  """The optimised HLO of some steps.
+
+  Args:
+    device: to compile for; None: those here.
+    steps: pmapped.
+    state, table, plan, static: what it takes, the state by its shapes.
+  """
   if device is None:
-    lowered = steps.lower(state, system.resident, plan, rows)
-    return lowered.compile().as_text()
+    return steps.lower(state, table, plan, *static).compile().as_text()
   mesh = jax.sharding.Mesh(np.array([device]), (AXIS,))
   spec, shared = jax.sharding.PartitionSpec, jax.sharding.PartitionSpec()
 
@@ -104,7 +112,7 @@ def program(system: Classifiers, device) -> str:
   def alone(state, table, plan):
     # As `pmap` takes them: without the axis of the devices.
     plan = jax.tree.map(lambda x: x[0], plan)
-    return steps.__wrapped__(state, table, plan, rows)
+    return steps.__wrapped__(state, table, plan, *static)
 
   mapped = jax.jit(
     jax.shard_map(
@@ -116,18 +124,45 @@ def program(system: Classifiers, device) -> str:
     ),
     donate_argnums=0,
   )
-  args = (
-    shapes(state, shared),
-    shapes(system.resident, shared),
-    shapes(plan, spec(AXIS)),
-  )
+  args = shapes(state, shared), shapes(table, shared), shapes(plan, spec(AXIS))
   with mock.patch.object(jax, 'default_backend', lambda: 'gpu'):
     return mapped.lower(*args).compile().as_text()
+
+
+def classifier_program(name: str, activations: str, device) -> str:
+  """Of a config's steps, with this type between layers."""
+  config = importlib.import_module(f'configs.{name}').get_config()
+  system = released(presets.resolve(config))
+  system.model = system.model.clone(activations=activations)
+  plan = still_plan(system, STEPS)
+  state = jax.eval_shape(system.create_state)
+  return program(
+    device, piece_steps.make_steps(system), state, system.resident, plan,
+    system.rows(plan),
+  )  # fmt: skip
+
+
+def tuning_program(width: str, activations: str, device) -> str:
+  """Of fine-tuning's steps, with this type between layers."""
+  tuner = tuner_of(float(width), synthetic_clips())
+  extractor = tuner.model.extractor.clone(activations=activations)
+  tuner.model = tuner.model.clone(extractor=extractor)
+  tuner.rooms = Rooms((EXAMPLES,), 1)  # of one size there is no branch
+  (plan,) = tuner.plans([(0, STEPS)])
+  plan = {k: v[:, :, :EXAMPLES] for k, v in plan.items() if k != 'size'}
+  state = jax.eval_shape(tuner.create_state)
+  steps = example_steps.make_steps(tuner)
+  return program(device, steps, state, tuner.resident, plan)
+
+
+def _split(names: str) -> list[str]:
+  return [name for name in names.split(',') if name]
 
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--configs', default='audioset_level3,audioset_lstm')
+  parser.add_argument('--widths', default='', help='of VGGish, fine-tuned')
   parser.add_argument('--largest', type=int, default=0, help='of them to list')
   parser.add_argument('--device', choices=('cpu', 'gpu', 'h100'), default='cpu')
   args = parser.parse_args()
@@ -137,28 +172,30 @@ def main():
   rows = [('a step', 'between layers', 'products', 'others', 'MB moved',
            'of which products')]  # fmt: skip
   lists = []
-  for name in args.configs.split(','):
-    config = importlib.import_module(f'configs.{name}').get_config()
-    system = released(presets.resolve(config))
-    for activations in ('float32', 'bfloat16'):
-      system.model = system.model.clone(activations=activations)
-      kernels = hlo.step_kernels(program(system, device))
-      products = [k for k in kernels if k.product]
-      rows.append(
-        (
-          name,
-          activations,
-          str(len(products)),
-          str(len(kernels) - len(products)),
-          f'{1e-6 * sum(k.moved for k in kernels):,.0f}',
-          f'{1e-6 * sum(k.moved for k in products):,.0f}',
-        )
+  what = [(n, n, classifier_program) for n in _split(args.configs)]
+  what += [
+    (f'VGGish, width {w}', w, tuning_program) for w in _split(args.widths)
+  ]
+  for (name, given, compiled), activations in itertools.product(
+    what, ('float32', 'bfloat16')
+  ):
+    kernels = hlo.step_kernels(compiled(given, activations, device))
+    products = [k for k in kernels if k.product]
+    rows.append(
+      (
+        name,
+        activations,
+        str(len(products)),
+        str(len(kernels) - len(products)),
+        f'{1e-6 * sum(k.moved for k in kernels):,.0f}',
+        f'{1e-6 * sum(k.moved for k in products):,.0f}',
       )
-      lists += [
-        f'{name} {activations}: {1e-6 * k.moved:.1f} MB'
-        f' {k.instruction.shape} {k.instruction.name}'
-        for k in kernels[: args.largest]
-      ]
+    )
+    lists += [
+      f'{name} {activations}: {1e-6 * k.moved:.1f} MB'
+      f' {k.instruction.shape} {k.instruction.name}'
+      for k in kernels[: args.largest]
+    ]
   print(table(rows))
   print('\n'.join(lists))
 

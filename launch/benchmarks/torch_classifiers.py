@@ -108,13 +108,11 @@ def trainer(
   return turn
 
 
-def usual_batches(
-  embeddings: np.ndarray, targets: np.ndarray, size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Balanced batches as the public baselines make them: class by class.
+def balanced_rows(targets: np.ndarray, size: int) -> Iterator[list[int]]:
+  """Clips of balanced batches as the public baselines take them, class by
+  class.
 
   Args:
-    embeddings: (clip, segment, feature) uint8.
     targets: (clip, class) bool.
     size: examples of a batch.
   """
@@ -131,5 +129,29 @@ def usual_batches(
       pointers[k] = (pointers[k] + 1) % len(lists[k])
       if not pointers[k]:
         rng.shuffle(lists[k])
+    yield rows
+
+
+def usual_batches(
+  embeddings: np.ndarray, targets: np.ndarray, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Balanced batches as the public baselines make them, on the host.
+
+  Args:
+    embeddings: (clip, segment, feature) uint8.
+    targets, size: see `balanced_rows`.
+  """
+  for rows in balanced_rows(targets, size):
     x = embeddings[rows].astype(np.float32) * np.float32(4 / 255) - 2
     yield x, targets[rows].astype(np.float32)
+
+
+def resident_batches(
+  embeddings: np.ndarray, targets: np.ndarray, size: int, device: str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+  """The same batches, gathered on the device, where the data rest."""
+  there = [torch.as_tensor(a, device=device) for a in (embeddings, targets)]
+  for rows in balanced_rows(targets, size):
+    index = torch.as_tensor(np.array(rows), device=device)
+    x, y = (a[index].float() for a in there)
+    yield x * (4 / 255) - 2, y

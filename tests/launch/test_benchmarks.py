@@ -13,7 +13,8 @@ from launch.jobs import ROOT
 
 # What asks for other packages, and is helped by them alone.
 PEERS = {
-  'audio': 'librosa', 'classifiers': '', 'hlo': None, 'memory': '',
+  'audio': 'librosa', 'classifiers': '', 'command': '', 'extractors': '',
+  'hlo': None, 'memory': '',
   'metrics': 'sklearn', 'passes': '', 'pipeline': 'torch', 'plan': '',
   'startup': '', 'tagging': '', 'tails': 'sklearn', 'tflite_birdnet': None,
   'timing': None, 'torch_classifiers': None, 'torch_tagging': None,
@@ -22,6 +23,7 @@ PEERS = {
 # Of the others even the smallest takes minutes.
 SMALLEST = [
   ('audio', '--count=1'),
+  ('extractors', '--widths=0.03125', '--runs=1'),
   ('memory', '--rows=dcase_l1'),
   ('passes', '--configs=audioset_dnn1', '--largest=1'),
 ]

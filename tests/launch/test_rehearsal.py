@@ -27,7 +27,7 @@ def lists(tmp_path):
 def test_it_is_a_release_with_the_label_sets_of_the_lists(lists, tmp_path):
   out = tmp_path / 'out'
   rehearsal.make(str(lists), str(out), clips=50, files=4)
-  for split in ('unbal_train', 'eval'):
+  for split in ('unbal_train', 'bal_train', 'eval'):
     assert len(audioset_tfrecord.list_files(str(out), split)) == 4
     audioset_tfrecord.pack(str(out), split, str(tmp_path / split))
     examples = Examples.load(str(tmp_path / split))

@@ -188,7 +188,7 @@ def test_convolution_and_its_gradients(
   float64, monkeypatch, shape, kernel, precisions
 ):
   # So that few and small examples are several chunks.
-  monkeypatch.setattr(convolution, '_ROWS_PER_CHUNK', 16)
+  monkeypatch.setattr('aec_jax.models.winograd._ROWS_PER_CHUNK', 16)
   monkeypatch.setattr(convolution, '_PATCH_VALUES', 2**15)
   x, w = RNG.standard_normal(shape), RNG.standard_normal(kernel)
   grad = RNG.standard_normal((*shape[:3], kernel[3]))

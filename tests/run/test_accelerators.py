@@ -1,5 +1,7 @@
 """Devices: what is said of them, and what JAX is told of them."""
 
+import sys
+
 import jax
 import pytest
 from train_data import released_config
@@ -7,6 +9,7 @@ from train_data import released_config
 from aec_jax import config_checks
 from aec_jax.errors import UserError
 from aec_jax.run import devices
+from launch.benchmarks import command
 
 FLAG = '--xla_gpu_deterministic_ops=true'
 
@@ -80,3 +83,26 @@ def test_programs_and_autotuning_are_kept_in_the_cache(tmp_path, monkeypatch):
   # By itself JAX keeps what autotuning found beside the programs.
   kept = jax.config.values['jax_persistent_cache_enable_xla_caches']
   assert kept == 'xla_gpu_per_fusion_autotune_cache_dir'
+
+
+@pytest.mark.slow  # two whole trainings, by whatever JAX finds here
+def test_two_deterministic_trainings_have_the_same_bits(
+  audioset_dir, tmp_path, monkeypatch
+):
+  # Each has programs and autotuning of its own.
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  found = [
+    command.row(
+      name,
+      tmp_path / name / 'run',
+      [
+        sys.executable, '-m', 'aec_jax.main', '--config=audioset_level3',
+        f'--workdir={tmp_path}/{name}/run', '--config.deterministic=True',
+        f'--config.data_dir={audioset_dir}', '--config.max_steps=20',
+        '--config.eval_every=20', '--config.batch_size=16',
+      ],
+    )
+    for name in ('one', 'other')
+  ]  # fmt: skip
+  weights = {cells[-1] for cells in found}
+  assert len(weights) == 1
