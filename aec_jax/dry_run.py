@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax import teachers, timetable, warm_start
+from aec_jax import sources, teachers, timetable, warm_start
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.clips import Clips
 from aec_jax.features import log_mels, packed
@@ -77,6 +77,8 @@ def _released(config, cache_dir) -> Generator[str, None, Sizes]:
       f'{split}: {len(found):,} clips, packed already; {missing} of'
       f' {len(found.classes)} classes without a clip'
     )
+  if sources.released.ontology_of(config) and config.pass_up:
+    yield 'targets have the classes above the labels, by the ontology'
   if finished := warm_start.of(config):
     yield f'hidden layers start from {finished}'
   if teachers.read(config, classes):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax import predictions
+from aec_jax import hierarchy, predictions
 from aec_jax.bundle import decisions
 from aec_jax.errors import UserError
 from aec_jax.input import pieces
@@ -181,6 +181,7 @@ def score(
       name: {k: _number(column[i]) for k, column in columns.items()}
       for i, name in enumerate(source.classes)
     },
+    **hierarchy.found(source.ontology, objective, labels, values, columns),
     'decisions': decisions.fit(targets, probabilities),
     'folds': _fold_scores(objective, source.labels, parts),
     'n_examples': len(scored),

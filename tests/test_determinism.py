@@ -40,7 +40,7 @@ _TRAINING = {
     'test_shifts': _NOTHING,
     # The weight of no teacher; see also `test_teachers`.
     'members': _CLAIM, 'teacher': _NOTHING, 'teacher_weight': _NOTHING,
-    'unverified_weight': _CLAIM,
+    'unverified_weight': _CLAIM, 'pass_up': _CLAIM,
     # By the weights that lie there; see `test_warm_start`.
     'init_from': _NOTHING,
 }  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 
 from aec_jax.datasets import class_list, clip_record, tfrecord
 from aec_jax.datasets.examples import Examples, Writer
-from aec_jax.datasets.labels import check_count, offsets_of
+from aec_jax.datasets.labels import offsets_of
 from aec_jax.errors import UNREADABLE, UserError, check_choice
 from aec_jax.run import threads
 
@@ -109,16 +109,7 @@ def read_classes(data_dir: str) -> tuple[str, ...]:
   Raises:
     UserError: the class list is missing or is not one.
   """
-  tried = [os.path.join(data_dir, d, class_list.INDICES) for d in ('csv', '')]
-  path = next((path for path in tried if os.path.isfile(path)), None)
-  if path is None:
-    raise UserError(
-      f'no class list: no file {" or ".join(tried)}; download'
-      f' {class_list.INDICES} from the AudioSet site'
-    )
-  found = class_list.read(path, indexed=True)
-  check_count(len(found), path)
-  return tuple(name for _, name in found)
+  return tuple(name for _, name in class_list.of_release(data_dir))
 
 
 def pack(

@@ -4,6 +4,7 @@ import collections
 import os
 from collections.abc import Sequence
 
+from aec_jax.datasets.labels import check_count
 from aec_jax.datasets.lists import fault, read_table
 from aec_jax.errors import UserError
 
@@ -42,6 +43,27 @@ def read(path: str, indexed: bool = False) -> list[tuple[str, str]]:
   if count > 1:
     raise UserError(f'{path}: the mid {mid!r} is there twice')
   return classes
+
+
+def of_release(data_dir: str) -> list[tuple[str, str]]:
+  """The (mid, readable name) of each class of the embeddings release.
+
+  Args:
+    data_dir: its folder; the list is in its `csv/`, or in itself.
+
+  Raises:
+    UserError: the class list is missing or is not one.
+  """
+  tried = [os.path.join(data_dir, d, INDICES) for d in ('csv', '')]
+  path = next((path for path in tried if os.path.isfile(path)), None)
+  if path is None:
+    raise UserError(
+      f'no class list: no file {" or ".join(tried)}; download'
+      f' {INDICES} from the AudioSet site'
+    )
+  found = read(path, indexed=True)
+  check_count(len(found), path)
+  return found
 
 
 def _in_order(path, classes, indices) -> list[tuple[str, str]]:

@@ -25,8 +25,8 @@ class Features:
     pieces: how the segments make up what a classifier takes.
     ids: (clip,) names.
     labels: of the clips.
-    targets: (clip, class) float16, what is learned in the labels' place; None:
-      the labels.
+    targets: (clip, class) float16, or bits as of `Labels.packed`: what is
+      learned in the labels' place; None: the labels.
     loss_weights: (clip,) float32, what each clip's loss counts; None: 1.
   """
 

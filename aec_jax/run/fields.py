@@ -91,6 +91,9 @@ FIELDS: dict[str, Field] = {
   # A finished experiment, or its bundle, whose extractors and hidden layers
   # training starts from.
   'init_from': Field('', role='how', is_path=True),
+  # Whether training clips have the classes above their labels, too, by the
+  # ontology.json beside the class list. What is scored keeps its labels.
+  'pass_up': Field(False),
   # What a clip's labels are: see `aec_jax.objective`.
   'objective': Field('single_label'),
   # Between the labels of a cell of a list; empty: found out.
@@ -163,7 +166,7 @@ _MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
 _OF_EMBEDDINGS = (
   'train_splits', 'eval_splits', 'holdout', 'float_range', 'members', 'teacher',
-  'teacher_weight',
+  'teacher_weight', 'pass_up',
 )  # fmt: skip
 _OF_RECORDINGS = (
   'extractor', 'extractors', 'pitch_to', 'folds', 'synthetic', 'classes',

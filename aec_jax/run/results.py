@@ -108,6 +108,9 @@ _SUSPECT = _Whole(
 _INTERVAL = _Each(_NUMBER, least=2, most=2, container=list)
 _LEARNED = _Whole({'scores': _NUMBERS, 'gain': _NUMBER,
                    'gain interval': _INTERVAL})  # fmt: skip
+_GROUPS = _Each(
+  _Whole(classes=_COUNT, clips=_COUNT, mAP=_NUMBER, AUC=_NUMBER), least=1
+)
 # The fields that something is made of; a dict has them where they are there.
 _FIELDS = {
   'experiment': _TEXT,
@@ -136,6 +139,7 @@ _FIELDS = {
     'clips': _Each(_COUNTS),
     'verified': _NUMBERS,
     'seconds': _Each(_Each(_NUMBER, container=list)),
+    'without_class_above': _NUMBERS,
   },
   'versions': _Each(_TEXT),
   'metrics': _NUMBERS,
@@ -153,6 +157,12 @@ _FIELDS = {
     mean=_Whole(scores=_NUMBERS),
     weights=_Whole(_LEARNED, of=_NUMBERS),
     stacking=_LEARNED,
+  ),
+  'hierarchy': _Whole(
+    by_branch=_GROUPS,
+    by_depth=_GROUPS,
+    passed_up=_NUMBERS,
+    unknown=_COUNT,
   ),
   'evaluations': _EVALUATIONS,
   'ensembles': _Each(

@@ -39,6 +39,8 @@ class Recorded:
     extractors: those that are ready, in the order of the jobs.
   """
 
+  ontology = None
+
   def __init__(self, config, cache_dir, scoring: bool = False):
     self._config, self._cache_dir = config, cache_dir
     self._scoring = scoring

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aec_jax import teachers, timetable, warm_start
+from aec_jax.datasets import class_list, ontology
 from aec_jax.datasets.examples import Examples
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
@@ -17,6 +18,25 @@ from aec_jax.input.folds import Member
 from aec_jax.report import Embedded, Shown
 from aec_jax.sources.trained import Trained
 from aec_jax.timetable import Sizes
+
+
+def ontology_of(config, trains: bool = True) -> ontology.Ontology | None:
+  """The ontology beside a release's classes; None where there is none.
+
+  Args:
+    config: of the experiment.
+    trains: whether labels may be passed up, which needs one.
+
+  Raises:
+    UserError: it is no ontology, or needed and not there.
+  """
+  needed = 'config.pass_up=True' if trains and config.pass_up else ''
+  if config.data_dir:
+    classes = class_list.of_release(config.data_dir)
+    return ontology.of_release(config.data_dir, classes, needed)
+  if needed:
+    raise UserError(f'{needed}: the synthetic set has no ontology')
+  return None
 
 
 class Released:
@@ -35,6 +55,7 @@ class Released:
     skipped, notes: {'file', 'reason', …} of what was left out or is odd.
     n_train: clips that train; n_training_clips: with their shifted copies.
     scored_on: what results.json says of it; None: nothing.
+    ontology: of the classes; None where none lies beside their list.
   """
 
   scored_on = None
@@ -53,6 +74,9 @@ class Released:
     self.ids = np.concatenate([part.ids for part in parts])
     self.labels = Labels.concatenate([part.labels for part in parts])
     self.usage = np.full(len(self.ids), '')
+    self.ontology = ontology_of(config, trains=not scoring)
+    passes_up = config.pass_up and not scoring
+    self._passed_up_by = self.ontology if passes_up else None
     self._cache_dir, self._teachers = cache_dir, []
     self._finished = None
     if not scoring:
@@ -63,6 +87,8 @@ class Released:
     self.fingerprints = [*map(teachers.key, self._teachers)]
     if self._finished:
       self.fingerprints.append(self._finished.key)
+    if self._passed_up_by:
+      self.fingerprints.append(self._passed_up_by.fingerprint())
     self.fingerprints += self._trained_on + self.scored_fingerprints
     splits = (*(() if scoring else config.train_splits), *config.eval_splits)
     self.skipped = packed.listed_beside(config, splits, 'skipped')
@@ -141,26 +167,53 @@ class Released:
       self.ids,
       self.labels,
     )
-    if not self._teachers:
+    learned = self._learned_labels()
+    if self._teachers:
+      targets = teachers.targets(
+        self._teachers, self._config.teacher_weight,
+        dataclasses.replace(features, labels=learned), self.n_train,
+        self._trained_on, self._cache_dir,
+      )  # fmt: skip
+    elif learned is not self.labels:
+      targets = learned.packed()
+    else:
       return features
-    learned = teachers.targets(
-      self._teachers, self._config.teacher_weight, features, self.n_train,
-      self._trained_on, self._cache_dir,
-    )  # fmt: skip
-    return dataclasses.replace(features, targets=learned)
+    return dataclasses.replace(features, targets=targets)
+
+  def _learned_labels(self) -> Labels:
+    """Those of the clips, of training ones perhaps with what is above them."""
+    if not self._passed_up_by:
+      return self.labels
+    each = np.arange(len(self.labels))
+    training, others = each[: self.n_train], each[self.n_train :]
+    return Labels.concatenate(
+      [
+        self._passed_up_by.passed_up(self.labels.select(training)),
+        self.labels.select(others),
+      ]
+    )
 
   def distribution(self) -> dict:
-    """The clips of each class, of each split that was read."""
+    """The clips of each class, of each split that was read; and the share of
+    its clips that lack a class above one of theirs.
+    """
     names = (*self._config.train_splits, *self._config.eval_splits)
     names = names[-len(self._parts) :]  # scoring alone, those of training lack
-    return {
+    splits = dict(zip(names, self._parts, strict=True))
+    found: dict = {
       'clips': {
         name: dict(
           zip(part.classes, part.labels.class_counts().tolist(), strict=True)
         )
-        for name, part in zip(names, self._parts, strict=True)
+        for name, part in splits.items()
       }
     }
+    if self.ontology:
+      found['without_class_above'] = {
+        name: float(np.mean(self.ontology.lacking(part.labels)))
+        for name, part in splits.items()
+      }
+    return found
 
   def show(self, clip_id: str) -> Shown:
     """A clip's embeddings, which are all that the release has of it."""
