@@ -13,6 +13,7 @@ _OURS = ('classes', 'activations', 'axis_name', 'parent', 'name')
 # What a field of a model may be.
 _CHOICES = {
   'dtype': ('bfloat16', 'float32'),
+  'attention': classifiers.ATTENTIONS,
   'f_activation': tuple(classifiers.F_ACTIVATIONS),
   'activation': tuple(classifiers.LSTM_ACTIVATIONS),
 }
