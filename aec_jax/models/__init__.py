@@ -66,7 +66,7 @@ def classifier(config, classes: int, axis_name: str | None = None):
 
 def _check_layers(name, fields):
   hidden = fields.get('hidden', ())
-  levels = fields.get('levels', (1,))
+  levels, heads = fields.get('levels', (1,)), fields.get('heads', 1)
   if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
     raise UserError(
       f'config.model.hidden is {hidden}; it takes the units of each layer, such'
@@ -80,4 +80,9 @@ def _check_layers(name, fields):
     raise UserError(
       f'config.model.levels is {levels}; it must name some of the'
       f' {len(hidden)} hidden layers, counted from 1'
+    )
+  if heads != 1 and fields.get('attention') == 'feature':
+    raise UserError(
+      f"config.model.heads is {heads}, and config.model.attention 'feature',"
+      ' which has one for each unit: leave one of them out'
     )

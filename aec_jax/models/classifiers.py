@@ -27,6 +27,7 @@ _KEPT = 10
 # Segments after which it leaves out the examples that are over.
 _BLOCK = 4
 
+# What attention sums: each class's f of the segments, or the hidden units.
 ATTENTIONS = ('decision', 'feature')
 
 LSTM_ACTIVATIONS = {'tanh': jnp.tanh, 'relu': nn.relu}
@@ -290,15 +291,21 @@ class FeatureAttention(nn.Module):
   (2019, arXiv:1903.00765).
   """
 
+  classes: int
   dtype: str
   activations: str = 'float32'
 
   @nn.compact
   def __call__(self, h, mask):
-    """As `Attention`, with units in the classes' place."""
+    """As `Attention`, with units in the classes' place. What it heeds is of no
+    class: each is said to be given the units' mean.
+    """
     v = Dense(h.shape[-1], self.dtype, self.activations, name='v')(h)
     h, v = _wide(h), jnp.where(mask[..., None], _wide(v), _MASKED)
-    return attend(h, v), nn.softmax(v, axis=1) * h
+    p = nn.softmax(v, axis=1)
+    of_units = jnp.mean(p, -1, keepdims=True)
+    self.sow('intermediates', 'p', jnp.repeat(of_units, self.classes, -1))
+    return attend(h, v), p * h
 
 
 def _wide(x):
@@ -313,8 +320,9 @@ class MultiLevelAttention(Classifier):
     levels: which hidden layers have an attention module, counted from 1.
     f_activation: a key of `F_ACTIVATIONS`.
     pool_norm: whether the pooled y is batch-normalised before the output layer.
-    attention: a key of `ATTENTIONS`.
-    heads: of 'decision', attentions a level with an f and a v each.
+    attention: one of `ATTENTIONS`.
+    heads: of 'decision', how many a level has side by side, each with its own
+      f and v.
 
   Where the collection `located` is mutable, it gets (batch, segment, class)
   logits of the segments, whose mean over the valid ones is the logits: what
@@ -353,7 +361,7 @@ class MultiLevelAttention(Classifier):
   def _attention(self, name):
     types = self.dtype, self.activations
     if self.attention == 'feature':
-      return FeatureAttention(*types, name=name)
+      return FeatureAttention(self.classes, *types, name=name)
     return Attention(
       self.classes, self.f_activation, *types, self.heads, name=name
     )

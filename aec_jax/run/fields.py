@@ -158,7 +158,9 @@ FIELDS: dict[str, Field] = {
 }
 
 # Of the model, whichever it is: ranges alone.
-_MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
+_MODEL_RANGES = {
+  'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999), 'heads': (1, 100),
+}  # fmt: skip
 
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
 _OF_EMBEDDINGS = (
