@@ -178,9 +178,6 @@ CLASSIFIERS = {
   'heads': (
     {'name': 'attention', 'hidden': (9, 8), 'levels': (1, 2), 'heads': 2},
     'single_label', 'align'),
-  'units': (
-    {'name': 'attention', 'hidden': (9,), 'levels': (1,),
-     'attention': 'feature'}, 'multi_label', 'mask'),
 }  # fmt: skip
 RELEASED = {
   'model': 'released', 'embedding_activation': 'linear', 'width': 0.01,

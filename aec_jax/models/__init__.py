@@ -13,7 +13,6 @@ _OURS = ('classes', 'activations', 'axis_name', 'parent', 'name')
 # What a field of a model may be.
 _CHOICES = {
   'dtype': ('bfloat16', 'float32'),
-  'attention': classifiers.ATTENTIONS,
   'f_activation': tuple(classifiers.F_ACTIVATIONS),
   'activation': tuple(classifiers.LSTM_ACTIVATIONS),
 }
@@ -66,7 +65,7 @@ def classifier(config, classes: int, axis_name: str | None = None):
 
 def _check_layers(name, fields):
   hidden = fields.get('hidden', ())
-  levels, heads = fields.get('levels', (1,)), fields.get('heads', 1)
+  levels = fields.get('levels', (1,))
   if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
     raise UserError(
       f'config.model.hidden is {hidden}; it takes the units of each layer, such'
@@ -80,9 +79,4 @@ def _check_layers(name, fields):
     raise UserError(
       f'config.model.levels is {levels}; it must name some of the'
       f' {len(hidden)} hidden layers, counted from 1'
-    )
-  if heads != 1 and fields.get('attention') == 'feature':
-    raise UserError(
-      f"config.model.heads is {heads}, and config.model.attention 'feature',"
-      ' which has one for each unit: leave one of them out'
     )

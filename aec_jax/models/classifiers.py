@@ -27,9 +27,6 @@ _KEPT = 10
 # Segments after which it leaves out the examples that are over.
 _BLOCK = 4
 
-# What attention sums: each class's f of the segments, or the hidden units.
-ATTENTIONS = ('decision', 'feature')
-
 LSTM_ACTIVATIONS = {'tanh': jnp.tanh, 'relu': nn.relu}
 
 
@@ -276,41 +273,14 @@ class Attention(nn.Module):
     width = self.heads * self.classes
     dense = Dense(2 * width, self.dtype, self.activations, name='fv')
     # (batch, segment, head × class) each; what follows is one pass over them.
-    f, v = jnp.split(_wide(dense(h)), 2, -1)
+    f, v = jnp.split(dense(h), 2, -1)
+    f, v = (x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in (f, v))
+    # Finite, for examples without a valid segment.
     v = jnp.where(mask[..., None], v, _MASKED)
     p, f = nn.softmax(v, axis=1), F_ACTIVATIONS[self.f_activation](f)
     of_heads = p.reshape(*p.shape[:2], self.heads, self.classes)
     self.sow('intermediates', 'p', jnp.mean(of_heads, 2))
     return attend(f, v), p * f
-
-
-class FeatureAttention(nn.Module):
-  """y_j = sum_t p_j(x_t) h_j(x_t), p_j = softmax_t v_j, of hidden units j.
-
-  Kong et al., Weakly Labelled AudioSet Tagging with Attention Neural Networks
-  (2019, arXiv:1903.00765).
-  """
-
-  classes: int
-  dtype: str
-  activations: str = 'float32'
-
-  @nn.compact
-  def __call__(self, h, mask):
-    """As `Attention`, with units in the classes' place. What it heeds is of no
-    class: each is said to be given the units' mean.
-    """
-    v = Dense(h.shape[-1], self.dtype, self.activations, name='v')(h)
-    h, v = _wide(h), jnp.where(mask[..., None], _wide(v), _MASKED)
-    p = nn.softmax(v, axis=1)
-    of_units = jnp.mean(p, -1, keepdims=True)
-    self.sow('intermediates', 'p', jnp.repeat(of_units, self.classes, -1))
-    return attend(h, v), p * h
-
-
-def _wide(x):
-  """In float32 at least."""
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 class MultiLevelAttention(Classifier):
@@ -320,9 +290,7 @@ class MultiLevelAttention(Classifier):
     levels: which hidden layers have an attention module, counted from 1.
     f_activation: a key of `F_ACTIVATIONS`.
     pool_norm: whether the pooled y is batch-normalised before the output layer.
-    attention: one of `ATTENTIONS`.
-    heads: of 'decision', how many a level has side by side, each with its own
-      f and v.
+    heads: attentions of a level side by side, each with its own f and v.
 
   Where the collection `located` is mutable, it gets (batch, segment, class)
   logits of the segments, whose mean over the valid ones is the logits: what
@@ -332,7 +300,6 @@ class MultiLevelAttention(Classifier):
   levels: tuple[int, ...] = (1, 2, 3)
   f_activation: str = 'relu'
   pool_norm: bool = False
-  attention: str = 'decision'
   heads: int = 1
 
   @nn.compact
@@ -341,7 +308,15 @@ class MultiLevelAttention(Classifier):
     for level in range(1, max(self.levels) + 1):
       x = self.hidden_layer(level)(x, mask, train)  # (batch, segment, unit)
       if level in self.levels:
-        y, parts = self._attention(f'attention{level}')(x, mask)
+        attention = Attention(
+          self.classes,
+          self.f_activation,
+          self.dtype,
+          self.activations,
+          self.heads,
+          name=f'attention{level}',
+        )
+        y, parts = attention(x, mask)
         pooled.append(y)
         located.append(parts)
     norm = self.pool_norm and MaskedBatchNorm(
@@ -353,18 +328,10 @@ class MultiLevelAttention(Classifier):
       parts = jnp.concatenate(located, -1) * count
       parts = norm(parts, mask, False) if norm else parts
       self.sow('located', 'logits', output(parts))
-    y = jnp.concatenate(pooled, -1)  # (batch, level × …)
+    y = jnp.concatenate(pooled, -1)  # (batch, level × head × class)
     if norm:
       y = norm(y, mask.any(1), train)
     return output(y)
-
-  def _attention(self, name):
-    types = self.dtype, self.activations
-    if self.attention == 'feature':
-      return FeatureAttention(self.classes, *types, name=name)
-    return Attention(
-      self.classes, self.f_activation, *types, self.heads, name=name
-    )
 
 
 # By the name that `config.model.name` gives.

@@ -29,9 +29,6 @@ MODELS = {
   'attention heads': functools.partial(
     classifiers.MultiLevelAttention, hidden=(9, 8, 7), heads=3
   ),
-  'attention feature': functools.partial(
-    classifiers.MultiLevelAttention, hidden=(9, 8, 7), attention='feature'
-  ),
 }
 ATTENTIONS = [name for name in MODELS if name.startswith('attention')]
 
@@ -134,11 +131,8 @@ def test_attention_is_equation_22(levels, f_activation):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  ('name', 'products'), [('attention heads', 'fv'), ('attention feature', 'v')]
-)
-def test_heads_and_units_lie_side_by_side(name, products):
-  model = MODELS[name](classes=CLASSES, levels=(1, 3))
+def test_heads_lie_side_by_side():
+  model = MODELS['attention heads'](classes=CLASSES, levels=(1, 3))
   variables = init(model)
   params, stats = map(
     numpy_tree, (variables['params'], variables['batch_stats'])
@@ -148,17 +142,13 @@ def test_heads_and_units_lie_side_by_side(name, products):
     h, pooled = x[i][mask[i]].astype(np.float64), []
     for level in (1, 2, 3):
       h = hidden(params, stats, h, level)
-      if level == 2:
-        continue
-      dense = params[f'attention{level}'][products]
-      found = h @ dense['kernel'] + dense['bias']
-      if products == 'v':
-        columns = zip(h.T, found.T, strict=True)
-      else:  # of each head an f and a v
-        f, v = found[:, : 3 * CLASSES], found[:, 3 * CLASSES :]
-        columns = zip(np.maximum(f, 0).T, v.T, strict=True)
-      pooled += [f @ np.exp(v) / np.exp(v).sum() for f, v in columns]
-    expected = output(params, np.array(pooled))
+      if level in (1, 3):
+        fv = params[f'attention{level}']['fv']
+        f, v = np.split(h @ fv['kernel'] + fv['bias'], 2, -1)
+        f = np.maximum(f, 0).reshape(-1, 3, CLASSES)
+        p = np.exp(v).reshape(-1, 3, CLASSES)
+        pooled += [*(f * p / p.sum(0)).sum(0)]  # head after head
+    expected = output(params, np.concatenate(pooled))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -342,12 +332,6 @@ def test_bfloat16_between_layers_stays_near_float32(name):
       'linear, relu, sigmoid',
     ),
     ({'name': 'lstm', 'hidden': (3, 3)}, 'an LSTM has one layer'),
-    (
-      {'name': 'attention', 'hidden': (3,), 'levels': (1,), 'heads': 2}
-      | {'attention': 'feature'},
-      r'model\.heads is 2, and config\.model\.attention',
-    ),
-    ({'name': 'attention', 'attention': 'units'}, r'decision, feature'),
   ],
 )
 def test_models_that_cannot_be_are_refused(config, message):
@@ -377,10 +361,8 @@ def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
 
 
 @pytest.mark.parametrize(
-  'fields',
-  [{}, {'pool_norm': True}, {'heads': 2, 'pool_norm': True},
-   {'attention': 'feature'}],
-)  # fmt: skip
+  'fields', [{}, {'pool_norm': True}, {'heads': 2, 'pool_norm': True}]
+)
 def test_the_logits_are_the_mean_of_the_segments(fields):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(3, 5, 8)).astype(np.float32)
