@@ -162,6 +162,9 @@ _MODEL_RANGES = {
   'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999), 'heads': (1, 100),
 }  # fmt: skip
 
+# Fields of a model that came later, and what cached members without them have.
+_LATER_OF_MODEL = {'model.heads': 1}
+
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
 _OF_EMBEDDINGS = (
   'train_splits', 'eval_splits', 'holdout', 'float_range', 'members', 'teacher',
@@ -272,11 +275,12 @@ def renamed_option(option: str) -> str | None:
 
 def changed(flat: Mapping[str, Any]) -> dict[str, Any]:
   """The fields that change what is computed and are not at their default."""
+  default = {path: f.default for path, f in FIELDS.items()} | _LATER_OF_MODEL
   return {
     path: value
     for path, value in flat.items()
     if role(path) == 'what'
-    and not (path in FIELDS and _same(FIELDS[path].default, value))
+    and not (path in default and _same(default[path], value))
   }
 
 
