@@ -14,6 +14,7 @@ import flax
 import jax
 import numpy as np
 
+from aec_jax import models
 from aec_jax.bundle import checks, store
 from aec_jax.errors import UserError
 from aec_jax.input.folds import Member
@@ -44,6 +45,7 @@ def check(config) -> None:
   both = _kinds(there) & _kinds(here)
   if any(there.get(k) != here.get(k) for k in there | here if _kind(k) in both):
     theirs, mine = info['model'], config.model.to_dict()
+    theirs = models.defaults(theirs['name']) | theirs  # of an older bundle
     changed = [
       f'{name} {theirs.get(name)} there, {value} here'
       for name, value in mine.items()

@@ -175,6 +175,9 @@ CLASSIFIERS = {
   'attention': (
     {'name': 'attention', 'hidden': (9, 8), 'levels': (2,), 'pool_norm': True,
      'f_activation': 'sigmoid', 'dtype': 'bfloat16'}, 'multi_label', 'mask'),
+  'heads': (
+    {'name': 'attention', 'hidden': (9, 8), 'levels': (1, 2), 'heads': 2},
+    'single_label', 'align'),
 }  # fmt: skip
 RELEASED = {
   'model': 'released', 'embedding_activation': 'linear', 'width': 0.01,

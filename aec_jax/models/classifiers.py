@@ -263,20 +263,23 @@ class Attention(nn.Module):
   f_activation: str
   dtype: str
   activations: str = 'float32'
+  heads: int = 1
 
   @nn.compact
   def __call__(self, h, mask):
-    """h (batch, segment, unit), mask (batch, segment) -> y (batch, class), and
-    what y is the sum of, p f (batch, segment, class).
+    """h (batch, segment, unit), mask (batch, segment) -> y (batch, head ×
+    class), and what y is the sum of, p f (batch, segment, head × class).
     """
-    dense = Dense(2 * self.classes, self.dtype, self.activations, name='fv')
-    # (batch, segment, class) each; what follows is one pass over them.
+    width = self.heads * self.classes
+    dense = Dense(2 * width, self.dtype, self.activations, name='fv')
+    # (batch, segment, head × class) each; what follows is one pass over them.
     f, v = jnp.split(dense(h), 2, -1)
     f, v = (x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in (f, v))
     # Finite, for examples without a valid segment.
     v = jnp.where(mask[..., None], v, _MASKED)
     p, f = nn.softmax(v, axis=1), F_ACTIVATIONS[self.f_activation](f)
-    self.sow('intermediates', 'p', p)
+    of_heads = p.reshape(*p.shape[:2], self.heads, self.classes)
+    self.sow('intermediates', 'p', jnp.mean(of_heads, 2))
     return attend(f, v), p * f
 
 
@@ -287,6 +290,7 @@ class MultiLevelAttention(Classifier):
     levels: which hidden layers have an attention module, counted from 1.
     f_activation: a key of `F_ACTIVATIONS`.
     pool_norm: whether the pooled y is batch-normalised before the output layer.
+    heads: attentions of a level side by side, each with its own f and v.
 
   Where the collection `located` is mutable, it gets (batch, segment, class)
   logits of the segments, whose mean over the valid ones is the logits: what
@@ -296,6 +300,7 @@ class MultiLevelAttention(Classifier):
   levels: tuple[int, ...] = (1, 2, 3)
   f_activation: str = 'relu'
   pool_norm: bool = False
+  heads: int = 1
 
   @nn.compact
   def __call__(self, x, mask, train: bool = False):
@@ -308,6 +313,7 @@ class MultiLevelAttention(Classifier):
           self.f_activation,
           self.dtype,
           self.activations,
+          self.heads,
           name=f'attention{level}',
         )
         y, parts = attention(x, mask)
@@ -322,7 +328,7 @@ class MultiLevelAttention(Classifier):
       parts = jnp.concatenate(located, -1) * count
       parts = norm(parts, mask, False) if norm else parts
       self.sow('located', 'logits', output(parts))
-    y = jnp.concatenate(pooled, -1)  # (batch, level × class)
+    y = jnp.concatenate(pooled, -1)  # (batch, level × head × class)
     if norm:
       y = norm(y, mask.any(1), train)
     return output(y)

@@ -161,7 +161,12 @@ FIELDS: dict[str, Field] = {
 }
 
 # Of the model, whichever it is: ranges alone.
-_MODEL_RANGES = {'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999)}
+_MODEL_RANGES = {
+  'dropout': (0, 0.999), 'bn_momentum': (0, 0.999999), 'heads': (1, 100),
+}  # fmt: skip
+
+# Fields of a model that came later, and what cached members without them have.
+_LATER_OF_MODEL = {'model.heads': 1}
 
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
 _OF_EMBEDDINGS = (
@@ -273,11 +278,12 @@ def renamed_option(option: str) -> str | None:
 
 def changed(flat: Mapping[str, Any]) -> dict[str, Any]:
   """The fields that change what is computed and are not at their default."""
+  default = {path: f.default for path, f in FIELDS.items()} | _LATER_OF_MODEL
   return {
     path: value
     for path, value in flat.items()
     if role(path) == 'what'
-    and not (path in FIELDS and _same(FIELDS[path].default, value))
+    and not (path in default and _same(default[path], value))
   }
 
 

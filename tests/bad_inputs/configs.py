@@ -38,7 +38,7 @@ _VALUES = {
     'model.hidden': ((), (0,), (-3, 4, 5), ('a',), (1.5,)),
     'model.levels': ((), (0,), (4,), ('3',)),
     'model.f_activation': ('gelu',), 'model.dropout': (-0.1, 1.0, np.nan),
-    'model.bn_momentum': (-0.1, 1.0),
+    'model.bn_momentum': (-0.1, 1.0), 'model.heads': (0, 101),
     'train_splits': ((), ('test',), ('eval', 'eval'), (3,)),
     'eval_splits': ((), ('bal_trian',)), 'data_dir': ('nowhere', '\0'),
   },

@@ -26,7 +26,11 @@ MODELS = {
     f_activation='sigmoid',
     pool_norm=True,
   ),
+  'attention heads': functools.partial(
+    classifiers.MultiLevelAttention, hidden=(9, 8, 7), heads=3
+  ),
 }
+ATTENTIONS = [name for name in MODELS if name.startswith('attention')]
 
 
 def inputs(examples=5, seed=0):
@@ -127,12 +131,44 @@ def test_attention_is_equation_22(levels, f_activation):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_weights_sum_to_one_over_the_valid_segments():
+def test_heads_lie_side_by_side():
+  model = MODELS['attention heads'](classes=CLASSES, levels=(1, 3))
+  variables = init(model)
+  params, stats = map(
+    numpy_tree, (variables['params'], variables['batch_stats'])
+  )
+  x, mask = inputs()
+  for i, logits in enumerate(model.apply(variables, x, mask)):
+    h, pooled = x[i][mask[i]].astype(np.float64), []
+    for level in (1, 2, 3):
+      h = hidden(params, stats, h, level)
+      if level in (1, 3):
+        fv = params[f'attention{level}']['fv']
+        f, v = np.split(h @ fv['kernel'] + fv['bias'], 2, -1)
+        f = np.maximum(f, 0).reshape(-1, 3, CLASSES)
+        p = np.exp(v).reshape(-1, 3, CLASSES)
+        pooled += [*(f * p / p.sum(0)).sum(0)]  # head after head
+    expected = output(params, np.concatenate(pooled))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_head_is_the_model_that_older_bundles_have():
   model = MODELS['attention'](classes=CLASSES)
+  shapes = jax.tree.map(jnp.shape, init(model)['params'])
+  for level, units in ((1, 9), (2, 8), (3, 7)):
+    fv = {'kernel': (units, 2 * CLASSES), 'bias': (2 * CLASSES,)}
+    assert shapes[f'attention{level}'] == {'fv': fv}
+  assert shapes['output']['kernel'] == (3 * CLASSES, CLASSES)
+
+
+@pytest.mark.parametrize('name', ATTENTIONS)
+def test_attention_weights_sum_to_one_over_the_valid_segments(name):
+  model = MODELS[name](classes=CLASSES, levels=(1, 2, 3))
   x, mask = inputs()
   _, seen = model.apply(init(model), x, mask, mutable=['intermediates'])
   for level in (1, 2, 3):
     (p,) = seen['intermediates'][f'attention{level}']['p']
+    assert p.shape == (*mask.shape, CLASSES)
     np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-5)
     np.testing.assert_array_equal(p[~mask], 0.0)
   # With one segment there is no attention.
@@ -324,13 +360,15 @@ def test_sigmoid_f_leaves_the_output_layer_ill_conditioned():
   assert dominance('sigmoid') > 5 * dominance('relu')
 
 
-@pytest.mark.parametrize('pool_norm', [False, True])
-def test_the_logits_are_the_mean_of_the_segments(pool_norm):
+@pytest.mark.parametrize(
+  'fields', [{}, {'pool_norm': True}, {'heads': 2, 'pool_norm': True}]
+)
+def test_the_logits_are_the_mean_of_the_segments(fields):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(3, 5, 8)).astype(np.float32)
   mask = np.arange(5) < np.array([[5], [2], [1]])
   module = classifiers.MultiLevelAttention(
-    4, hidden=(6, 6), levels=(1, 2), pool_norm=pool_norm
+    4, hidden=(6, 6), levels=(1, 2), **fields
   )
   variables = module.init(jax.random.key(0), x, mask)
   logits, sown = module.apply(variables, x, mask, mutable=['located'])

@@ -37,6 +37,12 @@ def test_rows_of_the_thesis_share_what_they_train():
   assert how == six
 
 
+def test_members_of_before_a_field_of_the_model_are_those_of_its_default():
+  six = depends_of('dcase_l6', 6)
+  assert 'model.levels' in six and 'model.heads' not in six
+  assert depends_of('dcase_l6', 6, **{'model.heads': 2})['model.heads'] == 2
+
+
 def state_of(step):
   """Of two members with a parameter each."""
   return TrainState(
