@@ -149,7 +149,8 @@ def _picture(axes, log_mel) -> None:
   values = log_mel.values
   axes.imshow(
     values.T, aspect='auto', origin='lower', cmap='magma',
-    extent=(0, len(values) * log_mel.seconds, 0, 1), interpolation='auto',
+    extent=(0, len(values) * log_mel.seconds, 0, 1),
+    interpolation='antialiased',  # 'auto' to matplotlib 3.10, which knows both
   )  # fmt: skip
   axes.set_yticks([])
 
