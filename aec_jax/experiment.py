@@ -170,15 +170,19 @@ def _write_page_again(workdir: Path, results: dict, source) -> None:
   """Writes the page that a finished experiment has lost.
 
   Raises:
-    UserError: fields of its results do not belong together.
+    UserError: none can be made of its results, whose fields do not belong
+      together, or which this version does not understand. Which of the two it
+      is cannot be told from the error.
   """
   try:
     report.write(workdir, results, source.show, source.embedded)
   except (LookupError, TypeError, ValueError) as error:
     path = workdir / results_lib.FILE
+    what = ' '.join(f'{type(error).__name__}: {error}'.split())
     raise UserError(
-      f'{path} is damaged ({type(error).__name__}: {error}): no page can be'
-      ' made of it; remove it, and the same command writes it again'
+      f'no page could be made of {path} ({what}): either its fields do not'
+      ' belong together, or this is a bug of the report; remove the file, and'
+      ' the same command writes it and the page again'
     ) from error
 
 

@@ -41,5 +41,21 @@ def test_a_lost_page_of_damaged_results_is_one_line(tmp_path):
   results = finished_runs.dcase_run(tmp_path / 'run')
   results['data']['clips'].pop('train')  # whose lengths are there
   source = types.SimpleNamespace(show=finished_runs.show, embedded=None)
-  with pytest.raises(UserError, match=r'results.json is damaged \(KeyError'):
+  with pytest.raises(UserError, match=r'no page .*results\.json \(KeyError'):
     experiment._write_page_again(tmp_path / 'run', results, source)
+
+
+def test_a_bug_of_a_lost_page_is_not_laid_to_its_results(tmp_path, monkeypatch):
+  """Which of the two it is cannot be known, and neither is claimed."""
+
+  def write(*_):
+    raise ValueError('operands could not be\n  broadcast')
+
+  monkeypatch.setattr(report, 'write', write)
+  source = types.SimpleNamespace(show=None, embedded=None)
+  with pytest.raises(UserError) as refused:
+    experiment._write_page_again(tmp_path, {}, source)
+  said = str(refused.value)
+  assert '(ValueError: operands could not be broadcast)' in said
+  assert 'damaged' not in said and 'or this is a bug' in said
+  assert '\n' not in said
