@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, config_dict
 from aec_jax import models
 from aec_jax.errors import UserError, check_choice
 from aec_jax.input import augment  # noqa: F401 (its fields)
+from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import console, fields
 from aec_jax.train import step  # noqa: F401 (its fields)
@@ -267,9 +268,11 @@ def resolve(config: ConfigDict) -> ConfigDict:
   `when_full` and `when_synthetic` name the fields, as 'extractor/width'.
 
   Raises:
-    UserError: the objective or the metric is unknown.
+    UserError: the objective or the metric is unknown, or a field is given that
+      the extractor has no use for.
   """
   config = config.copy_and_resolve_references()
+  extractors.check_given(config.extractor)
   sizes = config.when_full if config.data_dir else config.when_synthetic
   flat = sizes.to_dict()
   with config.unlocked():

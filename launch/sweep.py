@@ -25,6 +25,7 @@ import numpy as np
 from aec_jax import presets
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
+from aec_jax.models import extractors
 from aec_jax.run import cache, console, fields
 
 from . import executors
@@ -116,14 +117,31 @@ def _module(file: Path):
 
 def _fitting(name: str, options, overrides: Sequence[str]) -> list[str]:
   """The overrides that a config has the field of, its data and weights."""
-  config = presets.shipped(name)
+  config = _shipped(name, overrides)
   data = dict(options.data).get(config.dataset)
   chosen = [f'--config.data_dir={data}'] if data else []
   real = data or any(_field(x) == 'data_dir' for x in overrides)
   if options.vggish and real and config.extractor.model == 'vggish':
     chosen.append(f'--config.extractor.init={options.vggish}')
-  chosen += [x for x in overrides if fields.matters(_field(x), config)]
+  chosen += [x for x in overrides if _matters(_field(x), config)]
   return chosen
+
+
+def _shipped(name: str, overrides: Sequence[str]):
+  """A shipped config, of the extractor that the overrides say."""
+  config = presets.shipped(name)
+  for override in overrides:
+    if _field(override) == 'extractor.model':
+      config.extractor.model = override.partition('=')[2]
+  return config
+
+
+def _matters(path: str, config) -> bool:
+  """Whether a config has a field, and its data and extractor a use for it."""
+  section, _, name = path.partition('.')
+  row = extractors.row(config.extractor)
+  used = section != 'extractor' or row.has_use_for(name)
+  return used and fields.matters(path, config)
 
 
 def _absolute(overrides: Sequence[str]) -> tuple[str, ...]:
@@ -147,15 +165,15 @@ def _field(override: str) -> str:
 
 def _check_overrides(names: Sequence[str], overrides: Sequence[str]) -> None:
   """Raises `UserError` for a field that no experiment has."""
-  configs = [presets.shipped(name) for name in names]
+  configs = [_shipped(name, overrides) for name in names]
   for override in overrides:
     field = _field(override)
-    if not any(fields.matters(field, config) for config in configs):
+    if not any(_matters(field, config) for config in configs):
       known = {
         path
         for config in configs
         for path, _ in fields.flattened(config.to_dict())
-        if fields.matters(path, config)
+        if _matters(path, config)
       }
       near = difflib.get_close_matches(field, known, 5, cutoff=0.5)
       told = ', '.join(f'config.{path}' for path in near or sorted(known))

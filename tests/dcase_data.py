@@ -66,7 +66,6 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
     'model.hidden': (8, 8, 8),
     'extractor.init': 'random',
     'extractor.width': 0.03,
-    'extractor.batch_norm': True,
     'extractor.batch_size': 4,
     'extractor.max_steps': 4,
     'extractor.eval_every': 2,
@@ -74,6 +73,8 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
     'extractor.optimizer.learning_rate': 1e-3,
     **fields,
   }
+  if config.extractor.model == 'vggish':
+    tiny.setdefault('extractor.batch_norm', True)
   if config.pitch_to is None:
     tiny.setdefault('pitch_to', 8)
   config.update_from_flattened_dict(tiny)

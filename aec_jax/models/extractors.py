@@ -16,6 +16,7 @@ from aec_jax.audio import FRONT_END, FrontEnd
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import convert, pooled, vggish
 from aec_jax.models.layers import Dense, activation_dtype
+from aec_jax.run import fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Extractor:
     quantised: whether embeddings are AudioSet's: PCA, and uint8.
     pretrained: reads a file of weights for the section; None: there are none.
     halvings: how often its pools halve the frames, which are to divide evenly.
+    takes: those of `_OPTIONAL` that `module` asks the section for.
   """
 
   module: Callable[[SimpleNamespace, int, str | None], nn.Module]
@@ -39,6 +41,17 @@ class Extractor:
   quantised: bool = False
   pretrained: Callable[[str, SimpleNamespace], dict] | None = None
   halvings: int = 0
+  takes: tuple[str, ...] = ('dtype',)
+
+  def has_use_for(self, name: str) -> bool:
+    """Whether a field of the section, such as 'hidden', changes anything."""
+    if name == 'hidden':  # of `ExampleClassifier`
+      return not (self.classifies or self.quantised)
+    return name in self.takes or name not in _OPTIONAL
+
+
+# The section's fields that are of some extractors' layers, and not of others'.
+_OPTIONAL = ('hidden', 'embedding_activation', 'batch_norm', 'dtype')
 
 
 def _vggish(c, classes, axis_name):
@@ -73,11 +86,13 @@ EXTRACTORS = {
     _vggish,
     pretrained=lambda file, c: convert.load(file, c.width),
     halvings=4,
+    takes=('embedding_activation', 'batch_norm', 'dtype'),
   ),
   # AudioSet's release: VGGish before any last activation, then PCA and uint8.
   'released': Extractor(
     lambda c, classes, axis_name: vggish.VGGish('linear', c.width or 1.0),
     quantised=True,
+    takes=(),
   ),
   'baseline': Extractor(
     _baseline, front_end=vggish.BASELINE_FRONT_END, classifies=True
@@ -196,6 +211,26 @@ def pretrained(section) -> dict | None:
       f" {section.frames}: start from 'random'"
     )
   return found.pretrained(section.init, section)
+
+
+def check_given(section) -> None:
+  """Raises `UserError` for a field that the extractor has no use for.
+
+  Before the fields that are None are filled in by the size of the data: it
+  fills them in for every extractor.
+
+  Args:
+    section: of a config that `presets.resolve` has not yet filled in.
+  """
+  found = row(section)
+  for name in _OPTIONAL:
+    value = section[name]
+    default = fields.FIELDS[f'extractor.{name}'].default
+    if value != default and not found.has_use_for(name):
+      raise UserError(
+        f'config.extractor.{name} is {value}; the extractor {section.model!r}'
+        ' has no use for it: leave it out'
+      )
 
 
 def check(section) -> None:

@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from aec_jax.errors import UserError
 from launch import executors, sweep
 from launch.jobs import ROOT, Run
 
@@ -155,6 +156,23 @@ def test_paths_are_those_of_the_user_s_folder(tmp_path, monkeypatch):
   assert sweep._absolute(['--config.extractor.init=random']) == (
     '--config.extractor.init=random',
   )
+
+
+def test_an_extractor_is_not_told_what_it_has_no_use_for(tmp_path):
+  table = tmp_path / 'table.py'
+  table.write_text("EXPERIMENTS = ('dcase_l6', 'esc10_pooled')")
+  hidden, pooled = '--config.extractor.hidden=50', '--config.extractor.model='
+
+  def told(*given):
+    options, overrides = sweep._parse(
+      [f'--sweep={table}', f'--workdir={tmp_path}', hidden, *given]
+    )
+    return [hidden in run.options for run in sweep.plan(options, overrides)]
+
+  assert told() == [True, False]
+  assert told(f'{pooled}vggish') == [True, True]
+  with pytest.raises(UserError, match=r'no experiment .* config.extractor.hid'):
+    told(f'{pooled}pooled')
 
 
 def test_a_dry_run_starts_nothing(table, capsys):
