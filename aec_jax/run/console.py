@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -52,12 +53,28 @@ def configure_logging() -> None:
   warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent comp')
   # When one file of a checkpoint fails, orbax forgets the others that do.
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-  sys.unraisablehook = _but_for_closed_loops
 
 
-def _but_for_closed_loops(unraisable):
-  if 'Event loop is closed' not in str(unraisable.exc_value):
+def _unraisable(unraisable) -> None:
+  """Hears of what is raised in destructors and by the garbage collector.
+
+  Python goes on from there. So Ctrl-C, or another signal that is to end the
+  command, is sent again, until it comes where it can be raised.
+  """
+  error = unraisable.exc_value
+  if isinstance(error, KeyboardInterrupt):
+    _send_again(signal.SIGINT)
+  elif isinstance(error, SystemExit):
+    # `termination` raises its own again.
+    if type(error) is SystemExit and isinstance(error.code, int):
+      _send_again(error.code - 128)
+  elif 'Event loop is closed' not in str(error):
     sys.__unraisablehook__(unraisable)
+
+
+def _send_again(number: int) -> None:
+  if number > 0:
+    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -295,6 +312,7 @@ def run_command(main: Callable[[], int]) -> int:
   is one line and 130, as of any program that a signal ends.
   """
   _open_streams()
+  sys.unraisablehook = _unraisable
   # Matplotlib says on its first use that it looks for fonts.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   try:

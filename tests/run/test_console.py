@@ -2,7 +2,9 @@
 
 import errno
 import os
+import signal
 import sys
+import time
 
 import pytest
 
@@ -37,6 +39,40 @@ def test_what_a_user_can_mend_is_one_line(capsys, raised, status, said):
   assert ends(raised) == status
   out, err = capsys.readouterr()
   assert out == '' and err.splitlines() == ([said] if said else [])
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_python_cannot_raise_comes_again(
+  monkeypatch, capsys, number
+):
+  """In a destructor, say: there Python says so, and goes on."""
+  monkeypatch.setattr(sys, 'unraisablehook', sys.unraisablehook)
+  came = []
+
+  def hear(number, _):
+    came.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+
+  class Deaf:
+    def __del__(self):
+      signal.raise_signal(number)
+
+  def command():
+    made = Deaf()
+    del made
+    time.sleep(10)
+
+  before = signal.signal(number, hear)
+  try:
+    if number == signal.SIGINT:
+      assert console.run_command(command) == 130
+    else:
+      with pytest.raises(SystemExit):
+        console.run_command(command)
+  finally:
+    signal.signal(number, before)
+  assert came == [number, number]
+  assert 'Traceback' not in capsys.readouterr().err
 
 
 def test_other_errors_stay_what_they_are():

@@ -43,6 +43,22 @@ def test_they_end_with_a_parent_that_is_killed(tmp_path):
     time.sleep(0.05)
 
 
+def test_ctrl_c_is_for_their_parent_alone(tmp_path):
+  script = tmp_path / 'parent.py'
+  script.write_text(PARENT)
+  root = str(Path(__file__).parents[2])
+  parent = subprocess.Popen(
+    [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    text=True, env=dict(os.environ, PYTHONPATH=root), process_group=0,
+  )  # fmt: skip
+  with parent:
+    worker = int(parent.stdout.readline())
+    os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
+    said = parent.stderr.read()
+  assert said.count('Traceback') == said.count('KeyboardInterrupt') == 1
+  assert not _runs(worker)
+
+
 def _runs(process):
   """Whether a process is there and is no zombie."""
   try:
