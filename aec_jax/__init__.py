@@ -1,12 +1,19 @@
 """Audio event classification in JAX."""
 
 import os
+import sys
 from typing import TYPE_CHECKING
+
+from aec_jax.run import starting
 
 if TYPE_CHECKING:
   from aec_jax.bundle.tagger import Tagger
 
 __version__ = '0.2.0'
+
+# As it is until Python has found the module of `python -m aec_jax.…`.
+if sys.argv[:1] == ['-m']:
+  starting.end_by_ctrl_c()
 
 
 def load(

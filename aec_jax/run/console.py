@@ -20,7 +20,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from aec_jax.errors import UserError, refusal
-from aec_jax.run import clock, fields, progress
+from aec_jax.run import clock, fields, progress, starting
 from aec_jax.run.text import printable as printable  # for the commands
 
 # Up to which level other packages are not heard. What orbax logs as an error it
@@ -311,6 +311,7 @@ def run_command(main: Callable[[], int]) -> int:
   So is what the system refuses to write, the output itself among it. Ctrl-C
   is one line and 130, as of any program that a signal ends.
   """
+  starting.hear_ctrl_c()
   _open_streams()
   sys.unraisablehook = _unraisable
   # Matplotlib says on its first use that it looks for fonts.

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from aec_jax.errors import UserError
-from aec_jax.run import console, files
+from aec_jax.run import console, files, starting
 
 
 def ends(raised):
@@ -73,6 +73,33 @@ def test_a_signal_that_python_cannot_raise_comes_again(
     signal.signal(number, before)
   assert came == [number, number]
   assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_only_imports_until_a_command_hears_it(
+  monkeypatch, capfd
+):
+  class Ended(Exception):
+    pass
+
+  def end(status):
+    raise Ended(status)
+
+  def press():
+    signal.raise_signal(signal.SIGINT)
+
+  monkeypatch.setattr(os, '_exit', end)
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  try:
+    starting.end_by_ctrl_c()  # of a background job
+    press()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    starting.end_by_ctrl_c()
+    with pytest.raises(Ended, match='130'):
+      press()
+    assert console.run_command(press) == 130
+  finally:
+    signal.signal(signal.SIGINT, before)
+  assert capfd.readouterr().err == 'stopped by Ctrl-C\n' * 2
 
 
 def test_other_errors_stay_what_they_are():
