@@ -73,7 +73,7 @@ def tiny_config(name='dcase_l6', /, data_dir='somewhere', **fields):
     'extractor.optimizer.learning_rate': 1e-3,
     **fields,
   }
-  if config.extractor.model == 'vggish':
+  if tiny.get('extractor.model', config.extractor.model) == 'vggish':
     tiny.setdefault('extractor.batch_norm', True)
   if config.pitch_to is None:
     tiny.setdefault('pitch_to', 8)

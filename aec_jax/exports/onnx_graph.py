@@ -146,7 +146,7 @@ class Graph:
     found = []
     for name, (value, dtype) in outputs.items():
       inputs = [self._name(self.whole(value))]
-      self._nodes.append(helper.make_node('Identity', inputs, [name]))
+      self._append('Identity', inputs, [name])
       found.append(_info(name, value.shape, dtype))
     graph = helper.make_graph(
       self._nodes, 'aec_jax', self._inputs, found, [*self._weights.values()]
@@ -165,8 +165,18 @@ class Graph:
     names = [f'v{self._count + i}' for i in range(count)]
     self._count += count
     given = [self._name(x) for x in inputs]
-    self._nodes.append(helper.make_node(kind, given, names, **attributes))
+    self._append(kind, given, names, **attributes)
     return names
+
+  def _append(self, kind, inputs, outputs, **attributes) -> None:
+    """Adds a node, of a name of its own.
+
+    onnxruntime 1.20 names those that it makes after them, and refuses a
+    network in which two are named alike.
+    """
+    name = f'{kind}_{len(self._nodes)}'
+    node = helper.make_node(kind, inputs, outputs, name, **attributes)
+    self._nodes.append(node)
 
   def _name(self, value) -> str:
     if value.array is None:
