@@ -35,6 +35,8 @@ _FIELDS = {
   # Steps after which it has fallen to 0 along half a cosine; 0: it is constant.
   'cosine_steps': Field(0, 0, 2**31 - 1),
 }
+# Those that not every optimiser has a use for.
+_OF_SOME = ('b1', 'b2', 'momentum', 'weight_decay')
 fields.add('optimizer', _FIELDS)
 fields.add(
   'extractor.optimizer',
@@ -215,10 +217,29 @@ def all_finite(tree) -> jax.Array:
   return jnp.all(jnp.stack(leaves))
 
 
+def _read(config) -> set[str]:
+  """The fields of the section that its optimiser reads."""
+  names = set()
+
+  class Section:
+    def __getattr__(self, name):
+      names.add(name)
+      return config[name]
+
+  OPTIMIZERS[config.name](config.learning_rate, Section())
+  return names
+
+
 def check(settings, section: str = 'config') -> None:
   """Raises `UserError` for an optimiser that makes no sense."""
-  optimizer(settings.optimizer, f'{section}.optimizer')
-  c = settings.optimizer
+  c, field = settings.optimizer, f'{section}.optimizer'
+  optimizer(c, field)
+  for name in _OF_SOME:
+    if c[name] != _FIELDS[name].default and name not in _read(c):
+      raise UserError(
+        f'{field}.{name} is {c[name]}; the optimiser {c.name!r} has no use for'
+        ' it: leave it out'
+      )
   if c.cosine_steps and c.warmup_steps >= c.cosine_steps:
     raise UserError(
       f'{section}.optimizer.warmup_steps is {c.warmup_steps}; it must be less'

@@ -48,6 +48,25 @@ def rates(config, steps):
   return [float(found(i)) if callable(found) else found for i in range(steps)]
 
 
+@pytest.mark.parametrize(
+  ('name', 'taken'),
+  [
+    ('sgd', set()),
+    ('nesterov', {'momentum'}),
+    ('adam', {'b1', 'b2'}),
+    ('adamw', {'b1', 'b2', 'weight_decay'}),
+  ],
+)
+def test_what_an_optimiser_has_no_use_for_is_refused(name, taken):
+  for field in ('b1', 'b2', 'momentum', 'weight_decay'):
+    settings = ConfigDict({'optimizer': section(name=name, **{field: 0.5})})
+    if field in taken:
+      step.check(settings)
+      continue
+    with pytest.raises(UserError, match=f'config.optimizer.{field} is 0.5; '):
+      step.check(settings)
+
+
 def test_a_rate_is_constant_by_default():
   assert rates(section(learning_rate=0.3), 3) == [0.3] * 3
 
