@@ -9,11 +9,13 @@ from pathlib import Path
 
 from aec_jax.run import workers
 
-# It says who works for it, and waits to be killed.
+# It says who works for it, and waits to be killed. A shell's background jobs,
+# of which the tests may be one, would ignore Ctrl-C.
 PARENT = """
-import os, sys, time
+import os, signal, sys, time
 from aec_jax.run import workers
 if __name__ == '__main__':
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   with workers.pool(1) as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(600)
