@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from aec_jax.errors import UserError
-from aec_jax.run import hosts
+from aec_jax.run import files, hosts
 
 # What orbax raises of files that are not as it wrote them.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
@@ -110,6 +110,8 @@ def _save(manager, step, state, history):
     force=True,
   )
   manager.wait_until_finished()
+  # Orbax leaves it to the system when the disk has it.
+  files.settle_folder(Path(manager.directory))
 
 
 def _restore(manager, template):
