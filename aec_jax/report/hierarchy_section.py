@@ -58,11 +58,11 @@ def _labels(results, found) -> list[str]:
   main = next(iter(results['metrics']))
   before, after = results['metrics'][main], found['passed_up'][main]
   lines.append(
-    f'Had the scored clips all of these, {NAMES[main]} would be {after:.4f}'
-    f' instead of {before:.4f}.'
+    'Had the scored clips every class above their labels,'
+    f' {NAMES[main]} would be {after:.4f} instead of {before:.4f}.'
   )
   if results['config'].get('pass_up'):
-    lines.append('Training clips had all of these.')
+    lines.append('Training clips had every class above theirs.')
   return lines
 
 

@@ -30,8 +30,8 @@ def test_the_report_has_branches_and_depths(tmp_path):
   path.write_text(json.dumps(results))
   text = written(tmp_path / 'run', results_lib.read(path.parent))
   assert '64% of bal\\_train and 67% of eval' in text
-  assert 'mAP would be 0.3125' in text
-  assert 'Training clips had all of these.' in text
+  assert 'every class above their labels, mAP would be 0.3125' in text
+  assert 'Training clips had every class above theirs.' in text
   assert '2 classes are not in the ontology' in text
   assert rows_of(text, 'Scores by branch') == [
     ['Animal', '0.500', '0.950', '2', '20'],
