@@ -35,8 +35,6 @@ _FIELDS = {
   # Steps after which it has fallen to 0 along half a cosine; 0: it is constant.
   'cosine_steps': Field(0, 0, 2**31 - 1),
 }
-# Those that not every optimiser has a use for.
-_OF_SOME = ('b1', 'b2', 'momentum', 'weight_decay')
 fields.add('optimizer', _FIELDS)
 fields.add(
   'extractor.optimizer',
@@ -217,8 +215,8 @@ def all_finite(tree) -> jax.Array:
   return jnp.all(jnp.stack(leaves))
 
 
-def _read(config) -> set[str]:
-  """The fields of the section that its optimiser reads."""
+def _read(kind: str, config) -> set[str]:
+  """The fields of a section that a kind of optimiser reads."""
   names = set()
 
   class Section:
@@ -226,7 +224,7 @@ def _read(config) -> set[str]:
       names.add(name)
       return config[name]
 
-  OPTIMIZERS[config.name](config.learning_rate, Section())
+  OPTIMIZERS[kind](config.learning_rate, Section())
   return names
 
 
@@ -234,8 +232,9 @@ def check(settings, section: str = 'config') -> None:
   """Raises `UserError` for an optimiser that makes no sense."""
   c, field = settings.optimizer, f'{section}.optimizer'
   optimizer(c, field)
-  for name in _OF_SOME:
-    if c[name] != _FIELDS[name].default and name not in _read(c):
+  of_others = set().union(*(_read(kind, c) for kind in OPTIMIZERS))
+  for name in sorted(of_others - _read(c.name, c)):
+    if c[name] != _FIELDS[name].default:
       raise UserError(
         f'{field}.{name} is {c[name]}; the optimiser {c.name!r} has no use for'
         ' it: leave it out'
