@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import types
 from pathlib import Path
 
 import dcase_data
@@ -16,6 +17,7 @@ from aec_jax import (
   predictions,
   presets,
 )
+from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from aec_jax.input.folds import Member, extractor_jobs, members_of
@@ -47,6 +49,23 @@ def tiny(data_dir, name='dcase_l6', **fields):
   config = dcase_data.tiny_config(name, data_dir, **fields)
   config.extractors = ('balanced_first', 'unbalanced_last')
   return config
+
+
+@pytest.mark.parametrize(
+  ('split', 'message'),
+  [
+    (['train', 'train'], 'fold 1 leaves 1 clips .*: give fewer folds or more'),
+    (['train', 'test'], 'there are 1 clips to train on: give more clips'),
+  ],
+)
+def test_too_few_clips_to_train_on_are_refused(split, message):
+  config = dcase_data.tiny_config('folder')
+  clips = types.SimpleNamespace(
+    split=np.array(split), fold=np.array([0, 1]), ids=np.array(['a', 'b']),
+    labels=Labels.of_one(np.array([0, 1]), 2), group=np.array(['', '']),
+  )  # fmt: skip
+  with pytest.raises(UserError, match=message):
+    extractor_jobs(config, clips)
 
 
 @pytest.fixture(scope='module')

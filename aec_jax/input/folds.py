@@ -194,9 +194,10 @@ def _job(config, clips, name, rest, fold) -> Job:
   Folders list theirs class by class, so that there the order is drawn.
   """
   if len(rest) < 2:
+    who = 'there are' if fold is None else f'fold {fold + 1} leaves'
+    fewer = '' if fold is None else 'fewer folds or '
     raise UserError(
-      f'fold {fold} leaves {len(rest)} clips to train on: give fewer folds or'
-      ' more clips'
+      f'{who} {len(rest)} clips to train on: give {fewer}more clips'
     )
   sampling, _, part = name.partition('_')
   chosen = {config.keep, config.extractor.keep} != {'last'}
