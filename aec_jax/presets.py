@@ -26,6 +26,20 @@ _SIZED = {
   'extractor.patience': int, 'extractor.optimizer.learning_rate': float,
 }  # fmt: skip
 
+# Of FSDKaggle2018, for a set of some hundreds of recordings.
+INSTRUMENTS = (
+  'Acoustic_guitar',
+  'Bass_drum',
+  'Cello',
+  'Clarinet',
+  'Double_bass',
+  'Flute',
+  'Hi-hat',
+  'Saxophone',
+  'Snare_drum',
+  'Violin_or_fiddle',
+)
+
 
 def shipped(name: str) -> ConfigDict:
   """The config of a name, or of a file, as its `get_config` makes it.
@@ -231,6 +245,30 @@ def from_scratch(config: ConfigDict) -> None:
       'model/hidden': (200, 200, 200),
     }
   )
+
+
+def pooled_from_scratch(config: ConfigDict, steps: int) -> None:
+  """`from_scratch` by one network a fold that pools over 4.8 s.
+
+  Sounds mixed with others by their loudness (between-class learning), random
+  speed, time shift and SpecAugment. A fixed number of steps on all clips of the
+  other folds: no clip chooses the step.
+  """
+  from_scratch(config)
+  config.extractors = ('unbalanced_first',)
+  extractor = config.extractor
+  extractor.model = 'pooled'
+  extractor.width = 0.5
+  config.keep = extractor.keep = 'last'
+  extractor.batch_size = 40
+  extractor.max_steps = extractor.optimizer.cosine_steps = steps
+  extractor.eval_every = 100
+  extractor.optimizer.learning_rate = 3e-3
+  extractor.augment.time_shift = True
+  extractor.augment.between_classes = True
+  extractor.augment.speed = 1.25
+  extractor.augment.mask_frames = 24
+  extractor.augment.mask_bands = 12
 
 
 def lstm_of_clips(config: ConfigDict) -> None:

@@ -10,24 +10,11 @@ fold. No row of the thesis.
 
 from aec_jax import presets
 
-INSTRUMENTS = (
-  'Acoustic_guitar',
-  'Bass_drum',
-  'Cello',
-  'Clarinet',
-  'Double_bass',
-  'Flute',
-  'Hi-hat',
-  'Saxophone',
-  'Snare_drum',
-  'Violin_or_fiddle',
-)
-
 
 def get_config():
   config = presets.dcase()
   config.name = 'dcase_instruments'
-  config.classes = INSTRUMENTS
+  config.classes = presets.INSTRUMENTS
   presets.pitch_and_mixup(config, 0.2)
   presets.from_scratch(config)
   return config
