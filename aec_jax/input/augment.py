@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aec_jax.audio import FRONT_END
+from aec_jax.audio import FrontEnd
 from aec_jax.run import fields
 from aec_jax.run.fields import Field
 
@@ -39,12 +39,13 @@ class Augmentation(NamedTuple):
     field: of the section `augment`; its default does nothing.
     draw: of the field's value, the number of examples, the shape of one (frame,
       band) and a numpy generator, to an array (example, …).
-    apply: of examples (example, frame, band) and what was drawn, to examples.
+    apply: of examples (example, frame, band), what was drawn and the front end
+      that they are of, to examples.
   """
 
   field: Field
   draw: Callable[[float, int, tuple[int, int], np.random.Generator], np.ndarray]
-  apply: Callable[[jax.Array, jax.Array], jax.Array]
+  apply: Callable[[jax.Array, jax.Array, FrontEnd], jax.Array]
 
 
 def _draw_masks(axis: int):
@@ -63,7 +64,8 @@ def _draw_masks(axis: int):
 def _apply_masks(axis: int):
   """Fills what is masked with the example's mean."""
 
-  def apply(x, masks):
+  def apply(x, masks, spec):
+    del spec
     at = jnp.arange(x.shape[1 + axis])
     inside = (masks[..., :1] <= at) & (at < masks[..., 1:])
     hidden = jnp.expand_dims(jnp.any(inside, 1), 2 - axis)
@@ -78,14 +80,14 @@ def _draw_speed(most, n, shape, rng):
   return (most ** rng.uniform(-1, 1, n)).astype(np.float32)
 
 
-def _apply_speed(x, speed):
+def _apply_speed(x, speed, spec):
   """As if played faster: shorter, and higher on the mel scale.
 
   What is missing at the end is taken from the beginning, and above the last
   band from the last band.
   """
   _, frames, bands = x.shape
-  low, high = (_mel(f) for f in (FRONT_END.low, FRONT_END.high))
+  low, high = (_mel(f) for f in (spec.low, spec.high))
   centre = low + (high - low) * jnp.arange(1, bands + 1) / (bands + 1)
   source = _mel(_hertz(centre) / speed[:, None])
   band = (source - low) / (high - low) * (bands + 1) - 1
@@ -108,6 +110,18 @@ def _between(x, place, axis):
   return (1 - share) * one + share * two
 
 
+def _draw_gain(most, n, shape, rng):
+  """Decibels (example,), -`most` to `most`."""
+  del shape
+  return rng.uniform(-most, most, n).astype(np.float32)
+
+
+def _apply_gain(x, db, spec):
+  """As if recorded louder: the front end's offset stays as it is."""
+  mel = jnp.maximum(jnp.exp(x) - spec.offset, 0)
+  return jnp.log(10 ** (db[:, None, None] / 20) * mel + spec.offset)
+
+
 def _mel(hertz):
   return 1127 * jnp.log1p(jnp.asarray(hertz) / 700)
 
@@ -116,10 +130,11 @@ def _hertz(mel):
   return 700 * jnp.expm1(mel / 1127)
 
 
-# SpecAugment (Park et al. 2019, arXiv:1904.08779): the widest mask of frames
-# and of bands.
+# The masks are SpecAugment's (Park et al. 2019, arXiv:1904.08779); their fields
+# are the widest one along frames and along bands.
 AUGMENTATIONS = {
   'speed': Augmentation(Field(1.0, 1, 2), _draw_speed, _apply_speed),
+  'gain': Augmentation(Field(0.0, 0, 40), _draw_gain, _apply_gain),
   'mask_frames': Augmentation(
     Field(0, 0, 10_000), _draw_masks(0), _apply_masks(0)
   ),
@@ -204,7 +219,10 @@ def _stream(name: str, seed: int, step: int) -> np.random.Generator:
 
 
 def apply(
-  config, now: dict[str, jax.Array], examples: dict[str, jax.Array]
+  config,
+  now: dict[str, jax.Array],
+  examples: dict[str, jax.Array],
+  spec: FrontEnd,
 ) -> jax.Array:
   """Does what `draw` says.
 
@@ -212,6 +230,7 @@ def apply(
     config: the section `augment`.
     now: what it returns, as far as it is not rows.
     examples: `ROWS`, each (example, frame, band).
+    spec: the front end that they are of.
 
   Returns:
     (example, frame, band) float32.
@@ -226,7 +245,7 @@ def apply(
   x = jnp.take_along_axis(both, at[..., None], 1)
   for name, augmentation in AUGMENTATIONS.items():
     if name in now:
-      x = augmentation.apply(x, now[name])
+      x = augmentation.apply(x, now[name], spec)
   return x
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from aec_jax.input import augment, batches
+from aec_jax.models import extractors
 from aec_jax.run.devices import AXIS
 from aec_jax.train.step import mean_loss, update
 
@@ -28,6 +29,7 @@ def gather(table: dict, plan: dict) -> dict:
 def _make_step(tuner) -> Callable:
   """(state, batch) -> (state, {'loss', 'gradient_norm'} (member,))."""
   model, settings = tuner.model, tuner.settings
+  spec = extractors.front_end(settings)
 
   def one(state, batch):
     examples = batch['first']['examples'].astype(jnp.float32)
@@ -35,7 +37,7 @@ def _make_step(tuner) -> Callable:
     weights = batch['first'].get('loss_weight')
     if 'second' in batch:
       rows = {k: batch[k]['examples'] for k in augment.ROWS}
-      examples = augment.apply(settings.augment, batch, rows)
+      examples = augment.apply(settings.augment, batch, rows, spec)
       second = batches.targets(batch['second']['labels'], model.classes)
       targets = batches.blend(targets, second, batch['weight'])
       if weights is not None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from aec_jax.audio import FRONT_END
 from aec_jax.audio.log_mel import log_mel
 from aec_jax.input import augment
+from aec_jax.models import vggish
 from aec_jax.models.pooled import POOLED_FRONT_END
 
 OFFSETS = np.array([0, 1, 4, 6])
@@ -33,9 +35,12 @@ def drawn(seed=0, **fields):
 def applied(now, table, **fields):
   rows = {'first': ROWS, **{k: now[k] for k in augment.ROWS[1:]}}
   apply = jax.jit(
-    functools.partial(augment.apply, ConfigDict(NOTHING | fields))
+    functools.partial(
+      augment.apply, ConfigDict(NOTHING | fields), spec=FRONT_END
+    )
   )
-  return np.asarray(apply(now, {k: table[v] for k, v in rows.items()}))
+  examples = {k: table[v] for k, v in rows.items()}
+  return np.asarray(apply(now, examples))
 
 
 def one_by_one(now, table, i):
@@ -74,7 +79,7 @@ def test_what_follows_an_example_stays_in_its_clip():
 
 def test_nothing_asked_for_is_nothing_done():
   assert not augment.is_on(ConfigDict(NOTHING))
-  for name, value in (*EVERYTHING.items(), ('speed', 1.2)):
+  for name, value in (*EVERYTHING.items(), ('speed', 1.2), ('gain', 6.0)):
     assert augment.is_on(ConfigDict(NOTHING | {name: value}))
   table = np.random.default_rng(9).standard_normal((6, *SHAPE))
   found = applied(drawn(), table)
@@ -117,7 +122,9 @@ def test_a_tone_played_faster_is_higher_and_sooner(hertz, speed):
     return found[:, : POOLED_FRONT_END.frames]
 
   of = augment.AUGMENTATIONS['speed']
-  found = np.asarray(of.apply(played(1.0), jnp.asarray([speed], jnp.float32)))
+  found = np.asarray(
+    of.apply(played(1.0), jnp.asarray([speed]), POOLED_FRONT_END)
+  )
   wanted = np.asarray(played(speed))
   frames = int(POOLED_FRONT_END.frames / max(speed, 1)) - 4  # then it is over
   some, others = found[0, :frames].ravel(), wanted[0, :frames].ravel()
@@ -132,9 +139,29 @@ def test_speeds_are_within_their_factor_and_none_is_none():
   assert 0.8 <= speeds.min() < 0.82 and 1.22 < speeds.max() <= 1.25
   assert abs(np.log(speeds).mean()) < 0.03
   x = np.random.default_rng(1).standard_normal((5, *SHAPE))
-  same = augment.AUGMENTATIONS['speed'].apply(jnp.asarray(x), jnp.ones(5))
+  of = augment.AUGMENTATIONS['speed']
+  same = of.apply(jnp.asarray(x), jnp.ones(5), FRONT_END)
   np.testing.assert_allclose(same, x, atol=1e-4)
   assert 'speed' not in drawn()
+
+
+@pytest.mark.parametrize(
+  'spec', [POOLED_FRONT_END, vggish.BASELINE_FRONT_END], ids=['vggish', 'other']
+)
+def test_gain_is_that_of_the_waveform(spec):
+  noise = np.random.default_rng(2).standard_normal(16_000) * 0.05
+  decibels = np.concatenate([drawn(s, gain=6.0)['gain'] for s in range(100)])
+  assert -6 <= decibels.min() < -5.9 and 5.9 < decibels.max() <= 6
+  assert abs(decibels.mean()) < 0.5
+  some = decibels[:8]
+  waveforms = noise * 10 ** (np.append(0, some)[:, None] / 20)
+  plain, *wanted = np.asarray(log_mel(jnp.asarray(waveforms), spec))
+  of = augment.AUGMENTATIONS['gain']
+  found = of.apply(jnp.stack([plain] * 8), jnp.asarray(some), spec)
+  np.testing.assert_allclose(found, wanted, atol=2e-3)
+  silence = jnp.full((1, *SHAPE), np.log(spec.offset) - 1e-6)
+  found = of.apply(silence, jnp.asarray(some[:1]), spec)
+  np.testing.assert_allclose(found, np.log(spec.offset), atol=1e-5)
 
 
 @pytest.mark.parametrize('seed', range(3))
