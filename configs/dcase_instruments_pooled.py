@@ -13,6 +13,6 @@ def get_config():
   config = presets.dcase()
   config.name = 'dcase_instruments_pooled'
   config.classes = presets.INSTRUMENTS
-  presets.pooled_from_scratch(config, steps=600)
+  presets.pooled_from_scratch(config, steps=300)
   config.extractor.tail = 'repeat'
   return config
