@@ -69,6 +69,7 @@ def fine_tuner() -> extractor.FineTuner:
       'extractor.augment.time_shift': True,
       'extractor.augment.mixup_alpha': 0.3,
       'extractor.augment.speed': 1.25,
+      'extractor.augment.gain': 6.0,
       'extractor.augment.mask_frames': 8,
       'extractor.augment.mask_bands': 4,
     }
