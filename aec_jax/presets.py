@@ -140,7 +140,8 @@ def audioset_balanced(model: ConfigDict) -> ConfigDict:
 
   All clips alike, half of them mixed by any λ, and a running mean of the
   parameters. As many steps as were best for level 3 on a tenth of the training
-  clips while it was held out (2,000), and a tenth more for a tenth more clips.
+  clips while it was held out (2,000), a ninth more for a ninth more clips, and
+  those to the next evaluation.
   """
   config = audioset()
   config.model = model

@@ -1,0 +1,19 @@
+"""`dcase_l6` with examples of 48 frames, 0.48 s, in the place of 96.
+
+  python -m aec_jax.main --config=configs/dcase_l6_frames48.py \
+      --config.data_dir=FSDKAGGLE2018 --workdir=runs/dcase_l6_frames48
+
+From random weights, since released ones have 96 frames. No row of the thesis.
+"""
+
+from aec_jax import presets
+
+
+def get_config():
+  config = presets.dcase()
+  config.name = 'dcase_l6_frames48'
+  presets.pitch_and_mixup(config, 0.2)
+  config.extractor.frames = 48
+  config.extractor.init = 'random'
+  config.segments = (12,)
+  return config
