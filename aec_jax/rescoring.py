@@ -33,12 +33,14 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
       config, workdir, presets.model_defaults(config.model)
     )
   )
+  bundle = workdir / store.FOLDER
+  stored = store.read(bundle) if hosts.lead(bundle.exists) else None
+  if stored:
+    config = _rounded_as(config, stored)
   source = sources.open_source(config, cache_dir, scoring=True)
   fingerprint = cache.digest(source.scored_fingerprints)
   same = started.get('scored_fingerprint', fingerprint) == fingerprint
   clock.lap('prepare')
-  bundle = workdir / store.FOLDER
-  stored = store.read(bundle) if hosts.lead(bundle.exists) else None
   if stored:
     _check_stored(config, workdir, stored, source)
     source.extractors = [
@@ -66,6 +68,16 @@ def evaluate(config, workdir: Path, cache_dir: str | Path) -> dict:
   clock.lap('score')
   results['seconds'] = clock.seconds
   return _written(workdir, results, beside)
+
+
+def _rounded_as(config, stored: store.Stored):
+  """The config with a bundle's dtypes, from which 'auto' may have gone on."""
+  config = config.copy_and_resolve_references()
+  for name in ('extractor', 'model'):
+    dtype = (stored.info[name] or {}).get('dtype')
+    if dtype:
+      config[name].dtype = dtype
+  return config
 
 
 def _beside(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import bundle_data
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -18,11 +19,42 @@ from aec_jax.bundle import card
 from aec_jax.bundle import store as bundle_lib
 from aec_jax.datasets.examples import Examples
 from aec_jax.errors import UserError
+from aec_jax.exports import programs
 
 
 def scored(workdir):
   with np.load(workdir / 'predictions.npz') as file:
     return file['ids'], file['probabilities']
+
+
+def with_dtype(folder, copy, dtype):
+  """A copy of a bundle with another dtype of its products."""
+  shutil.copytree(folder, copy)
+  info = json.loads((copy / 'bundle.json').read_text())
+  for name in ('extractor', 'model'):
+    info[name]['dtype'] = dtype
+  (copy / 'bundle.json').write_text(json.dumps(info))
+  return copy
+
+
+def test_auto_is_kept_and_meant_by_the_device(dcase_run, tmp_path, monkeypatch):
+  bundle = dcase_run[2] / 'bundle'
+  info = bundle_lib.read(bundle).info
+  assert info['extractor']['dtype'] == info['model']['dtype'] == 'auto'
+  sound = np.random.default_rng(0).uniform(-0.3, 0.3, 40_000)
+  sound = sound.astype(np.float32)
+  plain = with_dtype(bundle, tmp_path / 'plain', 'float32')
+  one, other = (aec_jax.load(b).predict(sound, 16_000) for b in (bundle, plain))
+  np.testing.assert_array_equal(one.probabilities, other.probabilities)
+  with pytest.raises(UserError, match=r"extractor\.dtype is 'int8'"):
+    aec_jax.load(with_dtype(bundle, tmp_path / 'wrong', 'int8'))
+  assert programs.in_float32(tagger := aec_jax.load(bundle)) is tagger
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  tagger = aec_jax.load(bundle)
+  exported = programs.in_float32(tagger)
+  for found, dtype in ((tagger, 'bfloat16'), (exported, 'float32')):
+    for module in (found._extractor, found._classifier):
+      assert (module.dtype, module.activations) == (dtype, dtype)
 
 
 def tag_files(tagger, paths):

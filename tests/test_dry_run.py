@@ -5,6 +5,7 @@ import shutil
 from typing import NamedTuple
 
 import dcase_data
+import jax
 import numpy as np
 import pytest
 
@@ -70,6 +71,23 @@ def test_times_are_those_of_earlier_runs_or_unknown(folder, tmp_path):
   examples = count(r'about (\S+) examples, about \S+ \S+ an extractor')
   total = 4 * 4 * 60 + 30 + clips + copies + 4 * examples
   assert f'until scoring: at most about {duration(total)}' in found
+
+
+def test_times_of_auto_are_those_of_what_it_is_here(monkeypatch):
+  found = {}
+  for dtype in ('auto', 'float32', 'bfloat16'):
+    fields = {'model.dtype': dtype, 'extractor.dtype': dtype}
+    config = dcase_data.tiny_config(**fields)
+    for backend in ('cpu', 'gpu'):
+      monkeypatch.setattr(
+        jax, 'default_backend', lambda backend=backend: backend
+      )
+      found[dtype, backend] = (
+        embeddings.step_costs(config.extractor),
+        classifiers.step_costs(config, 2, 3, 3, 2),
+      )
+  assert found['auto', 'cpu'] == found['float32', 'cpu']
+  assert found['auto', 'gpu'] == found['bfloat16', 'gpu']
 
 
 def test_times_are_asked_of_what_is_trained(dcase_run, tmp_path, monkeypatch):

@@ -5,11 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import aec_jax
-from aec_jax import asking, experiment, export, predict
+from aec_jax import asking, experiment, export, predict, scoring
 from aec_jax.audio import stream
 from aec_jax.bundle import card, store
 from aec_jax.errors import UserError
@@ -37,6 +38,34 @@ def test_what_was_never_trained_is_not_trained_to_be_scored(
   finally:
     for extractor in tmp_path.glob('extractor-*'):
       extractor.rename(cache_dir / extractor.name)
+
+
+def test_work_of_the_default_before_auto_is_scored_as_it_was_trained(
+  dcase_run, tmp_path, monkeypatch
+):
+  config, before, workdir = dcase_run
+  assert config.extractor.dtype == config.model.dtype == 'auto'
+  folder, cache_dir = tmp_path / 'run', Path(before['cache_dir'])
+  shutil.copytree(workdir, folder)
+  for name in ('experiment.json', 'results.json', 'bundle/bundle.json'):
+    text = (folder / name).read_text()
+    assert text.count('"dtype": "auto"') in (2, 4)
+    text = text.replace('"dtype": "auto"', '"dtype": "float32"')
+    (folder / name).write_text(text)
+  trained = experiment.run(config, folder, cache_dir)
+  assert trained['metrics'] == before['metrics']
+  # Also where 'auto' is none.
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  own, asked = scoring.classifiers, []
+
+  def classifiers(*args):
+    asked.append(own(*args))
+    return asked[-1]
+
+  monkeypatch.setattr(scoring, 'classifiers', classifiers)
+  found = experiment.run(config, folder, cache_dir, 'evaluate')
+  assert found['metrics'] == pytest.approx(before['metrics'], rel=1e-5)
+  assert {system.model.dtype for system in asked} == {'float32'}
 
 
 def test_ensembles_are_told_apart_by_their_place(

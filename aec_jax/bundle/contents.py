@@ -8,6 +8,7 @@ from aec_jax.input import shifts
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
+from aec_jax.run import fields
 
 # Format 1 had `task`, `loss` and `wrap`; it is still read.
 FORMAT = 2
@@ -69,6 +70,10 @@ def check(info: dict) -> None:
   for name, is_sound in sound.items():
     if not is_sound:
       raise ValueError(f'{name} is {info[name]!r:.80}')
+  # A classifier's is looked at where it is built.
+  dtype = getattr(section, 'dtype', 'float32')
+  if dtype not in fields.DTYPES:
+    raise ValueError(f'extractor.dtype is {dtype!r:.80}')
   decisions.check(info.get('decisions'), len(info['classes']))
   before = OF_RELEASED if released else OF_RECORDINGS
   if info['front_end'] != before | extractors.front_end(section).record():

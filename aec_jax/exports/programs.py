@@ -14,6 +14,7 @@ from aec_jax.bundle.tagger import Tagger
 from aec_jax.exports.formats import Format
 from aec_jax.input import pieces
 from aec_jax.models import extractors
+from aec_jax.models.layers import product_dtype
 
 # What AudioSet's embeddings may be off: a step of their quantisation, and what
 # that makes of probabilities. Of others, what a log-mel's last bit as float16
@@ -48,7 +49,8 @@ def in_float32(tagger: Tagger) -> Tagger:
   sections = {
     name: section | {'dtype': 'float32'}
     for name in ('extractor', 'model')
-    if (section := tagger.info[name]) and section.get('dtype') == 'bfloat16'
+    if (section := tagger.info[name])
+    and product_dtype(section.get('dtype', 'float32')) == 'bfloat16'
   }
   if not sections:
     return tagger

@@ -210,7 +210,9 @@ def _network(weights: str, pca: str, width: float):
   """A function from samples (64, 15600) to embeddings (64, 128) uint8."""
   params = convert.load(weights, width)
   loaded = embedding_postprocess.load_pca(pca)
-  model = vggish.VGGish('linear', width)  # what the PCA was fitted to
+  # What the PCA was fitted to, in float32 on any device, as the released
+  # embeddings were made.
+  model = vggish.VGGish('linear', width)
 
   @jax.jit
   def embed(params, samples):

@@ -14,6 +14,7 @@ from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input import shifts
 from aec_jax.input.batches import padded_blocks
 from aec_jax.models import extractors
+from aec_jax.models.layers import product_dtype
 from aec_jax.run import cache, files, rates
 from aec_jax.run.devices import on_cpu, replicate
 from aec_jax.run.progress import Meter
@@ -83,7 +84,8 @@ def load_variables(folder: Path) -> dict:
 def step_costs(section) -> list:
   """What the time of an example depends on, of a section `extractor`."""
   names = 'model', 'width', 'frames', 'batch_norm', 'dtype', 'batch_size'
-  return [section[name] for name in names]
+  found = section.to_dict() | {'dtype': product_dtype(section.dtype)}
+  return [found[name] for name in names]
 
 
 def block_size(count: int, devices: int, cpu: bool | None = None) -> int:

@@ -6,27 +6,30 @@ from typing import Any
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import classifiers
 from aec_jax.models.classifiers import CLASSIFIERS
-from aec_jax.models.layers import activation_dtype
+from aec_jax.models.layers import activation_dtype, product_dtype
+from aec_jax.run.fields import DTYPES
 
 # Fields of a module that are none of the config's.
 _OURS = ('classes', 'activations', 'axis_name', 'parent', 'name')
+# Defaults of a config where they are others than the module's own.
+_DEFAULTS = {'dtype': 'auto'}
 # What a field of a model may be.
 _CHOICES = {
-  'dtype': ('bfloat16', 'float32'),
+  'dtype': DTYPES,
   'f_activation': tuple(classifiers.F_ACTIVATIONS),
   'activation': tuple(classifiers.LSTM_ACTIVATIONS),
 }
 
 
 def defaults(name: str) -> dict:
-  """The fields of a classifier's module with their defaults.
+  """The fields that a config has of a classifier, with their defaults.
 
   Raises:
     UserError: there is none of that name.
   """
   check_choice('config.model.name', name, CLASSIFIERS)
   return {
-    field.name: field.default
+    field.name: _DEFAULTS.get(field.name, field.default)
     for field in dataclasses.fields(CLASSIFIERS[name])
     if field.name not in _OURS
   }
@@ -52,10 +55,13 @@ def classifier(config, classes: int, axis_name: str | None = None):
   for field in fields.keys() & _CHOICES.keys():
     check_choice(f'config.model.{field}', fields[field], _CHOICES[field])
   _check_layers(name, fields)
+  activations = activation_dtype(fields.get('dtype', 'float32'))
+  if 'dtype' in fields:
+    fields['dtype'] = product_dtype(fields['dtype'])
   try:
     return CLASSIFIERS[name](
       classes=classes,
-      activations=activation_dtype(fields.get('dtype', 'float32')),
+      activations=activations,
       axis_name=axis_name,
       **fields,
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from aec_jax.audio import FRONT_END, FrontEnd
 from aec_jax.errors import UserError, check_choice
 from aec_jax.models import convert, pooled, vggish
-from aec_jax.models.layers import Dense, activation_dtype
+from aec_jax.models.layers import Dense, activation_dtype, product_dtype
 from aec_jax.run import fields
 
 
@@ -59,7 +59,7 @@ def _vggish(c, classes, axis_name):
   return vggish.VGGish(
     c.embedding_activation,
     c.width,
-    c.dtype,
+    product_dtype(c.dtype),
     c.batch_norm,
     activations=activation_dtype(c.dtype),
     axis_name=axis_name,
@@ -70,15 +70,18 @@ def _baseline(c, classes, axis_name):
   del axis_name
   # With He's weights: from the challenge's own it takes very long to start.
   return vggish.BaselineCNN(
-    classes, c.width, None, c.dtype, activation_dtype(c.dtype)
+    classes, c.width, None, product_dtype(c.dtype), activation_dtype(c.dtype)
   )
 
 
 def _pooled(c, classes, axis_name):
   return pooled.PooledCNN(
-    classes, c.width, c.dtype, activations=activation_dtype(c.dtype),
+    classes,
+    c.width,
+    product_dtype(c.dtype),
+    activations=activation_dtype(c.dtype),
     axis_name=axis_name,
-  )  # fmt: skip
+  )
 
 
 EXTRACTORS = {
@@ -88,7 +91,8 @@ EXTRACTORS = {
     halvings=4,
     takes=('embedding_activation', 'batch_norm', 'dtype'),
   ),
-  # AudioSet's release: VGGish before any last activation, then PCA and uint8.
+  # AudioSet's release: VGGish before any last activation, then PCA and uint8;
+  # in float32 on any device, since the released embeddings are.
   'released': Extractor(
     lambda c, classes, axis_name: vggish.VGGish('linear', c.width or 1.0),
     quantised=True,
@@ -172,7 +176,8 @@ def example_classifier(
   module = found.module(section, classes, axis_name)
   if found.classifies:
     return module
-  return ExampleClassifier(module, classes, section.hidden, section.dtype)
+  dtype = product_dtype(section.dtype)
+  return ExampleClassifier(module, classes, section.hidden, dtype)
 
 
 def extractor_variables(section, variables: dict) -> dict:
@@ -238,7 +243,6 @@ def check(section) -> None:
 
   Its file of weights is `pretrained`'s to look at.
   """
-  check_choice('config.extractor.dtype', section.dtype, ('bfloat16', 'float32'))
   check_choice(
     'config.extractor.embedding_activation',
     section.embedding_activation,

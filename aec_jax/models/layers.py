@@ -19,6 +19,25 @@ from aec_jax.run import processor
 from aec_jax.run.devices import on_cpu
 
 
+def product_dtype(dtype: str, backend: str | None = None) -> str:
+  """Operand precision of the products; nowhere else is 'auto' decided.
+
+  'auto' is float32 on processors, where bfloat16 gains little, and bfloat16 on
+  accelerators. It is decided where a module is built: a config or a bundle
+  says 'auto' on whatever machine it was made.
+
+  Args:
+    dtype: one of `fields.DTYPES`.
+    backend: as JAX names it; None: the one in use.
+
+  Returns:
+    'float32' or 'bfloat16'.
+  """
+  if dtype != 'auto':
+    return dtype
+  return 'float32' if on_cpu(backend) else 'bfloat16'
+
+
 def activation_dtype(dtype: str, backend: str | None = None) -> str:
   """The type of what a layer hands on to the next; nowhere else is it decided.
 
@@ -27,10 +46,9 @@ def activation_dtype(dtype: str, backend: str | None = None) -> str:
   float32. Sums of batch norm, softmax, losses and log-mel are float32 anywhere.
 
   Args:
-    dtype: operand precision of the products, 'float32' or 'bfloat16'.
-    backend: as JAX names it; None: the one in use.
+    dtype, backend: as of `product_dtype`.
   """
-  return 'float32' if on_cpu(backend) else dtype
+  return 'float32' if on_cpu(backend) else product_dtype(dtype, backend)
 
 
 def bfloat16_operand(x: jax.Array) -> jax.Array:

@@ -17,6 +17,8 @@ from aec_jax.errors import UserError, check_choice
 _ANY = 2**31 - 1
 # In the place of a path: no weights, but random ones.
 _RANDOM = 'random'
+# What products are rounded to; 'auto' by `models.layers.product_dtype`.
+DTYPES = ('auto', 'bfloat16', 'float32')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +132,7 @@ FIELDS: dict[str, Field] = {
   'extractor.hidden': Field(100, 1, 100_000),
   'extractor.embedding_activation': Field('linear'),
   'extractor.batch_norm': Field(None),
-  'extractor.dtype': Field('float32'),
+  'extractor.dtype': Field('auto', choices=DTYPES),
   **{f'extractor.{k}': v for k, v in _training().items()},
   'extractor.batch_size': Field(41, 1, 2**24),
   'extractor.checkpoint_every': Field(200, 1, _ANY, role='how'),
@@ -167,6 +169,12 @@ _MODEL_RANGES = {
 
 # Fields of a model that came later, and what cached members without them have.
 _LATER_OF_MODEL = {'model.heads': 1}
+
+# Of `model.dtype`, what stands in the names of cached members. By default it
+# was 'float32' before there was 'auto', which keeps that name. A float32 that
+# is asked for has another one, or on accelerators it would be given what
+# 'auto' has trained there.
+_DTYPE_OF_MEMBERS = {'auto': 'float32', 'float32': 'float32 everywhere'}
 
 # What only one kind of data asks for: AudioSet's embeddings, or recordings.
 _OF_EMBEDDINGS = (
@@ -279,12 +287,16 @@ def renamed_option(option: str) -> str | None:
 def changed(flat: Mapping[str, Any]) -> dict[str, Any]:
   """The fields that change what is computed and are not at their default."""
   default = {path: f.default for path, f in FIELDS.items()} | _LATER_OF_MODEL
-  return {
+  found = {
     path: value
     for path, value in flat.items()
     if role(path) == 'what'
     and not (path in default and _same(default[path], value))
   }
+  if 'model.dtype' in found:
+    dtype = found['model.dtype']
+    found['model.dtype'] = _DTYPE_OF_MEMBERS.get(dtype, dtype)
+  return found
 
 
 def differences(
@@ -313,9 +325,18 @@ def differences(
     # Or none is given, to score again: training asks for one.
     if path in FIELDS and FIELDS[path].is_path and _RANDOM not in (a, b):
       continue
-    if not _same(a, b):
+    if not _same(a, b) and not _goes_on(path, a, b):
       out.append(f'config.{path}: {a} there, {b} here')
   return out
+
+
+def _goes_on(path: str, before, after) -> bool:
+  """Whether work of the default of then is taken for the default of now.
+
+  Not the other way round: on accelerators 'auto' is not float32.
+  """
+  dtype = path in ('model.dtype', 'extractor.dtype')
+  return dtype and (before, after) == ('float32', 'auto')
 
 
 def names_place(path: str, value) -> bool:

@@ -22,6 +22,7 @@ from aec_jax.input.batches import Features
 from aec_jax.input.folds import Member
 from aec_jax.input.lasting import Lasting
 from aec_jax.input.plan import Plan
+from aec_jax.models.layers import product_dtype
 from aec_jax.objective import Objective
 from aec_jax.run import hosts
 from aec_jax.run.devices import AXIS, replicate
@@ -342,7 +343,10 @@ def step_costs(
     segments: of an example; of clips that are left whole, of the longest.
   """
   sizes = [config.batch_size, length, members, classes, segments]
-  return [config.model.to_dict(), *sizes]
+  model = config.model.to_dict()
+  if 'dtype' in model:
+    model['dtype'] = product_dtype(model['dtype'])
+  return [model, *sizes]
 
 
 def _over_devices(x: np.ndarray) -> np.ndarray:

@@ -59,6 +59,7 @@ _MODEL = {
   'levels': ([], [4], [1], ['3'], 3), 'dtype': ('int8', 3, []),
   'f_activation': ('exec', []), 'classes': (3,), 'x': (1,), 'parent': ('x',),
 }  # fmt: skip
+_EXTRACTOR = {'dtype': ('int8', 3, [])}
 _ENSEMBLE = {
   'length': (0, -1, 2**40, '1', None, 1.5),
   'last_piece': (None, 'x', True, []),
@@ -122,7 +123,9 @@ def _damages(whole: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
         ),
       )
   info = json.loads((whole / 'bundle.json').read_text())
-  for section, fields in (('model', _MODEL), ('ensembles', _ENSEMBLE)):
+  for section, fields in (
+    ('model', _MODEL), ('extractor', _EXTRACTOR), ('ensembles', _ENSEMBLE)
+  ):  # fmt: skip
     for field, values in fields.items():
       for value in values:
         old = info[section]

@@ -2,6 +2,8 @@
 
 import importlib
 
+import jax
+import numpy as np
 import pytest
 
 from aec_jax import presets
@@ -71,6 +73,47 @@ def test_a_new_extractor_s_row_says_what_it_takes(monkeypatch):
   monkeypatch.setitem(EXTRACTORS, 'new', row)
   taken = {name for name in OTHER if row.has_use_for(name)}
   assert taken == {'hidden', 'dtype'}
+
+
+def precisions_of(section):
+  """Of the products of all modules, and between layers."""
+  if EXTRACTORS[section.model].quantised:
+    found = [extractors.embedder(section)]
+  else:
+    module = extractors.example_classifier(section, 3)
+    found = [module, getattr(module, 'extractor', module)]
+  return {
+    getattr(m, name)
+    for m in found
+    for name in ('dtype', 'activations')
+    if hasattr(m, name)
+  }
+
+
+@pytest.mark.parametrize('model', EXTRACTORS)
+def test_auto_is_by_the_device(model, monkeypatch):
+  section = section_of(model)
+  assert section.dtype == 'auto'
+  assert precisions_of(section) == {'float32'}
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  # The released embeddings are float32's.
+  released = EXTRACTORS[model].quantised
+  assert precisions_of(section) == {'float32' if released else 'bfloat16'}
+  if not released:
+    section.dtype = 'float32'
+    assert precisions_of(section) == {'float32'}
+
+
+def test_auto_gives_float32_s_bits_on_a_processor():
+  x = np.random.default_rng(0).normal(size=(2, 32, 32)).astype(np.float32)
+  found = []
+  for dtype in ('auto', 'float32'):
+    section = section_of('vggish')
+    section.dtype, section.width = dtype, 1 / 16
+    module = extractors.example_classifier(section, 3)
+    variables = jax.jit(module.init)(jax.random.key(0), x)
+    found.append(jax.jit(module.apply)(variables, x))
+  np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize('name', ['esc10_pooled', 'dcase_baseline'])

@@ -148,6 +148,34 @@ def test_layers_hand_on_bfloat16_on_accelerators_alone():
   assert 'activations' not in models.defaults('dnn')
 
 
+def test_auto_is_bfloat16_on_accelerators_alone(monkeypatch):
+  for backend, auto in (('cpu', 'float32'), ('gpu', 'bfloat16')):
+    assert layers.product_dtype('auto', backend) == auto
+    assert layers.activation_dtype('auto', backend) == auto
+    for asked in ('float32', 'bfloat16'):
+      assert layers.product_dtype(asked, backend) == asked
+    monkeypatch.setattr(jax, 'default_backend', lambda backend=backend: backend)
+    config = {'name': 'dnn', 'hidden': (3,), 'dtype': 'auto'}
+    found = models.classifier(config, 5)
+    assert (found.dtype, found.activations) == (auto, auto)
+    # As a module of its own, and of a record without the field.
+    del config['dtype']
+    assert models.classifier(config, 5).dtype == 'float32'
+  assert models.defaults('dnn')['dtype'] == 'auto'
+
+
+def test_auto_gives_float32_s_bits_on_a_processor():
+  x = np.random.default_rng(0).normal(size=(4, 3, 128)).astype(np.float32)
+  mask = np.ones((4, 3), bool)
+  found = []
+  for dtype in ('auto', 'float32'):
+    config = {'name': 'attention', 'hidden': (8, 8, 8), 'dtype': dtype}
+    module = models.classifier(config, 5)
+    variables = module.init(jax.random.key(0), x, mask)
+    found.append(module.apply(variables, x, mask))
+  np.testing.assert_array_equal(*found)
+
+
 def test_a_bias_s_gradient_is_summed_in_float32():
   y = jnp.zeros((30, 100, 4), jnp.bfloat16)
   bias = jnp.zeros(4)

@@ -210,6 +210,7 @@ def test_old_options_are_taken_with_one_line(option, now, said, capsys):
     ('on_bad', 'ignore', r"config\.on_bad.*'ignore'.*error, skip"),
     ('last_piece', 'cut', r"config\.last_piece.*'cut'"),
     ('examples_on', 'disk', r"config\.examples_on.*'disk'"),
+    ('extractor.dtype', 'float16', r'\.dtype.*auto, bfloat16, float32'),
     ('sampling', 'fair', r"config\.sampling.*'fair'"),
   ],
 )
@@ -229,6 +230,28 @@ def test_nested_and_flattened_are_each_other_s():
 def test_only_what_is_not_at_its_default_counts_in_a_key():
   flat = {'seed': 0, 'segments': [6], 'folds': 4, 'data_dir': '/x', 'new': 1}
   assert fields.changed(flat) == {'folds': 4, 'new': 1}
+
+
+def test_work_of_the_default_before_auto_goes_on():
+  """And a float32 that is asked for is given nothing of 'auto'."""
+  config = dcase_data.tiny_config()
+  model = presets.model_defaults(config.model)
+
+  def of(dtype):
+    config.extractor.dtype = config.model.dtype = dtype
+    return fields.upgraded(record(config))
+
+  auto, single, half = map(of, ('auto', 'float32', 'bfloat16'))
+  assert fields.differences(single, auto, model) == []
+  for before, after in ((auto, single), (half, auto), (auto, half)):
+    found = fields.differences(before, after, model)
+    assert len(found) == 2 and 'config.model.dtype: ' in found[1]
+  # As the keys were when float32 was the default.
+  keyed = [fields.changed(flat) for flat in (auto, single, half)]
+  assert keyed[0]['model.dtype'] == 'float32'
+  assert 'extractor.dtype' not in keyed[0]
+  for path in ('extractor.dtype', 'model.dtype'):
+    assert len({found.get(path) for found in keyed}) == 3
 
 
 def test_weights_may_lie_elsewhere_but_are_not_random_ones():

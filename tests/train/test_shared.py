@@ -43,6 +43,14 @@ def test_members_of_before_a_field_of_the_model_are_those_of_its_default():
   assert depends_of('dcase_l6', 6, **{'model.heads': 2})['model.heads'] == 2
 
 
+def test_members_of_the_default_before_auto_are_those_of_auto():
+  six = depends_of('dcase_l6', 6)
+  assert six['model.dtype'] == 'float32' and 'extractor.dtype' not in six
+  # What is asked for is not what 'auto' has trained on an accelerator.
+  for dtype in ('float32', 'bfloat16'):
+    assert depends_of('dcase_l6', 6, **{'model.dtype': dtype}) != six
+
+
 def state_of(step):
   """Of two members with a parameter each."""
   return TrainState(
