@@ -131,8 +131,10 @@ def _train(config, workdir, cache_dir) -> dict:
   with clock.stage('embed'):
     source.embed()
   if extractors.row(config.extractor).classifies:
-    about, unseen, kept = {}, [], []
-    parts = [scoring.part_of_extractors(config, source)]
+    about, kept = {}, []
+    part = scoring.part_of_extractors(config, source)
+    unseen = [scoring.unseen_of_extractors(config, source, part)]
+    parts = [part]
   else:
     with clock.stage('train'):
       about, parts, unseen, kept = _train_ensembles(

@@ -252,9 +252,10 @@ def from_scratch(config: ConfigDict) -> None:
 def pooled_from_scratch(config: ConfigDict, steps: int) -> None:
   """`from_scratch` by one network a fold that pools over 4.8 s.
 
-  Sounds mixed with others by their loudness (between-class learning), random
-  speed, time shift and SpecAugment. A fixed number of steps on all clips of the
-  other folds: no clip chooses the step.
+  Sounds mixed by their loudness with others of other labels (between-class
+  learning, of log-mels: energies are added, as of unrelated sounds, and not
+  waveforms), random speed, time shift and SpecAugment. A fixed number of steps
+  on all clips of the other folds: no clip chooses the step.
   """
   from_scratch(config)
   config.extractors = ('unbalanced_first',)

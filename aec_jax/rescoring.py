@@ -157,9 +157,10 @@ def _unseen(config, source, stored, parts) -> list[Part]:
   if source.scored_on == 'out-of-fold':
     return parts
   several = len(parts) * len({*models_of(parts[0].members)}) > 1
-  classifies = extractors.row(config.extractor).classifies
-  if source.scored_on != 'test' or not (stored and several) or classifies:
+  if source.scored_on != 'test' or not (stored and several):
     return []
+  if extractors.row(config.extractor).classifies:
+    return [scoring.unseen_of_extractors(config, source, parts[0])]
   once = config.copy_and_resolve_references()
   once.test_shifts = 1  # as after training
   return [

@@ -152,6 +152,27 @@ def part_of_extractors(config, source, same: bool = True) -> Part:
   return Part(members, values)
 
 
+def unseen_of_extractors(config, source, part: Part) -> Part:
+  """As `unseen_part`, where extractors classify.
+
+  Where test clips are scored, each says something of the clips alone that it
+  stopped by, as they are, at no shifts.
+
+  Args:
+    config, source: of the experiment.
+    part: what they say of the scored clips.
+  """
+  if source.scored_on == 'out-of-fold':
+    return part
+  means = OBJECTIVES[config.objective].example_means
+  members, values = [], []
+  for member, job in zip(part.members, source.jobs, strict=True):
+    members.append(dataclasses.replace(member, scored=job.validation))
+    of_all = means(source.outputs[member.extractor], source.offsets)
+    values.append(of_all[job.validation])
+  return Part(members, values)
+
+
 def score(
   config, workdir: Path, source, parts: Sequence[Part], name='predictions.npz'
 ) -> dict:

@@ -2,13 +2,17 @@
 
 import csv
 import dataclasses
+import types
 
 import dcase_data
 import numpy as np
 import pytest
+import soundfile
 
-from aec_jax import label_doctor
+from aec_jax import experiment, label_doctor, rescoring, scoring
 from aec_jax.datasets.folders import from_folder
+from aec_jax.input.folds import Member
+from aec_jax.parts import Part
 from aec_jax.report import Shown, doctor_section
 
 CLASSES = ('high', 'low', 'mid')
@@ -131,6 +135,96 @@ def test_an_experiment_examines_its_training_clips(dcase_run):
   text = (workdir / 'report' / 'index.md').read_text(encoding='utf-8')
   assert '## Suspect labels' in text
   assert f'Of {about["examined"]} clips' in text
+
+
+def tones(root, column, values, wrong=None):
+  """A data set of tones of a second, of which one may have a wrong label."""
+  rng, rows = np.random.default_rng(0), []
+  root.mkdir()
+  for i, value in enumerate(values):
+    name, label = f'{i:02d}.wav', CLASSES[i % 3]
+    wave = dcase_data.tone(rng, label, 1.0)
+    soundfile.write(root / name, wave, dcase_data.RATE)
+    rows.append((name, CLASSES[(i + (i == wrong)) % 3], value))
+  with open(root / 'labels.csv', 'w', newline='', encoding='utf-8') as file:
+    csv.writer(file).writerows([('file', 'label', column), *rows])
+  return root
+
+
+def pooled_config(data_dir, **fields):
+  """Of a network that classifies by itself, of examples of about a second."""
+  steps = 40
+  tiny = {
+    'extractor.width': 0.25, 'extractor.frames': 48, 'extractor.batch_size': 12,
+    'extractor.max_steps': steps, 'extractor.optimizer.cosine_steps': steps,
+    'extractor.eval_every': steps, 'extractor.checkpoint_every': steps,
+    'extractor.optimizer.learning_rate': 3e-3,
+    'extractor.augment.time_shift': False, 'extractor.augment.speed': 1.0,
+    'extractor.augment.between_classes': False,
+    'extractor.augment.mask_frames': 0, 'extractor.augment.mask_bands': 0,
+  }  # fmt: skip
+  return dcase_data.tiny_config('esc10_pooled', data_dir, **tiny | fields)
+
+
+def test_an_extractor_that_classifies_finds_the_wrong_label(tmp_path):
+  data_dir = tones(tmp_path / 'data', 'fold', [0, 1] * 12, wrong=7)
+  config = pooled_config(data_dir)
+  results = experiment.run(config, tmp_path / 'run', tmp_path / 'cache')
+  about = results['label_doctor']
+  assert results['scored_on'] == 'out-of-fold' and about['examined'] == 24
+  found = {entry['clip']: entry for entry in about['suspects']}
+  assert (found['07.wav']['label'], found['07.wav']['better']) == ('mid', 'low')
+  again = from_folder((tmp_path / 'run' / about['list']).parent, 'error')
+  clips = from_folder(data_dir)
+  assert again.paths.tolist() == clips.paths.tolist()
+  changed = {e['clip'] for e in about['suspects'] if e['changed']}
+  assert set(clips.ids[again.labels != clips.labels]) == changed
+  text = (tmp_path / 'run/report/index.md').read_text(encoding='utf-8')
+  assert 'Of 24 clips' in text
+
+
+def test_beside_test_clips_extractors_judge_what_they_stopped_by(tmp_path):
+  split = ['train'] * 18 + ['test'] * 6
+  config = pooled_config(
+    tones(tmp_path / 'data', 'split', split), keep='best', test_shifts=2,
+    **{'extractor.keep': 'best'},
+  )  # fmt: skip
+  config.extractors = ('original',)  # which takes a moment
+  results = experiment.run(config, tmp_path / 'run', tmp_path / 'cache')
+  assert results['scored_on'] == 'test' and results['n_examples'] == 6
+  assert 0 < results['label_doctor']['examined'] < 18
+
+
+@pytest.mark.parametrize('on', ['test', 'out-of-fold'])
+def test_what_extractors_say_of_clips_that_they_left_out(on):
+  values = np.random.default_rng(0).dirichlet(np.ones(3), (2, 7))
+  outputs = np.log(values).astype(np.float32)
+  source = types.SimpleNamespace(
+    scored_on=on, outputs=outputs, offsets=np.array([0, 1, 3, 4, 6, 7]),
+    jobs=[
+      types.SimpleNamespace(validation=np.array(v)) for v in ([0, 1], [1, 2])
+    ],
+  )  # fmt: skip
+  nothing, tests = np.zeros(0, int), np.array([3, 4])
+  part = Part(
+    [Member(f'm{i}', i, nothing, nothing, tests) for i in range(2)],
+    [np.zeros((2, 3))] * 2,
+  )
+  config = pooled_config('somewhere')
+  found = scoring.unseen_of_extractors(config, source, part)
+  if on == 'out-of-fold':
+    assert found is part
+    return
+  # Of finished models scored again, the same.
+  (again,) = rescoring._unseen(config, source, object(), [part])
+  for one, other in zip(found.values, again.values, strict=True):
+    np.testing.assert_array_equal(one, other)
+  assert [m.scored.tolist() for m in found.members] == [[0, 1], [1, 2]]
+  means = [[v[0], v[1:3].mean(0), v[3]] for v in values]
+  for mine, wanted in zip(
+    found.values, (means[0][:2], means[1][1:]), strict=True
+  ):
+    np.testing.assert_allclose(np.exp(mine), wanted, rtol=1e-5)
 
 
 def test_the_most_suspect_are_shown():

@@ -88,6 +88,11 @@ class Labels:
     np.bitwise_or.at(out, byte, (128 >> (ids & 7)).astype(np.uint8))
     return out.reshape(len(self), width)
 
+  def sets(self) -> np.ndarray:
+    """(clip,) ints, the same where clips have the same classes."""
+    found = np.unique(self.packed(), axis=0, return_inverse=True)[1]
+    return found.reshape(-1)
+
   def clips_of_classes(self) -> tuple[np.ndarray, np.ndarray]:
     """The clips of each class, ascending.
 

@@ -6,9 +6,10 @@ What is to be done to each example is drawn on the host, as a function of
   Time shift: an example starts some frames later and goes on in the clip's next
   example, the last one in the first.
   Mixup (Zhang et al. 2018, arXiv:1710.09412) of examples of one batch; or
-  between-class learning (Tokozume et al. 2018, arXiv:1711.10282): they are
-  mixed as sounds are, by their loudness, and the targets by how much of each is
-  heard.
+  between-class learning (Tokozume et al. 2018, arXiv:1711.10282): examples of
+  different labels are mixed as sounds are, by their loudness, and the targets
+  by how much of each is heard. Of log-mels that is an approximation: energies
+  are added, as those of unrelated sounds do in the mean, and not waveforms.
   Then each of `AUGMENTATIONS`, in their order. A new one is a row of it. Each
   draws from a stream of its own, so that no other's draws depend on it.
 """
@@ -168,13 +169,20 @@ def followers(clip_offsets: np.ndarray) -> np.ndarray:
 
 
 def draw(
-  config, follows: np.ndarray, rows: np.ndarray, shape, seed: int, step: int
+  config,
+  follows: np.ndarray,
+  kinds: np.ndarray,
+  rows: np.ndarray,
+  shape,
+  seed: int,
+  step: int,
 ) -> dict[str, np.ndarray]:
   """What becomes of the examples of one batch.
 
   Args:
     config: the section `augment`; of a dict it is read faster.
     follows: of all examples, as `followers` has it.
+    kinds: (example,) of all examples, an int for each set of labels.
     rows: (example,) which examples the batch holds.
     shape: (frame, band) of an example.
     seed, step: what the draws are a function of.
@@ -197,7 +205,7 @@ def draw(
   if config['between_classes']:
     rng = _stream('between_classes', seed, step)
     weight = rng.uniform(0, 1, n).astype(np.float32)
-    partner = rng.permutation(n)
+    partner = _of_other_kinds(kinds[rows], rng)
   out = {
     'following': following,
     'second': rows[partner],
@@ -210,6 +218,39 @@ def draw(
       rng = _stream(name, seed, step)
       out[name] = augmentation.draw(config[name], n, shape, rng)
   return out
+
+
+def _of_other_kinds(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """(example,) partners: a permutation, to other kinds wherever that can be.
+
+  That is for all, where no kind has more than half of the examples. Partners
+  are drawn as if kinds did not matter. Those who got their own kind then stand
+  in a circle, kind by kind, and hand their partners on by at least as many
+  places as the largest kind has: the rest stays random.
+
+  Args:
+    kinds: (example,) ints.
+    rng: what is drawn from.
+  """
+  partner = rng.permutation(len(kinds))
+  own = kinds[partner] == kinds
+  circle = rng.permutation(np.flatnonzero(own))
+  if not len(circle):
+    return partner
+  names, kind, counts = np.unique(
+    kinds[circle], return_inverse=True, return_counts=True
+  )
+  order = np.argsort(rng.permutation(len(names))[kind], kind='stable')
+  circle, most = circle[order], counts.max()
+  if (lacking := 2 * most - len(circle)) > 0:
+    # One kind has more than half: others join that can take from it and give.
+    major = names[counts.argmax()]
+    can = ~own & (kinds != major) & (kinds[partner] != major)
+    joining = rng.permutation(np.flatnonzero(can))[:lacking]
+    circle = np.append(circle, joining)
+  places = rng.integers(most, max(len(circle) - most, most) + 1)
+  partner[circle] = partner[np.roll(circle, places)]
+  return partner
 
 
 def _stream(name: str, seed: int, step: int) -> np.random.Generator:

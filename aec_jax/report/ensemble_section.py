@@ -12,8 +12,8 @@ _WAYS = {
 }
 _FITTED = {
   'other folds': 'each clip by what was fitted to the clips of other folds',
-  'left out of training': 'fitted to training clips that the classifiers, but'
-  ' not all extractors, had been trained without',
+  'left out of training': 'fitted to training clips that what classifies had'
+  ' been trained without; extractors under it may have heard them',
 }
 
 

@@ -117,6 +117,8 @@ def _depends(config, clips, job, start) -> dict:
   }
   if config.unverified_weight != 1:
     depends['unverified_weight'] = config.unverified_weight
+  if config.extractor.augment.between_classes:
+    depends['partners'] = 'of other labels'  # once they were of any
   if job.sampling != 'none':
     depends['training'] = cache.digest(job.training.tolist())
     depends['validation'] = cache.digest(job.validation.tolist())
@@ -182,14 +184,16 @@ class FineTuner:
     self.rooms = self._rooms()
     on = augment.is_on(settings.augment)
     self.augment = settings.augment.to_dict() if on else None
+    of_clip = clips.example_clips()
     self.follows = augment.followers(clips.offsets)
+    self.kinds = clips.labels.sets()[of_clip]
     table = {
       'examples': clips.examples,
-      'labels': clips.labels.packed()[clips.example_clips()],
+      'labels': clips.labels.packed()[of_clip],
     }
     weights = batches.loss_weights(clips.verified, config.unverified_weight)
     if weights is not None:
-      table['loss_weight'] = weights[clips.example_clips()]
+      table['loss_weight'] = weights[of_clip]
     on_device = settings.examples_on == 'device'
     self.resident = replicate(table) if on_device else {}
     self.table = {} if on_device else table
@@ -313,6 +317,7 @@ class FineTuner:
       plan |= augment.draw(
         self.augment,
         self.follows,
+        self.kinds,
         rows,
         self.clips.examples.shape[1:],
         self.settings.seed,

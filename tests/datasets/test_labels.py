@@ -36,6 +36,9 @@ def test_forms_of_the_same_labels(clips):
   np.testing.assert_array_equal(labels.counts(), hot.sum(1))
   np.testing.assert_array_equal(labels.class_counts(), hot.sum(0))
   np.testing.assert_array_equal(labels.rows(), np.nonzero(hot)[0])
+  kinds = labels.sets()
+  alike = [[a == b for b in clips] for a in clips]
+  np.testing.assert_array_equal(kinds[:, None] == kinds, alike)
   members, offsets = labels.clips_of_classes()
   for k in range(CLASSES):
     mine = members[offsets[k] : offsets[k + 1]]

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from aec_jax.audio import FRONT_END
@@ -15,6 +17,7 @@ from aec_jax.models import vggish
 from aec_jax.models.pooled import POOLED_FRONT_END
 
 OFFSETS = np.array([0, 1, 4, 6])
+KINDS = np.array([0, 1, 1, 1, 2, 2])
 SHAPE = (12, 8)
 ROWS = np.array([0, 3, 1, 5, 2], np.int32)
 NOTHING = {name: field.default for name, field in augment.FIELDS.items()}
@@ -29,7 +32,7 @@ EVERYTHING = {
 def drawn(seed=0, **fields):
   config = ConfigDict(NOTHING | fields)
   follows = augment.followers(OFFSETS)
-  return augment.draw(config, follows, ROWS, SHAPE, seed, step=3)
+  return augment.draw(config, follows, KINDS, ROWS, SHAPE, seed, step=3)
 
 
 def applied(now, table, **fields):
@@ -178,3 +181,52 @@ def test_sounds_are_mixed_by_their_loudness(seed):
     mixed = np.sqrt((p * one) ** 2 + ((1 - p) * two) ** 2)
     mixed /= np.sqrt(p**2 + (1 - p) ** 2)
     np.testing.assert_allclose(np.exp(found[i]), mixed, rtol=2e-4)
+
+
+def partners(kinds, seed, step):
+  """Of a batch of all examples, each a clip by itself."""
+  every = np.arange(len(kinds))
+  config = NOTHING | {'between_classes': True}
+  now = augment.draw(config, every, kinds, every, SHAPE, seed, step)
+  np.testing.assert_array_equal(now['second'], now['second_following'])
+  return now['second']
+
+
+@settings(deadline=None)
+@given(
+  counts=st.lists(st.integers(0, 12), min_size=1, max_size=8).filter(any),
+  seed=st.integers(0, 2**32 - 1),
+  step=st.integers(0, 2**32 - 1),
+)
+def test_partners_are_of_other_labels_wherever_that_can_be(counts, seed, step):
+  kinds = np.repeat(3 * np.arange(len(counts)), counts)
+  np.random.default_rng(seed).shuffle(kinds)
+  found = partners(kinds, seed, step)
+  assert sorted(found) == list(range(len(kinds)))
+  # One kind of more than half of the examples keeps what the others can't take.
+  left = max(2 * max(counts) - len(kinds), 0)
+  assert np.sum(kinds[found] == kinds) == left
+  np.testing.assert_array_equal(partners(kinds, seed, step), found)
+
+
+def test_partners_are_as_even_as_they_can_be():
+  """Beside permutations that are thrown away until one is of other labels."""
+  kinds, rng = np.array([0, 0, 1, 1, 1, 2, 2, 3]), np.random.default_rng(0)
+  rounds = 4000
+  found, wanted = np.zeros((2, 8, 8))
+  for step in range(rounds):
+    found[np.arange(8), partners(kinds, 0, step)] += 1 / rounds
+    while (kinds[some := rng.permutation(8)] == kinds).any():
+      pass
+    wanted[np.arange(8), some] += 1 / rounds
+  assert np.abs(found - wanted).max() < 0.05
+  assert (found[kinds[:, None] != kinds] > 0.05).all()
+
+
+def test_the_draws_of_mixup_stay_as_they_were():
+  now = drawn(7, mixup_alpha=0.4)
+  rng = augment._stream('mixup_alpha', 7, 3)
+  np.testing.assert_array_equal(
+    now['weight'], rng.beta(0.4, 0.4, len(ROWS)).astype(np.float32)
+  )
+  np.testing.assert_array_equal(now['second'], ROWS[rng.permutation(len(ROWS))])

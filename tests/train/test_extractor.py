@@ -317,6 +317,31 @@ def test_augmented_examples_train_and_their_rate_falls(tuner):
   jax.tree.map(np.testing.assert_array_equal, state.params, still.params)
 
 
+def test_sounds_are_mixed_with_those_of_other_labels(tuner):
+  fields = {'extractor.augment.between_classes': True}
+  config = dcase_data.tiny_config(**fields)
+  clips = dcase_data.clip_examples(
+    COUNTS, Labels(np.array([0, 0, 1, 1, 2, 0, 1, 0, 1, 0, 2, 1, 2], np.int16),
+                   np.array([0, 1, 3, 4, 5, 7, 8, 9, 11, 13]), 3)
+  )  # fmt: skip
+  other = extractor.FineTuner(config, clips, job_of(), tuner.start)
+  (plan,) = other.plans([(0, 8)])
+  labels = np.asarray(other.resident['labels'])
+  for first, second, real in zip(
+    *(plan[name][0] for name in ('first', 'second', 'mask')), strict=True
+  ):
+    sets, theirs = (labels[rows[real]][:, 0] for rows in (first, second))
+    most = np.unique(sets, return_counts=True)[1].max()
+    assert np.sum(sets == theirs) == max(2 * most - len(sets), 0)
+  # An extractor that was mixed otherwise is not taken for this one.
+  depends = extractor._depends(config, clips, job_of(), tuner.start)
+  assert depends['partners'] == 'of other labels'
+  plain = extractor._depends(
+    dcase_data.tiny_config(), clips, job_of(), tuner.start
+  )
+  assert 'partners' not in plain
+
+
 def test_examples_of_clips_that_nobody_verified_count_less(tmp_path):
   clips = dcase_data.clip_examples(COUNTS, LABELS)
   verified = np.arange(len(COUNTS)) % 2 == 0
