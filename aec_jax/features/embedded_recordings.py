@@ -30,9 +30,12 @@ from aec_jax.errors import PassingError, UserError
 from aec_jax.models import convert, embedding_postprocess, vggish
 from aec_jax.run import remote
 from aec_jax.run.cache import digest
+from aec_jax.run.devices import on_cpu
 
-# Examples of one call of the network, for which it is compiled once.
+# Examples of one call of the network, for which it is compiled once: on a CPU,
+# and on an accelerator, where a call is on its way while the next is filled.
 _BLOCK = 64
+_LARGE_BLOCK = 1024
 _SECONDS = 0.96
 
 
@@ -207,7 +210,7 @@ def listed(out: str, split: str, kind: str) -> list[dict[str, str]]:
 
 @functools.cache
 def _network(weights: str, pca: str, width: float):
-  """A function from samples (64, 15600) to embeddings (64, 128) uint8."""
+  """Maps samples (example, 15600) to embeddings (example, 128) uint8."""
   params = convert.load(weights, width)
   loaded = embedding_postprocess.load_pca(pca)
   # What the PCA was fitted to, in float32 on any device, as the released
@@ -255,32 +258,46 @@ class _Batch:
 
   def __init__(self, network) -> None:
     self._network = network
+    self._size, self._ahead = (_BLOCK, 0) if on_cpu() else (_LARGE_BLOCK, 1)
     self._rows: list[np.ndarray] = []
     self._wanted_by: list[list] = []
+    # What was dispatched and not yet fetched, and by whom it is wanted.
+    self._sent: collections.deque[tuple[jax.Array, list[list]]]
+    self._sent = collections.deque()
 
   def add(self, examples: np.ndarray, embeddings: list) -> None:
     """Takes (example, 15600); `embeddings` gets (128,) for each, by and by."""
     for row in examples:
       self._rows.append(row)
       self._wanted_by.append(embeddings)
-      if len(self._rows) == _BLOCK:
-        self.finish()
+      if len(self._rows) == self._size:
+        self._send()
+        self._fetch(self._ahead)
 
   def waits_for(self, embeddings: list) -> bool:
     """Whether it has examples whose embeddings are wanted there."""
-    return any(embeddings is other for other in self._wanted_by)
+    blocks = self._wanted_by, *(wanted_by for _, wanted_by in self._sent)
+    return any(embeddings is other for block in blocks for other in block)
 
   def finish(self) -> None:
     """Embeds all that it has."""
-    if not self._rows:
-      return
+    if self._rows:
+      self._send()
+    self._fetch(0)
+
+  def _send(self) -> None:
     rows = np.stack(self._rows)
-    missing = _BLOCK - len(rows)
+    missing = self._size - len(rows)
     rows = np.concatenate([rows, np.repeat(rows[-1:], missing, 0)])
-    found = np.asarray(self._network(rows))
-    for embeddings, one in zip(self._wanted_by, found, strict=False):
-      embeddings.append(one)
+    self._sent.append((self._network(rows), self._wanted_by))
     self._rows, self._wanted_by = [], []
+
+  def _fetch(self, left: int) -> None:
+    """Hands out what was sent, but for the last `left` blocks."""
+    while len(self._sent) > left:
+      found, wanted_by = self._sent.popleft()
+      for embeddings, one in zip(wanted_by, np.asarray(found), strict=False):
+        embeddings.append(one)
 
 
 def _cut(recording, embeddings) -> Iterator[dict]:

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from aec_jax.errors import UserError
+from aec_jax.run import platforms
 
 # A file for each GPU that NVIDIA's driver has found.
 _DRIVER = '/proc/driver/nvidia/gpus'
@@ -77,11 +78,7 @@ def overlooked(driver: str) -> str:
   Args:
     driver: the folder in which NVIDIA's driver lists its GPUs.
   """
-  chosen = os.environ.get('JAX_PLATFORMS') or os.environ.get(
-    'JAX_PLATFORM_NAME'
-  )
-  hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
-  if not on_cpu() or chosen or hidden:
+  if not on_cpu() or platforms.chosen() or platforms.hides_gpus():
     return ''
   found = []
   for path in sorted(Path(driver).glob('*/information')):

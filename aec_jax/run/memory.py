@@ -2,11 +2,12 @@
 
 import ctypes
 import importlib.util
-import os
+
+from aec_jax.run import platforms
 
 # What JAX finds accelerators by: the namespace in which plugins of CUDA, ROCm
 # and others lie, and TPUs' library.
-_PLUGINS = ('jax_plugins', 'libtpu')
+_GPUS, _TPUS = 'jax_plugins', 'libtpu'
 
 
 def keep_freed() -> None:
@@ -30,6 +31,7 @@ def keep_freed() -> None:
 
 def _may_accelerate() -> bool:
   """Whether JAX may find an accelerator; it is not asked, that takes long."""
-  if os.environ.get('JAX_PLATFORMS', '').startswith('cpu'):
+  if platforms.chosen().startswith('cpu'):
     return False
-  return any(importlib.util.find_spec(name) for name in _PLUGINS)
+  plugins = (_TPUS,) if platforms.hides_gpus() else (_GPUS, _TPUS)
+  return any(importlib.util.find_spec(name) for name in plugins)

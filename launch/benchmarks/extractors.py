@@ -1,16 +1,21 @@
 """Fine-tuning, embedding and log-mels: this package's own steps and hosts.
 
   python -m launch.benchmarks.extractors [--device=gpu] [--widths=1,0.125] \
-      [--parts=tuning,embedding,log_mel]
+      [--dtypes=float32,bfloat16] [--parts=tuning,embedding,log_mel]
 
 Fine-tuning is of batches of 41 clips, as many as there are classes, of
-lengths as `launch.full_size` guesses them, with all that `esc10_augmented`
-draws: "alone" goes round one plan that is there already, "with its plans" makes
-them ahead in a thread as training does, and "plans" makes them and trains
-nothing. Embedding is that stage's own loop over 16 blocks of examples, from the
-host's memory and back. Log-mels are of clips of 10 s on the device. Weights and
-sounds are random; the peers of the networks are in `vggish`, those of the
-log-mel in `audio`.
+lengths as `launch.full_size` guesses them, with every augmentation but
+`between_classes`, which mixup excludes: "alone" goes round one plan that is
+there already, "with its plans" makes them ahead in a thread as training does,
+and "plans" makes them and trains nothing; these two need TensorFlow, and are
+left out where it is not installed. Embedding is that stage's own loop over 16
+blocks of examples, from the host's memory and back. Log-mels are of clips of
+10 s on the device. Weights and sounds are random; the peers of the networks are
+in `vggish`, those of the log-mel in `audio`.
+
+Each width is measured in float32 and, on a GPU, in bfloat16. "of the rate": the
+operations of the examples that are no padding, forward and, of a step, three
+times that, over the rate of large products of that type in the same run.
 """
 
 import argparse
@@ -19,6 +24,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -29,7 +35,7 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.features import embeddings
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.input.folds import Job
-from aec_jax.models import extractors
+from aec_jax.models import convert, extractors
 from aec_jax.run.console import table
 from aec_jax.run.devices import replicate
 from aec_jax.train.extractor import FineTuner
@@ -76,15 +82,18 @@ def synthetic_clips() -> ClipExamples:
   )
 
 
-def config_of(width: float):
-  """Of `dcase_l6`, with what `esc10_augmented` does to examples."""
+def config_of(width: float, dtype: str):
+  """Of `dcase_l6`, with all that may be done to examples together."""
   config = dcase_l6.get_config()
   config.data_dir = 'FSDKaggle2018'
   config.extractor.init = 'random'
   config.extractor.width = width
   config.extractor.batch_norm = width < 1
   config.extractor.batch_size = CLASSES
-  config.extractor.augment = esc10_augmented.get_config().extractor.augment
+  config.extractor.dtype = dtype
+  augment = esc10_augmented.get_config().extractor.augment
+  augment.speed, augment.gain = 1.25, 6.0
+  config.extractor.augment = augment
   return presets.resolve(config)
 
 
@@ -96,17 +105,38 @@ def ahead(plans: Iterator) -> Iterator:
       yield following.result()
 
 
-def tuner_of(width: float, clips: ClipExamples) -> FineTuner:
+def gflop(width: float) -> float:
+  """Of the products of one example, forward."""
+  places = {'conv1': 96 * 64, 'conv2': 48 * 32, 'conv3': 24 * 16, 'conv4': 96}
+  operations = (
+    2 * np.prod(shape) * places.get(name[:5], 1)
+    for name, shape in convert.shapes(width).items()
+    if name.endswith('kernel')
+  )
+  return 1e-9 * sum(operations)
+
+
+def tuner_of(width: float, dtype: str, clips: ClipExamples) -> FineTuner:
   """What fine-tunes VGGish of a width on all of the clips."""
-  config, everything = config_of(width), np.arange(len(clips))
+  config, everything = config_of(width, dtype), np.arange(len(clips))
   job = Job('all', 'unbalanced', everything, everything[:CLASSES])
   return FineTuner(config, clips, job, of_file(config.extractor))
 
 
-def tuning(widths, runs: int) -> str:
-  """Steps a second of each width."""
-  clips, rows = synthetic_clips(), {}
+def still_plan(tuner: FineTuner, steps: int) -> dict:
+  """Random clips for some steps, as `FineTuner.plans` has them."""
+  rng = np.random.default_rng(0)
+  clips = rng.integers(0, len(tuner.clips), (steps, CLASSES), np.int32)
+  with mock.patch.object(tuner, 'plan') as plan:
+    plan.spans.return_value = [{'first': clips}]
+    return next(tuner.plans([(0, steps)]))
+
+
+def tuning(networks, runs: int) -> str:
+  """Steps a second of each width and type."""
+  clips, rows, flop = synthetic_clips(), {}, {}
   dispatches, steps = turns()
+  planned = timing.has('tensorflow')
 
   def plans_of(tuner):
     spans = ((at, at + steps) for at in itertools.count(0, steps))
@@ -122,48 +152,71 @@ def tuning(widths, runs: int) -> str:
 
     return turn
 
-  for width in widths:
-    tuner = tuner_of(width, clips)
-    there = itertools.repeat(jax.device_put(next(plans_of(tuner))))
-    rows[f'width {width:g}, alone'] = turn_of(tuner, there)
-    made = ahead(plans_of(tuner))
-    rows[f'width {width:g}, with its plans'] = turn_of(tuner, made)
-  alone = plans_of(tuner)
-  rows['plans'] = lambda: list(itertools.islice(alone, dispatches))
+  for width, dtype in networks:
+    tuner = tuner_of(width, dtype, clips)
+    there = still_plan(tuner, steps)
+    name = f'width {width:g}, {dtype}'
+    flop[name] = 3 * gflop(width) * there['mask'].sum() / steps
+    there = itertools.repeat(jax.device_put(there))
+    rows[f'{name}, alone'] = turn_of(tuner, there)
+    if planned:
+      made = ahead(plans_of(tuner))
+      rows[f'{name}, with its plans'] = turn_of(tuner, made)
+  if planned:
+    alone = plans_of(tuner)
+    rows['plans'] = lambda: list(itertools.islice(alone, dispatches))
   taken = timing.interleaved(rows, runs)
-  out = [('fine-tuning, 41 clips a step', 'steps/s', 'of processor time')]
+  head = 'fine-tuning, 41 clips a step'
+  return rated(head, 'steps/s', dispatches * steps, taken, flop, runs)
+
+
+def rated(head, unit, count, taken, flop, runs) -> str:
+  """The table of what was timed.
+
+  Args:
+    head: of the first column.
+    unit: of the second.
+    count: of units that a row has done.
+    taken: of `timing.interleaved`, rows named 'width W, DTYPE' and on.
+    flop: GFLOP of a unit, by 'width W, DTYPE'.
+    runs: of measuring the rate.
+  """
+  rates = timing.matrix_rates(runs)
+  print('\nGFLOP/s of large products:', rates)
+  out = [(head, unit, 'of processor time', 'of the rate')]
   for name, seconds in taken.items():
-    wall, processor = (dispatches * steps / s for s in seconds)
-    out.append((name, f'{wall:,.2f}', f'{processor:,.2f}'))
+    wall, processor = (count / s for s in seconds)
+    share = '-'
+    if network := next((n for n in flop if name.startswith(n)), None):
+      share = f'{wall * flop[network] / rates[network.split()[-1]]:.0%}'
+    out.append((name, f'{wall:,.2f}', f'{processor:,.2f}', share))
   return table(out)
 
 
-def embedding(widths, runs: int) -> str:
-  """Examples a second of each width, of the stage's own loop."""
+def embedding(networks, runs: int) -> str:
+  """Examples a second of each width and type, of the stage's own loop."""
   size = embeddings.block_size(10**6, jax.local_device_count())
   shape = size * (16 if timing.on_gpu() else 1), FRONT_END.frames
-  rng, rows = np.random.default_rng(0), {}
+  rng, rows, flop = np.random.default_rng(0), {}, {}
   examples = rng.standard_normal((*shape, FRONT_END.bands), np.float32)
   examples = examples.astype(np.float16)
-  for width in widths:
-    section = config_of(width).extractor
+  for width, dtype in networks:
+    section = config_of(width, dtype).extractor
     module = extractors.embedder(section)
     example = examples[:1].astype(np.float32)
     variables = jax.jit(module.init)(jax.random.key(0), example)
-    rows[f'width {width:g}'] = partial(
+    name = f'width {width:g}, {dtype}'
+    flop[name] = gflop(width)
+    rows[name] = partial(
       lambda *what: [*embeddings.embedded(*what)], module, variables, examples
     )
   taken = timing.interleaved(rows, runs)
-  out = [('embedding', 'segments/s', 'of processor time')]
-  for name, seconds in taken.items():
-    wall, processor = (len(examples) / s for s in seconds)
-    out.append((name, f'{wall:,.1f}', f'{processor:,.1f}'))
-  return table(out)
+  return rated('embedding', 'segments/s', len(examples), taken, flop, runs)
 
 
-def log_mels(widths, runs: int) -> str:
+def log_mels(networks, runs: int) -> str:
   """Seconds of sound a second."""
-  del widths
+  del networks
   clips = 1024 if timing.on_gpu() else 64
   rng = np.random.default_rng(0)
   x = jax.device_put(rng.standard_normal((clips, 160_000), np.float32))
@@ -181,6 +234,7 @@ PARTS = {'tuning': tuning, 'embedding': embedding, 'log_mel': log_mels}
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--widths', default='1,0.125', help='of VGGish')
+  parser.add_argument('--dtypes', help='float32,bfloat16; CPU: float32')
   parser.add_argument('--parts', default=','.join(PARTS))
   parser.add_argument('--runs', type=int, default=5)
   timing.add_device(parser)
@@ -188,8 +242,11 @@ def main():
   timing.check_device(args.device)
   print(f'Medians of {args.runs} interleaved runs on {timing.hardware()}.')
   widths = [float(width) for width in args.widths.split(',')]
+  both = 'float32,bfloat16' if timing.on_gpu() else 'float32'
+  dtypes = (args.dtypes or both).split(',')
+  networks = [*itertools.product(widths, dtypes)]
   for name in args.parts.split(','):
-    print('\n' + PARTS[name](widths, args.runs), flush=True)
+    print('\n' + PARTS[name](networks, args.runs), flush=True)
 
 
 if __name__ == '__main__':

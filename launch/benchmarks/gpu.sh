@@ -6,9 +6,12 @@
 #
 # From the root of the checkout, with JAX for the GPU in $PYTHON (python), and
 # PyTorch for the peers' rows. AUDIOSET=DIR trains on the released embeddings;
-# without it on synthetic ones. Parts come in the order of their worth. What
-# fails, takes longer than its share or has no time left says so in its row;
-# what was printed besides is in OUT.md.log.
+# without it on synthetic ones. Parts come in the order of their worth. Those
+# down to `plan` have time in any case: their shares add up to less than the
+# whole. The others take what is left, and the last ones may have none: `peers`
+# were measured before, and `passes` tells of an H100 without one
+# (`--device=h100`). What fails, takes longer than its share or has no time left
+# says so in its row; what was printed besides is in OUT.md.log.
 set -u
 out=${1:-gpu_speed.md}
 python=${PYTHON:-python}
@@ -52,12 +55,12 @@ if [ -n "${AUDIOSET:-}" ]; then
   data=(--config.data_dir="$AUDIOSET" --config.train_splits=bal_train)
 fi
 
-# train NAME CACHE [OPTION…]: a whole command.
+# train NAME SECONDS CACHE [OPTION…]: a whole command.
 train() {
-  part "audioset_level3, $1" 90 "$python" -m launch.benchmarks.command \
-    --name="$1" --workdir="$runs/$1" --cache_dir="$runs/$2" \
+  part "audioset_level3, $1" "$2" "$python" -m launch.benchmarks.command \
+    --name="$1" --workdir="$runs/$1" --cache_dir="$runs/$3" \
     --config=configs/audioset_level3.py \
-    ${data[@]+"${data[@]}"} "${@:3}"
+    ${data[@]+"${data[@]}"} "${@:4}"
 }
 
 {
@@ -67,21 +70,24 @@ train() {
   echo
   echo '| what | row | measured |'
   echo '|---|---|---|'
-  train cold cache --config.max_steps=500 --config.eval_every=500
-  train warm cache --config.max_steps=500 --config.eval_every=500
-  train every_1000 cache --config.max_steps=10000 --config.eval_every=1000 \
+  train cold 45 cache --config.max_steps=500 --config.eval_every=500
+  train warm 30 cache --config.max_steps=500 --config.eval_every=500
+  train every_1000 40 cache --config.max_steps=10000 \
+    --config.eval_every=1000 --config.patience=100
+  train every_250 30 cache --config.max_steps=2500 --config.eval_every=250 \
     --config.patience=100
-  train every_250 cache --config.max_steps=2500 --config.eval_every=250 \
-    --config.patience=100
-  part extractors 110 "$python" -m launch.benchmarks.extractors --device=gpu
-  part classifiers 120 "$python" -m launch.benchmarks.classifiers \
+  part classifiers 100 "$python" -m launch.benchmarks.classifiers \
     --device=gpu --who=ours --tables=level3,attention,lstm,ensemble
-  train deterministic_1 one --config.max_steps=500 --config.eval_every=500 \
-    --config.deterministic=True
-  train deterministic_2 two --config.max_steps=500 --config.eval_every=500 \
-    --config.deterministic=True
-  part vggish 120 "$python" -m launch.benchmarks.vggish --device=gpu \
+  part extractors 120 "$python" -m launch.benchmarks.extractors --device=gpu \
+    --parts=log_mel,embedding,tuning
+  part vggish 110 "$python" -m launch.benchmarks.vggish --device=gpu \
     --batches=32,280 --step_batches=32,280
+  part plan 35 "$python" -m launch.benchmarks.plan
+  # What follows may be left out.
+  train deterministic_1 60 one --config.max_steps=500 \
+    --config.eval_every=500 --config.deterministic=True
+  train deterministic_2 60 two --config.max_steps=500 \
+    --config.eval_every=500 --config.deterministic=True
   part 'ten models on one GPU' 100 "$python" -m launch.sweep \
     --sweep=launch/sweeps/table10.py --workdir="$runs/table10" \
     --cache_dir="$runs/cache" --parallel=5 --config.max_steps=500 \

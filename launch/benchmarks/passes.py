@@ -4,14 +4,15 @@
       [--configs=audioset_level3,audioset_lstm] [--widths=1,0.125] \\
       [--largest=20]
 
-Compiles some steps of each config, at full size on synthetic embeddings, and of
-fine-tuning a VGGish of each width, on 288 examples with all that
-`esc10_augmented` does to them, with float32 and with bfloat16 between layers,
-and runs nothing. `--device=h100` compiles for one where there is none, which
-needs `pip install jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12` of
-JAX's version; products are then cuBLAS's, not chosen by trial. A kernel is an
-instruction of the loop over steps; what it moves are its operands and its
-result, of a table the rows that are taken, whether or not they are in a cache.
+Compiles some steps of each config, at full size on synthetic embeddings, with
+float32 and with bfloat16 between layers; and of fine-tuning a VGGish of each
+width, on 288 examples with all the augmentations that `extractors` has, whose
+products are of that type, too. It runs nothing. `--device=h100` compiles for
+one where there is none, which needs `pip install jax-cuda12-plugin
+jax-cuda12-pjrt nvidia-cuda-nvcc-cu12` of JAX's version; products are then
+cuBLAS's, not chosen by trial. A kernel is an instruction of the loop over
+steps; what it moves are its operands and its result, of a table the rows that
+are taken, whether or not they are in a cache.
 """
 
 import argparse
@@ -28,9 +29,7 @@ from aec_jax.input.rooms import Rooms
 from aec_jax.run.console import table
 from aec_jax.run.devices import AXIS
 from aec_jax.train import example_steps, piece_steps
-from launch.benchmarks import hlo, timing
-from launch.benchmarks.classifiers import released, still_plan
-from launch.benchmarks.extractors import synthetic_clips, tuner_of
+from launch.benchmarks import classifiers, extractors, hlo, timing
 
 STEPS = 2  # more make no other loop
 EXAMPLES = 288
@@ -132,9 +131,9 @@ def program(device, steps, state, table, plan, *static) -> str:
 def classifier_program(name: str, activations: str, device) -> str:
   """Of a config's steps, with this type between layers."""
   config = importlib.import_module(f'configs.{name}').get_config()
-  system = released(presets.resolve(config))
+  system = classifiers.released(presets.resolve(config))
   system.model = system.model.clone(activations=activations)
-  plan = still_plan(system, STEPS)
+  plan = classifiers.still_plan(system, STEPS)
   state = jax.eval_shape(system.create_state)
   return program(
     device, piece_steps.make_steps(system), state, system.resident, plan,
@@ -143,12 +142,14 @@ def classifier_program(name: str, activations: str, device) -> str:
 
 
 def tuning_program(width: str, activations: str, device) -> str:
-  """Of fine-tuning's steps, with this type between layers."""
-  tuner = tuner_of(float(width), synthetic_clips())
-  extractor = tuner.model.extractor.clone(activations=activations)
-  tuner.model = tuner.model.clone(extractor=extractor)
+  """Of fine-tuning's steps, with this type of products and between layers."""
+  clips = extractors.synthetic_clips()
+  tuner = extractors.tuner_of(float(width), activations, clips)
+  # The device that it is for may be another than this process has.
+  network = tuner.model.extractor.clone(activations=activations)
+  tuner.model = tuner.model.clone(extractor=network)
   tuner.rooms = Rooms((EXAMPLES,), 1)  # of one size there is no branch
-  (plan,) = tuner.plans([(0, STEPS)])
+  plan = extractors.still_plan(tuner, STEPS)
   plan = {k: v[:, :, :EXAMPLES] for k, v in plan.items() if k != 'size'}
   state = jax.eval_shape(tuner.create_state)
   steps = example_steps.make_steps(tuner)

@@ -3,11 +3,13 @@
   python -m launch.benchmarks.pipeline --pca=vggish_pca_params.npz \
       [--clips=FSDKAGGLE2018]
 
-Needs `pip install torch resampy`; about four minutes on two cores.
+Needs `pip install torch`, and for the rows of torchvggish's own resampler
+`resampy`; about five minutes on two cores.
 
 Embeddings: wavs of 10 s at 44.1 kHz are decoded, resampled, made log-mel,
 embedded by VGGish at full width, and go through PCA to uint8: what
-`launch.prepare` does, its TFRecord file included, beside `torch_vggish`.
+`launch.prepare` does, its TFRecord file included, beside `torch_vggish` in
+float32, whose first row the ratios are to, and in bfloat16 by autocast.
 
 Log-mel examples, where the clips are given: the stages of an experiment on
 FSDKaggle2018, on some of its clips, beside librosa's functions, both on all
@@ -69,16 +71,19 @@ def time_embedding(pca: str, folder: Path, runs: int) -> str:
     pca,
   )
 
-  def theirs(resample):
+  def theirs(resample, dtype='float32'):
     return lambda: [
-      torch_vggish.embed(path, net, parameters, resample) for path in paths
+      torch_vggish.embed(path, net, parameters, resample, dtype)
+      for path in paths
     ]
 
-  rows = {
-    'aec_jax': lambda: embedded_recordings.write(shard),
-    'PyTorch, soxr': theirs(torch_vggish.soxr_hq),
-    'PyTorch, resampy as torchvggish': theirs(torch_vggish.resampy_best),
-  }
+  resamplers = {'soxr': torch_vggish.soxr_hq}
+  if timing.has('resampy'):
+    resamplers['resampy as torchvggish'] = torch_vggish.resampy_best
+  rows = {'aec_jax': lambda: embedded_recordings.write(shard)}
+  for name, resample in resamplers.items():
+    rows[f'PyTorch, {name}'] = theirs(resample)
+    rows[f'PyTorch, {name}, bfloat16'] = theirs(resample, 'bfloat16')
   rows['aec_jax']()
   check_equal(shard.path, rows['PyTorch, soxr']())
   taken = timing.interleaved(rows, runs)

@@ -15,6 +15,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 import numpy as np
 
 from aec_jax.input.plan import Groups, Plan
+from aec_jax.run.console import table
 from launch.benchmarks import timing
 
 CLIPS, CLASSES, LABELS, BATCH, STEPS = 2_084_320, 527, 4_200_000, 500, 1000
@@ -73,14 +74,11 @@ def main():
     f'Balanced batches of {BATCH} from {CLIPS:,} clips in {CLASSES} classes.'
     f'\nMedians of five interleaved runs on {timing.hardware()}.\n'
   )
-  print('| | examples/s | examples per processor second |')
-  print('|---|---|---|')
+  out = [('balanced batches', 'examples/s', 'per processor second')]
   for name, seconds in times.items():
-    examples = rows[name][0]
-    print(
-      f'| {name} | {examples / seconds.wall:,.0f}'
-      f' | {examples / seconds.processor:,.0f} |'
-    )
+    wall, processor = (rows[name][0] / s for s in seconds)
+    out.append((name, f'{wall:,.0f}', f'{processor:,.0f}'))
+  print(table(out))
 
 
 if __name__ == '__main__':

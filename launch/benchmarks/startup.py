@@ -7,9 +7,9 @@
 Every command is a process of its own; its first run compiles and doesn't
 count, the next find its programs in a cache folder. `--bundle` is of an
 experiment on clips. With a bundle of an AudioSet experiment, VGGish and its PCA
-there is a row of the same work as the peer's (`torch_vggish`, which needs
-`pip install torch`). Memory is the largest resident size. Packages are to be
-compiled to bytecode, as pip leaves them.
+there is a row of the same work as the peer's (`torch_vggish`, in float32 and in
+bfloat16, which needs `pip install torch`). Memory is the largest resident size.
+Packages are to be compiled to bytecode, as pip leaves them.
 """
 
 import argparse
@@ -64,15 +64,16 @@ def commands(args, folder: str) -> dict[str, list[str]]:
     'tag 10 s': [*predict, f'--bundle={args.bundle}'],
   }
   if args.audioset:
+    peer = [
+      '-m', 'launch.benchmarks.torch_vggish', args.vggish, args.pca, args.sound
+    ]  # fmt: skip
     found |= {
       'tag 10 s, VGGish of full width': [
         *predict, f'--bundle={args.audioset}', f'--vggish={args.vggish}',
         f'--pca={args.pca}',
       ],
-      'embed 10 s, PyTorch, full width': [
-        '-m', 'launch.benchmarks.torch_vggish', args.vggish, args.pca,
-        args.sound,
-      ],
+      'embed 10 s, PyTorch, full width': peer,
+      'embed 10 s, PyTorch, full width, bfloat16': [*peer, '--dtype=bfloat16'],
     }  # fmt: skip
   imports = ('jax', 'flax.linen', 'tensorflow', 'torch', 'librosa.effects')
   return found | {

@@ -1,13 +1,15 @@
 """The usual way from a wav to VGGish's embeddings, as a peer, on PyTorch.
 
-  python -m launch.benchmarks.torch_vggish WEIGHTS.npz PCA.npz SOUND
+  python -m launch.benchmarks.torch_vggish WEIGHTS.npz PCA.npz SOUND \
+      [--dtype=bfloat16]
 
 What torchvggish's users run, in our own words: soundfile, a resampler, the
 log-mel of VGGish's definition in numpy's float64, the network channels-last
-(its own layout is a third slower), PCA, uint8; a batch for each file.
+(its own layout is a third slower), with `--dtype=bfloat16` by autocast, PCA,
+uint8; a batch for each file.
 """
 
-import sys
+import argparse
 from collections.abc import Mapping
 
 import numpy as np
@@ -79,13 +81,17 @@ def resampy_best(x: np.ndarray, rate: int) -> np.ndarray:
   return resampy.resample(x, rate, 16_000)
 
 
-def embed(path: str, net: nn.Module, pca, resample=soxr_hq) -> np.ndarray:
+def embed(
+  path: str, net: nn.Module, pca, resample=soxr_hq, dtype: str = 'float32'
+) -> np.ndarray:
   """A sound file's embeddings (example, 128) uint8."""
   x, rate = soundfile.read(path, dtype='int16', always_2d=True)
   x = resample((x / 32_768.0).mean(1), rate)
   examples = torch.from_numpy(log_mel(x).astype(np.float32))[:, None]
-  with torch.inference_mode():
-    raw = net(examples.contiguous(memory_format=torch.channels_last)).numpy()
+  examples = examples.contiguous(memory_format=torch.channels_last)
+  half = torch.autocast('cpu', torch.bfloat16, dtype == 'bfloat16')
+  with torch.inference_mode(), half:
+    raw = net(examples).float().numpy()
   vectors, means = pca
   return np.uint8((np.clip((raw - means) @ vectors.T, -2, 2) + 2) * 63.75)
 
@@ -95,13 +101,16 @@ def load_pca(path: str) -> tuple[np.ndarray, np.ndarray]:
     return file['pca_eigen_vectors'], file['pca_means'].ravel()
 
 
-def main(argv):
-  weights, pca, *sounds = argv
-  net, pca = network(np.load(weights, allow_pickle=False)), load_pca(pca)
-  for sound in sounds:
-    # torchvggish's own resampler, resampy, compiles itself for 3 s and more.
-    print(embed(sound, net, pca))
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  for name in ('weights', 'pca', 'sound'):
+    parser.add_argument(name)
+  parser.add_argument('--dtype', default='float32')
+  args = parser.parse_args()
+  net = network(np.load(args.weights, allow_pickle=False))
+  # torchvggish's own resampler, resampy, compiles itself for 3 s and more.
+  print(embed(args.sound, net, load_pca(args.pca), dtype=args.dtype))
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  main()

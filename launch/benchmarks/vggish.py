@@ -11,8 +11,10 @@ On a GPU also PyTorch compiled, and no TensorFlow; float32 is TF32 there, and
 batches rest on it. All share one process and take turns, with memory kept as
 the commands keep it, which speeds the peers up too. A step is forward,
 backward, and plain gradient descent on the cross-entropy of 41 classes.
-"processor" is patches per second of processor time times the number of cores:
-what a busy machine would do idle.
+"of the rate": those operations over the rate of large products of the row's
+type in the same run; on a processor ours are Winograd's, which multiplies a
+third as often. "processor" is patches per second of processor time times the
+number of cores: what a busy machine would do idle.
 """
 
 import argparse
@@ -213,18 +215,32 @@ def peers():
   return table
 
 
-def report(title, functions, batch, flop, runs) -> str:
-  """A table of one measurement, ratios to the last row."""
+def report(title, functions, batch, flop, rates, runs) -> str:
+  """A table of one measurement, ratios to the last row.
+
+  Args:
+    title: of the first column.
+    functions: by row.
+    batch: patches of a turn.
+    flop: GFLOP of a patch.
+    rates: of `timing.matrix_rates`.
+    runs: of each row.
+  """
   taken = timing.interleaved(functions, runs)
   base = taken[list(taken)[-1]]
-  rows = [(title, 'patches/s', 'ratio', 'GFLOP/s', 'processor', 'ratio')]
+  rows = [
+    (title, 'patches/s', 'ratio', 'GFLOP/s', 'of the rate', 'processor',
+     'ratio')
+  ]  # fmt: skip
   for name, seconds in taken.items():
+    rate = rates['bfloat16' if 'bfloat16' in name else 'float32']
     rows.append(
       (
         name,
         f'{batch / seconds.wall:.1f}',
         f'{base.wall / seconds.wall:.2f}',
         f'{batch * flop / seconds.wall:.0f}',
+        f'{batch * flop / seconds.wall / rate:.0%}',
         f'{batch * os.cpu_count() / seconds.processor:.1f}',
         f'{base.processor / seconds.processor:.2f}',
       )
@@ -256,7 +272,8 @@ def main():
       }
       title = ('forward', 'step')[kind] + f', batch {batch}'
       flop = GFLOP_PER_PATCH * (1, 3)[kind]
-      print('\n' + report(title, bound, batch, flop, args.runs), flush=True)
+      found = report(title, bound, batch, flop, rates, args.runs)
+      print('\n' + found, flush=True)
 
 
 if __name__ == '__main__':

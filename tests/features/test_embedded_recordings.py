@@ -185,6 +185,37 @@ def test_beam_is_given_the_shards_and_writes_the_same(
   assert hashes(tmp_path) == hashes(written)
 
 
+def test_an_accelerator_writes_the_same_from_a_block_ahead(
+  sources, tmp_path, monkeypatch
+):
+  said = []
+
+  class Sent:
+    """Embeddings that are on their way until they are looked at."""
+
+    def __init__(self, samples):
+      said.append(('sent', len(samples)))
+      self._found = (np.abs(samples[:, :128]) * 999).astype(np.uint8)
+
+    def __array__(self, *args, **kwargs):
+      said.append(('fetched', len(self._found)))
+      return self._found
+
+  # Of its row alone: with VGGish other blocks may round otherwise.
+  monkeypatch.setattr(embedded_recordings, '_network', lambda *about: Sent)
+  run(sources, tmp_path / 'cpu')
+  # A file of 3 examples and one of 1 + 11.
+  assert said == 2 * [('sent', 64), ('fetched', 64)]
+  said.clear()
+  monkeypatch.setattr(embedded_recordings, 'on_cpu', lambda: False)
+  monkeypatch.setattr(embedded_recordings, '_LARGE_BLOCK', 4)
+  run(sources, tmp_path / 'accelerator')
+  assert hashes(tmp_path / 'accelerator') == hashes(tmp_path / 'cpu')
+  sent, fetched = ('sent', 4), ('fetched', 4)
+  one_ahead = [sent, sent, fetched, sent, fetched, fetched]
+  assert said == [sent, fetched, *one_ahead]
+
+
 def test_a_tfds_builder_embeds_and_reads(
   sources, written, tmp_path, monkeypatch
 ):

@@ -48,6 +48,25 @@ def test_all_have_a_help(capsys, monkeypatch):
 
 
 @pytest.mark.slow
+def test_extractors_are_measured_without_tensorflow():
+  code = (
+    "import sys; sys.modules['tensorflow'] = None\n"
+    'from launch.benchmarks import extractors, passes\n'
+    'extractors.main()\n'
+    "sys.argv[1:] = ['--configs=', '--widths=0.03125']\n"
+    'passes.main()'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code, '--widths=0.03125', '--runs=1'],
+    cwd=ROOT, check=True, timeout=600, stdout=subprocess.PIPE, text=True,
+  )  # fmt: skip
+  rows = [line.split('  ')[0] for line in done.stdout.splitlines()]
+  assert 'width 0.03125, float32, alone' in rows
+  assert 'VGGish, width 0.03125' in rows
+  assert not any('plans' in row for row in rows)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('command', SMALLEST, ids=lambda c: c[0])
 def test_the_smallest_run_ends(command):
   name, *options = command

@@ -36,6 +36,18 @@ def test_each_row_that_is_to_be_measured_has_a_part():
   assert parts == set().union(*named)
 
 
+def test_what_is_not_to_be_left_out_has_time():
+  text = SCRIPT.read_text(encoding='utf-8')
+  whole = int(re.search(r'left=\$\(\((\d+) - SECONDS', text)[1])
+  first, _, rest = text.partition('  # What follows may be left out.\n')
+  shares = [
+    re.findall(r"^  (?:part|train) (?:'[^']+'|\w+) (\d+) ", some, re.M)
+    for some in (first, rest)
+  ]
+  assert len(shares[0]) == 8 and len(shares[1]) == 5
+  assert sum(map(int, shares[0])) <= whole < 9 * 60
+
+
 def test_a_command_s_steps_are_timed_by_what_it_says(capsys):
   said = [
     '19:10 stage 2 of 4 · training · compiling …\n',

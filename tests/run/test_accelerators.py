@@ -25,6 +25,8 @@ def test_devices_are_named():
     ({}, 0, False),
     ({'JAX_PLATFORMS': 'cpu'}, 2, False),
     ({'CUDA_VISIBLE_DEVICES': ''}, 2, False),
+    ({'CUDA_VISIBLE_DEVICES': '-1'}, 2, False),
+    ({'JAX_PLATFORM_NAME': 'cpu'}, 2, False),
   ],
 )
 def test_gpus_that_are_not_seen_are_told(
