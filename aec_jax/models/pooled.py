@@ -6,6 +6,7 @@ a sound lies, which small sets do not teach.
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from aec_jax.audio import FRONT_END
@@ -63,7 +64,7 @@ class PooledCNN(nn.Module):
       # ReLU rises, so it may follow the pool, on a quarter of the values.
       x = nn.relu(max_pool(x))
     x = jnp.mean(x.astype(jnp.float32), 2)  # (batch, frame, channel)
-    x = jnp.mean(x, 1) + jnp.max(x, 1)
+    x = jnp.mean(x, 1) + _loudest(x)
     return Dense(self.classes, self.dtype, name='output')(x)
 
   def _norm(self, name, x, mask, train):
@@ -71,3 +72,27 @@ class PooledCNN(nn.Module):
       self.bn_momentum, axis_name=self.axis_name, name=f'{name}_norm'
     )
     return norm(x, mask, train)
+
+
+@jax.custom_vjp
+def _loudest(x: jax.Array) -> jax.Array:
+  """The maximum of (batch, frame, channel) over frames.
+
+  Its gradient goes to the first of the largest. JAX's own is divided by how
+  many there are, by comparing with the maximum: none, and so NaN, where XLA
+  works the values out anew and rounds them otherwise.
+  """
+  return jnp.max(x, 1)
+
+
+def _loudest_forward(x):
+  return _loudest(x), x
+
+
+def _loudest_backward(x, grad):
+  at = jnp.argmax(x, 1, keepdims=True)
+  here = jnp.arange(x.shape[1])[:, None] == at
+  return (jnp.where(here, grad[:, None], 0),)
+
+
+_loudest.defvjp(_loudest_forward, _loudest_backward)

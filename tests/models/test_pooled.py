@@ -55,6 +55,19 @@ def test_it_is_as_written_out(network):
   np.testing.assert_allclose(found, written_out(variables, x), atol=1e-4)
 
 
+def test_gradients_are_those_of_what_is_written_out(network):
+  module, variables, x = network
+
+  def gradients(apply):
+    loss = lambda params: jnp.sum(jnp.sin(apply(variables | params, x)))
+    return jax.jit(jax.grad(loss))({'params': variables['params']})
+
+  found, expected = map(gradients, (module.apply, written_out))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), found, expected
+  )
+
+
 def test_what_is_not_valid_changes_nothing(network):
   module, variables, x = network
   mask = np.array([True, True, True, False])
