@@ -14,5 +14,6 @@ def get_config():
   config = presets.dcase()
   config.name = 'esc10_pooled'
   config.dataset = 'folder'
-  presets.pooled_from_scratch(config, steps=600)
+  presets.pooled_from_scratch(config, steps=1800)
+  config.extractor.augment.gain = 6.0
   return config

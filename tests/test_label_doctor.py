@@ -160,6 +160,7 @@ def pooled_config(data_dir, **fields):
     'extractor.eval_every': steps, 'extractor.checkpoint_every': steps,
     'extractor.optimizer.learning_rate': 3e-3,
     'extractor.augment.time_shift': False, 'extractor.augment.speed': 1.0,
+    'extractor.augment.gain': 0.0,
     'extractor.augment.between_classes': False,
     'extractor.augment.mask_frames': 0, 'extractor.augment.mask_bands': 0,
   }  # fmt: skip
