@@ -3,17 +3,24 @@
   python -m tests.long_run --hours=2 --workdir=DIR
 
 Trains a small attention model on a synthetic set, with an evaluation and a
-checkpoint every few seconds, and notes what the process holds after each. From
+checkpoint every second or so, and notes what the process holds after each. From
 the second evaluation on (the first compiles) resident memory may not grow by
 3 %, and threads and open files not at all in the second half.
+
+TensorStore (0.1.86) never frees the strings of what `KvStore.Spec.to_json`
+gives, and orbax asks for that of each array, at each save. This is measured
+apart, printed, and taken off: it is neither the project's, nor to be mended in
+it.
 """
 
 import argparse
 import contextlib
 import csv
+import gc
 import os
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -22,6 +29,7 @@ import numpy as np
 from aec_jax import presets
 from aec_jax.datasets import synthetic_audioset
 from aec_jax.objective import OBJECTIVES
+from aec_jax.run import memory
 from aec_jax.sources import Released
 from aec_jax.train import loop
 from aec_jax.train.checkpoint import Checkpoints
@@ -30,6 +38,7 @@ from aec_jax.train.curves import Writer
 
 COLUMNS = ('hours', 'evaluations', 'MB', 'threads', 'files')
 GROWTH = 0.03
+SAVES = 20
 
 
 class Enough(Exception):
@@ -44,10 +53,25 @@ def held() -> tuple[float, int, int]:
   return int(fields['VmRSS'].split()[0]) / 1024, int(fields['Threads']), files
 
 
-def run(seconds: float, workdir: Path) -> list[tuple]:
-  """Trains for so long; a row of `COLUMNS` for each evaluation.
+def lost_to_specs(state, folder: Path) -> float:
+  """MB that each save of a state leaves in the specs that orbax makes."""
+  of_specs = tracemalloc.Filter(True, '*/tensorstore_utils.py')
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    tracemalloc.start()
+    for step in range(SAVES):
+      checkpoints.save(step, state, {'evaluations': []})
+    gc.collect()
+    left = tracemalloc.take_snapshot().filter_traces([of_specs])
+    tracemalloc.stop()
+  return sum(trace.size for trace in left.traces) / SAVES / 2**20
 
-  `held.csv` in the work folder has them from the first one on.
+
+def run(seconds: float, workdir: Path) -> tuple[list[tuple], float]:
+  """Trains for so long.
+
+  Returns:
+    A row of `COLUMNS` for each evaluation, which `held.csv` in the work folder
+    has from the first one on; and what `lost_to_specs` finds.
   """
   synthetic_audioset.make(str(workdir / 'data'), unbalanced=0)
   config = presets.audioset()
@@ -84,18 +108,24 @@ def run(seconds: float, workdir: Path) -> list[tuple]:
     try:
       loop.fit(system, checkpoints, writer)
     except Enough:
-      return rows
+      return rows, lost_to_specs(system.create_state(), workdir / 'lost')
 
 
-def grown(rows: list[tuple]) -> list[str]:
+def grown(rows: list[tuple], lost: float) -> list[str]:
   """What is higher at the end than after the first evaluations.
+
+  Args:
+    rows: as `run` gives them.
+    lost: MB for each evaluation that are not held against it.
 
   The medians of the last tenth are held against an earlier one's, since
   checkpoints are saved by threads that come and go: of memory the first tenth
   after the first evaluation; of threads and files the first of the second half,
   for a pool takes another thread when all that it has are busy at once.
   """
-  table = np.array(rows[1:], float)[:, 2:]
+  table = np.array(rows[1:], float)
+  table[:, 2] -= lost * table[:, 1]
+  table = table[:, 2:]
   share = max(1, len(table) // 10)
   begins = (0, len(table) // 2, len(table) // 2)
   first = [
@@ -120,10 +150,12 @@ def main() -> int:
   options = parser.parse_args()
   options.workdir.mkdir(parents=True)
   jax.config.update('jax_platforms', 'cpu')
-  rows = run(3600 * options.hours, options.workdir)
+  memory.keep_freed()  # as the command does
+  rows, lost = run(3600 * options.hours, options.workdir)
   for name, row in (('first', rows[1]), ('last', rows[-1])):
     print(name, *(f'{n} {x:,.4g}' for n, x in zip(COLUMNS, row, strict=True)))
-  found = grown(rows)
+  print(f'lost by TensorStore: {1024 * lost:.1f} kB a save')
+  found = grown(rows, lost)
   print(f'grown: {", ".join(found) or "nothing"}')
   return int(bool(found))
 

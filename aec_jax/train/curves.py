@@ -45,8 +45,11 @@ class Writer:
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     """Adds points to the curves of these names."""
+    # TensorFlow keeps each Python number that it was given for ever, but no
+    # array.
+    found = {name: np.float32(value) for name, value in scalars.items()}
     for file in self._files:
-      file.write_scalars(step, scalars)
+      file.write_scalars(np.int64(step), found)
 
   def flush(self) -> None:
     """Lets others read what was written."""

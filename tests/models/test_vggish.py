@@ -288,6 +288,18 @@ def test_max_pool_and_its_gradient():
   np.testing.assert_allclose(ours(grad)[0], vjp(grad)[0], rtol=1e-6)
 
 
+def test_max_pool_s_gradient_loses_nothing_where_many_are_equal():
+  x = RNG.integers(0, 3, (2, 8, 8, 4)).astype(jnp.bfloat16)
+  grad = RNG.integers(-4, 5, (2, 4, 4, 4)).astype(jnp.bfloat16) * 12
+  _, ours = jax.vjp(convolution.max_pool, jnp.asarray(x))
+  (found,) = ours(jnp.asarray(grad))
+  found = np.asarray(found, np.float32).reshape(2, 4, 2, 4, 2, 4)
+  tiles = x.reshape(2, 4, 2, 4, 2, 4)
+  np.testing.assert_array_equal(found.sum((2, 4)), grad.astype(np.float32))
+  below = tiles < tiles.max((2, 4), keepdims=True)
+  np.testing.assert_array_equal(found[below], 0)
+
+
 def write_pca(path, means_shape=(128, 1), **other):
   matrix = RNG.standard_normal((128, 128)) / 8
   means = RNG.standard_normal(means_shape)
