@@ -12,8 +12,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import serialization
 
-from aec_jax.errors import UserError
-from aec_jax.run import files, hosts
+from aec_jax.errors import UserError, may_pass
+from aec_jax.run import checksums, files, hosts
 
 # What orbax raises of files that are not as it wrote them.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
@@ -24,7 +24,8 @@ class Checkpoints:
 
   Saving is synchronous: the training state is donated to the next step, and
   must have been copied by then. A save that was cut off leaves a temporary
-  folder that is never taken for a checkpoint.
+  folder that is never taken for a checkpoint. Each keeps a checksum of all of
+  its files, and is held against them before it is read.
   """
 
   def __init__(self, folder: str | Path) -> None:
@@ -110,8 +111,11 @@ def _save(manager, step, state, history):
     force=True,
   )
   manager.wait_until_finished()
+  folder = Path(manager.directory)
+  # TensorStore has none of the values of large arrays.
+  checksums.write(folder / str(step))
   # Orbax leaves it to the system when the disk has it.
-  files.settle_folder(Path(manager.directory))
+  files.settle_folder(folder)
 
 
 def _restore(manager, template):
@@ -128,6 +132,7 @@ def _read(manager, template):
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   try:
+    checksums.check(Path(manager.directory) / str(step))
     found = manager.restore(
       step,
       args=ocp.args.Composite(
@@ -140,6 +145,8 @@ def _read(manager, template):
     if not isinstance(found['history'].get('evaluations'), list):
       raise ValueError('its history has no evaluations')
   except (OSError, *_DAMAGED) as error:
+    if may_pass(error):
+      raise
     raise _damaged(manager.directory / str(step), error) from error
   return serialization.to_state_dict(found['state']), found['history']
 
@@ -147,6 +154,6 @@ def _read(manager, template):
 def _damaged(what, error) -> UserError:
   reason = textwrap.shorten(str(error), 200)
   return UserError(
-    f'{what} is damaged, or not of this model ({reason}): delete it, or use'
-    ' another --workdir'
+    f'{what} is damaged, or not of this model ({reason}): delete it and run'
+    ' again, or use another --workdir'
   )

@@ -48,6 +48,7 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
       ('emptied', lambda p: p.write_bytes(b'')),
       ('cut', lambda p: os.truncate(p, p.stat().st_size // 2)),
       ('overwritten', lambda p: p.write_bytes(b'\xff' * p.stat().st_size)),
+      ('of a flipped byte', _flip),
       ('a list', lambda p: p.write_bytes(b'[1, 2]')),
       ('a number', lambda p: p.write_bytes(b'0')),
       ('an empty object', lambda p: p.write_bytes(b'{}')),
@@ -64,8 +65,15 @@ def checkpoint_cases(folder: Path) -> Iterator[Case]:
 
 
 def _state(**changes) -> dict:
-  state = {'w': np.ones((4, 3), np.float32), 'b': np.zeros(3, np.float32)}
-  return {**state, **changes}
+  # Large enough that TensorStore has values without a checksum.
+  w = np.random.default_rng(0).standard_normal((300, 200), np.float32)
+  return {'w': w, 'b': np.zeros(3, np.float32), **changes}
+
+
+def _flip(path: Path) -> None:
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 0x40
+  path.write_bytes(data)
 
 
 def _restoring(folder: Path, template) -> Callable[[], list]:
