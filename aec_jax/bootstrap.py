@@ -13,7 +13,7 @@ B. Efron and R. Tibshirani, 1993, §21).
 """
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from aec_jax import metrics
 
@@ -75,6 +75,8 @@ def auc_interval(targets, scores) -> list[float]:
 
 def _auc_moves(has, scores) -> tuple[float, np.ndarray]:
   """One class's AUC, and how much each clip (clip,) moves it."""
+  from scipy import stats  # half a second, which tagging does without
+
   positives, negatives = int(has.sum()), int(np.sum(~has))
   ranks = stats.rankdata(scores)
   # Of each positive the share of negatives below it, ties counting half; of
