@@ -17,7 +17,7 @@ from aec_jax.bundle.embedded import Item
 from aec_jax.bundle.tagger import Tagger
 from aec_jax.bundle.tags import Tags as SoundTags
 from aec_jax.errors import UserError
-from aec_jax.run import cache
+from aec_jax.run import cache, files
 
 NONE = 'none of these'
 
@@ -328,6 +328,8 @@ def chosen(tagger: Tagger, names: str | None) -> np.ndarray:
   if names is None:
     return np.ones(len(classes), bool)
   wanted = names.split(',')
+  if names not in classes and not os.path.isdir(names):
+    files.check_file(names, needed=False)
   if os.path.isfile(names):
     try:
       with open(names, encoding='utf-8-sig') as file:

@@ -189,7 +189,7 @@ def _claim(folder, answer, about, entries, parts) -> None:
   if folder.exists() and not folder.is_dir():
     raise UserError(f'--out={folder} is no folder, which it takes: name one')
   if path.exists():
-    other = files.read_json(path)
+    other = files.read_json(path, remedy='name another folder')
     differs = [key for key in mine if other.get(key) != mine[key]]
     if differs:
       raise UserError(
@@ -199,9 +199,13 @@ def _claim(folder, answer, about, entries, parts) -> None:
   elif folder.exists() and any(folder.iterdir()):
     raise UserError(f'{folder} is not empty: name another folder')
   else:
+    was_there = folder.exists()
     try:
       files.write_json(path, mine | {SOURCE: about.get(SOURCE, {})})
     except OSError as error:
+      if not was_there:  # nothing is in it
+        with contextlib.suppress(OSError):
+          folder.rmdir()
       raise UserError(f'--out={folder}: {error.strerror}') from error
 
 

@@ -7,6 +7,7 @@ import sys
 
 from aec_jax import formats
 from aec_jax.errors import UserError
+from aec_jax.run import files
 
 _PARQUET = 'parquet'  # of any answer, to a folder
 
@@ -195,6 +196,7 @@ def thresholds(tagger, arguments):
   except ValueError:
     pass  # a file
   rows: dict[str, float] = {}
+  files.check_file(text, needed=False)
   try:
     with open(text, encoding='utf-8-sig', newline='') as file:
       for number, (label, value) in enumerate(csv.reader(file), 1):

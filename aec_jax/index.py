@@ -101,6 +101,8 @@ def open_index(path: str) -> Index:
   Raises:
     UserError: it is no such file or folder, or not finished.
   """
+  if not os.path.isdir(path):
+    files.check_file(path)
   opened = _open_npz if path.lower().endswith('.npz') else _open_parquet
   about, blocks = opened(path)
   if not isinstance(about, dict) or not isinstance(
@@ -150,6 +152,7 @@ def _open_npz(path):
 def _of_parquet(paths) -> Iterator[Block]:
   _, parquet = archive.pyarrow()
   for path in paths:
+    files.check_file(path)
     try:
       with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(_COLUMNS)):

@@ -42,6 +42,7 @@ def load(folder: str | Path) -> dict[str, np.ndarray]:
     UserError: the folder holds none, or they are damaged.
   """
   path = Path(folder) / 'predictions.npz'
+  files.check_file(path, needed=False)
   try:
     with np.load(path, allow_pickle=False) as file:
       found = {name: file[name] for name in _ARRAYS}

@@ -26,7 +26,7 @@ from aec_jax import presets
 from aec_jax.errors import UserError
 from aec_jax.features import log_mels
 from aec_jax.models import extractors
-from aec_jax.run import cache, console, fields
+from aec_jax.run import cache, console, fields, files
 
 from . import executors
 from .jobs import ROOT, Run
@@ -83,6 +83,8 @@ def _experiments(path: str) -> Sequence[str]:
   It has a list EXPERIMENTS, or SWEEPS of other files beside it.
   """
   file = Path(path)
+  if not file.is_dir():
+    files.check_file(file, needed=False)
   if not file.is_file():
     file = Path(__file__).parent / 'sweeps' / f'{file.stem}.py'
   try:

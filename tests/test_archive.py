@@ -1,5 +1,6 @@
 """Folders of parts: killed, gone on with, refused; what comes on a pipe."""
 
+import errno
 import io
 import os
 import types
@@ -120,6 +121,18 @@ def test_where_a_file_lies_no_folder_is_filled(tmp_path):
     with pytest.raises(UserError, match=f'--out={out}.* {why}'):
       archive._claim(out, Lengths(), {}, [], 0)
   assert file.read_bytes() == b'mine'
+
+
+def test_a_full_disk_leaves_no_empty_folder(tmp_path, monkeypatch):
+  def full(path):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+  monkeypatch.setattr(archive.files, '_settle', full)
+  (tmp_path / 'mine').mkdir()
+  for name in ('mine', 'new'):
+    with pytest.raises(UserError, match=f'{name}: No space left'):
+      archive._claim(tmp_path / name, Lengths(), {}, [], 0)
+  assert os.listdir(tmp_path) == ['mine']
 
 
 @pytest.mark.parametrize('name', ['x.npz', 'x.parquet'])

@@ -142,7 +142,7 @@ def _lists(root, names) -> list[tuple[str, str]]:
   found = []
   for name, split in names.items():
     paths = (os.path.join(root, place, name) for place in _PLACES)
-    path = next(filter(os.path.isfile, paths), None)
+    path = next(filter(os.path.lexists, paths), None)
     if path:
       found.append((os.path.normpath(path), split))
   return found

@@ -18,7 +18,7 @@ from aec_jax.datasets import class_list, clip_record, tfrecord
 from aec_jax.datasets.examples import Examples, Writer
 from aec_jax.datasets.labels import offsets_of
 from aec_jax.errors import UNREADABLE, UserError, check_choice
-from aec_jax.run import threads
+from aec_jax.run import remote, threads
 
 SPLITS = ('bal_train', 'unbal_train', 'eval')
 MAX_SEGMENTS = 10
@@ -96,7 +96,7 @@ def listed_beside(folder, kind: str) -> list[dict[str, str]]:
   found = []
   for path in sorted(folder.glob(f'[!.]*.{kind}.json')):
     try:
-      entries = json.loads(path.read_text(encoding='utf-8'))
+      entries = json.loads(remote.read_bytes(os.fspath(path)).decode())
       found += [{k: str(e[k]) for k in ('file', 'reason')} for e in entries]
     except UNREADABLE as error:
       raise UserError(f'{path}: not a list of files and reasons') from error

@@ -55,7 +55,7 @@ def of_release(data_dir: str) -> list[tuple[str, str]]:
     UserError: the class list is missing or is not one.
   """
   tried = [os.path.join(data_dir, d, INDICES) for d in ('csv', '')]
-  path = next((path for path in tried if os.path.isfile(path)), None)
+  path = next((path for path in tried if os.path.lexists(path)), None)
   if path is None:
     raise UserError(
       f'no class list: no file {" or ".join(tried)}; download'
@@ -86,7 +86,7 @@ def names_of_mids(folders: Sequence[str]) -> dict[str, str]:
     UserError: the list is not one.
   """
   paths = [os.path.join(f, name) for name in FILES for f in folders]
-  path = next(filter(os.path.isfile, paths), None)
+  path = next(filter(os.path.lexists, paths), None)
   if path is None:
     return {}
   classes = read(path)

@@ -189,7 +189,7 @@ def roots_of(data_dir: str | os.PathLike | Sequence) -> list[str]:
   roots = [os.path.abspath(os.path.expanduser(d)) for d in data_dir]
   for root in roots:
     if not os.path.isdir(root):
-      raise UserError(f'{root}: no such folder')
+      raise UserError(f'{root}: {files.why_no_folder(root)}')
   return roots
 
 

@@ -89,6 +89,9 @@ class Examples:
     Raises:
       UserError: the folder is unfinished or damaged.
     """
+    paths = [os.path.join(folder, _JSON), *(_npy(folder, n) for n in _ARRAYS)]
+    for path in paths:
+      files.check_file(path, needed=False)
     try:
       with open(os.path.join(folder, _JSON), encoding='utf-8') as file:
         meta = json.load(file)

@@ -38,7 +38,7 @@ def from_fsd50k(data_dir: str | os.PathLike, on_bad: str = 'skip') -> Clips:
   for name, audio, split in _PARTS:
     listing = os.path.join(root, _TRUTH, name)
     folder = os.path.join(root, audio)
-    if os.path.isfile(listing):
+    if os.path.lexists(listing):
       some = _entries(listing, folder, split, classes)
       skipped += not_listed(folder, some, listing)
       entries += some
@@ -52,12 +52,12 @@ def holds_fsd50k(data_dir: str | os.PathLike) -> bool:
   (root,) = roots_of(data_dir)
   name, audio, _ = _PARTS[0]
   listing = os.path.join(root, _TRUTH, name)
-  return os.path.isfile(listing) and os.path.isdir(os.path.join(root, audio))
+  return os.path.lexists(listing) and os.path.isdir(os.path.join(root, audio))
 
 
 def _vocabulary(root) -> tuple[str, ...]:
   path = os.path.join(root, _TRUTH, 'vocabulary.csv')
-  if not os.path.isfile(path):
+  if not os.path.lexists(path):
     return ()
   rows = read_table(path, ['index', 'label', 'mid']).rows
   names = tuple(label for _, label, _ in rows)

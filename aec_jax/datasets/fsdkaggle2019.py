@@ -71,7 +71,7 @@ def _list(root, name) -> str | None:
   names = (f'{name}_post_competition.csv', f'{name}.csv')
   places = (root, os.path.join(root, _META))
   paths = (os.path.join(place, n) for n in names for place in places)
-  return next(filter(os.path.isfile, paths), None)
+  return next(filter(os.path.lexists, paths), None)
 
 
 def _audio(root, name) -> str | None:

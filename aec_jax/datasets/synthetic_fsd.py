@@ -283,6 +283,7 @@ def _is_made(folder, stamp) -> bool:
     os.path.isdir(folder) and not os.listdir(folder)
   ):
     return False
+  files.check_file(os.path.join(folder, _STAMP), needed=False)
   try:
     with open(os.path.join(folder, _STAMP), encoding='utf-8') as f:
       found = json.load(f)

@@ -68,6 +68,9 @@ def walk(path: str) -> Iterator[tuple[bytes | None, str | None]]:
   Raises:
     PassingError: the system can't read it now.
   """
+  if trouble := files.why_no_file(path):
+    yield None, f'cannot be read: {trouble}'
+    return
   try:
     with open(path, 'rb') as file:
       data = file.read()
@@ -116,6 +119,7 @@ def count_records(path: str) -> int:
     UserError: it is compressed, so that only reading it would tell.
   """
   count = position = 0
+  files.check_file(path)
   with open(path, 'rb', buffering=0) as file:
     if os.pread(file.fileno(), 2, 0) == _GZIP:
       raise UserError(

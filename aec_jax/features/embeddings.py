@@ -72,6 +72,7 @@ def load_variables(folder: Path) -> dict:
   Raises:
     UserError: it is damaged.
   """
+  files.check_file(folder / 'variables.npz', needed=False)
   try:
     with np.load(folder / 'variables.npz', allow_pickle=False) as file:
       return flax.traverse_util.unflatten_dict(dict(file), sep='/')
@@ -151,6 +152,7 @@ def _depends(clips: ClipExamples, key: str) -> dict:
 
 def _mapped(folder: Path) -> np.ndarray:
   path = folder / 'embeddings.npy'
+  files.check_file(path)
   return np.load(path, mmap_mode='r', allow_pickle=False)
 
 

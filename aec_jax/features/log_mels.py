@@ -83,6 +83,8 @@ class ClipExamples:
     Raises:
       UserError: the folder is damaged.
     """
+    for path in (folder / 'clips.json', *sorted(folder.glob('*.npy'))):
+      files.check_file(path, needed=False)
     try:
       meta = json.loads((folder / 'clips.json').read_text(encoding='utf-8'))
       examples = np.load(

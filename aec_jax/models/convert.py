@@ -6,6 +6,7 @@ Prints the table of variables and shapes, and writes nothing if one is missing
 or has another shape than thesis Table 1.
 """
 
+import glob
 import os
 import sys
 import zipfile
@@ -90,6 +91,7 @@ def _released(width):
 
 
 def _open(path):
+  _check_files(path)
   import tensorflow as tf  # 6 s, and only checkpoints need it
 
   try:
@@ -99,6 +101,16 @@ def _open(path):
       f'{path}: no TensorFlow checkpoint; give the path without .index or'
       ' .data, or that of a one-file checkpoint'
     ) from error
+
+
+def _check_files(path):
+  """Raises `UserError` for a pipe and the like that TensorFlow would open."""
+  if not os.path.isdir(path):  # which may bear the name of files beside it
+    files.check_file(path, needed=False)
+  for other in (os.path.join(path, 'checkpoint'), f'{path}.index'):
+    files.check_file(other, needed=False)
+  for other in glob.glob(f'{glob.escape(str(path))}.data-*'):
+    files.check_file(other)
 
 
 def _show(shape) -> str:
@@ -161,7 +173,7 @@ def _is_checkpoint(path):
     return False
   if os.path.isfile(path):
     return not zipfile.is_zipfile(path)
-  return os.path.exists(f'{path}.index')
+  return os.path.lexists(f'{path}.index')
 
 
 def _read_checkpoint(path):
@@ -183,11 +195,10 @@ def _read_checkpoint(path):
 
 
 def _read_npz(path):
+  files.check_file(path)
   try:
     with np.load(path, allow_pickle=False) as file:
       return {name: np.asarray(x, np.float32) for name, x in file.items()}
-  except FileNotFoundError as error:
-    raise UserError(f'{path}: no such file') from error
   except UNREADABLE as error:
     raise UserError(
       f'{path}: not a file of python -m aec_jax.models.convert'

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from aec_jax.errors import UNREADABLE, UserError
+from aec_jax.run import files
 
 SIZE = 128
 LIMIT = 2.0  # the release clips to [-2, 2]
@@ -29,14 +30,13 @@ def load_pca(path: str) -> Pca:
   Raises:
     UserError: the file is missing, is no such .npz, or has other shapes.
   """
+  files.check_file(path)
   try:
     with np.load(path, allow_pickle=False) as file:
       matrix, means = (
         np.asarray(file[name], np.float32)
         for name in ('pca_eigen_vectors', 'pca_means')
       )
-  except FileNotFoundError as error:
-    raise UserError(f'{path}: no such file') from error
   except KeyError as error:
     raise UserError(
       f'{path}: has no pca_eigen_vectors or no pca_means; is it'

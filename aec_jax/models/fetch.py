@@ -172,6 +172,7 @@ def _download_alone(path, remote, read) -> dict:
   for other in path.parent.glob(f'.{path.name}.*.part'):
     if other != part:  # the beginning of another version
       other.unlink()
+  files.check_file(part, needed=False)
   with open(part, 'ab') as file:
     _room_for(remote.size - file.tell(), path)
     bar = progress.Meter(path.name, remote.size)
@@ -277,10 +278,13 @@ def _record(path, state):
 
 def _records(folder) -> dict[str, dict]:
   record = folder / RECORD
-  return files.read_json(record) if record.exists() else {}
+  if not record.exists():
+    return {}
+  return files.read_json(record, remedy='delete it and try again')
 
 
 def _state(path):
+  files.check_file(path)
   return {'size': path.stat().st_size, 'sha256': _digest(path, 'sha256')}
 
 

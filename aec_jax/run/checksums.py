@@ -32,12 +32,15 @@ def check(folder: Path) -> None:
     OSError: one cannot be read now.
   """
   path = folder / _NAME
+  again = f'delete {folder} and run again'
+  damaged = f'is damaged: {again}'
+  files.check_file(path, needed=False, remedy=again)
   if not path.exists():
     return
-  damaged = f'is damaged: delete {folder} and run again'
   try:
     wanted = json.loads(path.read_text(encoding='utf-8'))
     for name, checksum in wanted.items():
+      files.check_file(folder / name, needed=False, remedy=again)
       if _of(folder / name) != checksum:
         raise UserError(f'{folder / name} {damaged}')
   except OSError as error:

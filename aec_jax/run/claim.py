@@ -117,9 +117,10 @@ def read_claim(config, workdir: Path, model: dict) -> dict:
 
 def _read(path: Path) -> dict:
   """A claim that was made; `UserError` if it is damaged."""
-  claim = files.read_json(path, *_NEEDED)
+  remedy = 'remove it, and the command that trained writes it again'
+  claim = files.read_json(path, *_NEEDED, remedy=remedy)
   if not isinstance(claim['config'], dict):
-    raise UserError(f'{path} is damaged: config is not an object')
+    raise UserError(f'{path} is damaged: config is not an object; {remedy}')
   return claim
 
 

@@ -20,7 +20,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from aec_jax.errors import UserError, refusal
-from aec_jax.run import clock, fields, progress, starting
+from aec_jax.run import clock, fields, files, progress, starting
 from aec_jax.run.text import printable as printable  # for the commands
 
 # Up to which level other packages are not heard. What orbax logs as an error it
@@ -132,6 +132,7 @@ def next_steps(config: Mapping, workdir: Path, cache_dir: Path) -> str:
   """Where a finished experiment's results lie, and a command to go on with."""
   sounds = 'SOUND…'
   if not config.get('data_dir'):
+    files.check_file(workdir / 'predictions.npz')
     with np.load(workdir / 'predictions.npz', allow_pickle=False) as file:
       name = str(file['ids'][0])
     made = cache_dir.glob(f'synthetic-fsd-*/fsd/audio_test/{name}')
@@ -236,6 +237,8 @@ def config_path(name: str) -> str:
     return name
   path = configs_folder() / f'{Path(name).stem}.py'
   if Path(name).suffix not in ('', '.py') or not path.is_file():
+    if not os.path.isdir(name):
+      files.check_file(name, needed=False)
     known = sorted(p.stem for p in configs_folder().glob('[!_]*.py'))
     near = difflib.get_close_matches(Path(name).stem, known, 3) or known
     raise UserError(

@@ -58,6 +58,8 @@ def _of_folder(folder, paths, kept_in, keep) -> dict[str, str]:
 
 def _read(index) -> dict:
   """What is kept; nothing where it is absent or damaged, to be made anew."""
+  if not os.path.isfile(index):  # a pipe would be waited for
+    return {}
   try:
     found = json.loads(index.read_text(encoding='utf-8'))
   except (OSError, ValueError):

@@ -46,6 +46,40 @@ def why_no_file(path: str | os.PathLike) -> str:
   return '' if os.access(path, os.R_OK) else 'permission denied'
 
 
+def why_no_folder(path: str | os.PathLike) -> str:
+  """Why a path that is no folder is none, in words.
+
+  Raises:
+    PassingError: the system can't tell now.
+  """
+  trouble = why_no_file(path).removesuffix(', not a file')
+  if trouble == ABSENT:
+    return 'no such folder'
+  return f'{trouble or "a file"}, not a folder'
+
+
+def check_file(
+  path: str | os.PathLike, needed: bool = True, remedy: str = ''
+) -> None:
+  """Lets pass what can be read as a file, before it is opened.
+
+  To open a pipe would wait for who writes to it.
+
+  Args:
+    path: of the file.
+    needed: whether it must be there; else there may be nothing.
+    remedy: what to do where it can't be read.
+
+  Raises:
+    UserError: it can't be read; named by what it is.
+    PassingError: the system can't tell now.
+  """
+  trouble = why_no_file(path)
+  if trouble and (needed or trouble != ABSENT):
+    then = f': {remedy}' if remedy else ''
+    raise UserError(f'{os.fspath(path)}: {trouble}{then}')
+
+
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
   """Another path to write to, so that a file appears whole or not at all.
@@ -157,16 +191,19 @@ def write_json(path: str | Path, value: Any) -> None:
     unfinished.write_text(text + '\n', encoding='utf-8')
 
 
-def read_json(path: str | Path, *needed: str) -> dict:
+def read_json(path: str | Path, *needed: str, remedy: str = '') -> dict:
   """Reads an object that `write_json` has written.
 
   Args:
     path: of the file.
     needed: keys that it must have.
+    remedy: what to do where it is damaged.
 
   Raises:
-    UserError: it is not there, or not whole.
+    UserError: it is not there, no file, or not whole.
+    PassingError: the system can't tell now.
   """
+  check_file(path)
   try:
     value = json.loads(Path(path).read_text(encoding='utf-8'))
     if not isinstance(value, dict):
@@ -178,7 +215,7 @@ def read_json(path: str | Path, *needed: str) -> dict:
   except (ValueError, KeyError, TypeError, RecursionError) as error:
     raise UserError(
       f'{path} is damaged: it is no JSON object with'
-      f' {", ".join(needed) or "anything"}'
+      f' {", ".join(needed) or "anything"}{remedy and f"; {remedy}"}'
     ) from error
   return value
 

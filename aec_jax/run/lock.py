@@ -64,6 +64,8 @@ def holder(path: Path) -> str:
   soft = _read(_soft_path(path))
   if soft and not _is_dead(_soft_path(path), soft):
     return _name(soft)
+  if not os.path.isfile(path):  # a pipe would be waited for
+    return ''
   try:
     with open(path, encoding='utf-8') as file:
       fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,8 @@ def _key(what, about) -> str:
 
 def _read(path) -> dict:
   """What is there; nothing where it is absent or damaged."""
+  if not os.path.isfile(path):  # a pipe would be waited for
+    return {}
   try:
     found = json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError):

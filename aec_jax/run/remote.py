@@ -27,8 +27,7 @@ def read_bytes(path: str) -> bytes:
   try:
     if is_remote(path):
       return epath.Path(path).read_bytes()
-    if trouble := files.why_no_file(path):  # a pipe would be waited for
-      raise UserError(f'{path}: {trouble}')
+    files.check_file(path)
     with open(path, 'rb') as file:
       return file.read()
   except OSError as error:
@@ -70,7 +69,7 @@ def settle(path: epath.Path, text: str) -> bool:
     UserError: it can't be read or written.
   """
   try:
-    found = path.read_text() if path.exists() else ''
+    found = read_bytes(os.fspath(path)).decode() if path.exists() else ''
     if found != text and text.startswith(found):  # none is there, or cut off
       path.parent.mkdir(parents=True, exist_ok=True)
       write_text(path, text)

@@ -207,24 +207,27 @@ def read(folder: str | Path, *needed: str) -> dict:
     UserError: they are not there, not whole, or not as they are written.
   """
   path = Path(folder) / FILE
-  if trouble := files.why_no_file(path):
-    raise UserError(f'{path}: {trouble}')
+  files.check_file(path)
   try:
     found = json.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
     raise UserError(f'{path}: {error.strerror}') from error
   except (ValueError, RecursionError) as error:
-    raise UserError(f'{path} is damaged: it is no JSON') from error
+    raise _damaged(path, 'it is no JSON') from error
   trouble = _trouble(found, _FIELDS, '')
   if not trouble:
     lacking = [key for key in needed if key not in found]
     trouble = f'it has no {lacking[0]!r}' if lacking else ''
   if trouble:
-    raise UserError(
-      f'{path} is damaged: {trouble}; remove it, and the command that made it'
-      ' writes it again'
-    )
+    raise _damaged(path, trouble)
   return found
+
+
+def _damaged(path, trouble) -> UserError:
+  return UserError(
+    f'{path} is damaged: {trouble}; remove it, and the command that made it'
+    ' writes it again'
+  )
 
 
 def _trouble(value: Any, kind: Any, where: str) -> str:

@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 
-from aec_jax.errors import UserError
+from aec_jax.errors import PassingError, UserError
 from aec_jax.models import extractors
+from aec_jax.run import files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,13 +56,18 @@ def merged(fresh: Mapping, learned: Mapping) -> dict:
 def _weights_digest(path: str) -> str:
   if path in ('', 'random'):
     return ''
+  remedy = "give the file of python -m aec_jax.models.convert, or 'random'"
   try:
+    files.check_file(path, remedy=remedy)
     found = os.stat(path)
     return _digest(path, found.st_size, found.st_mtime_ns)
+  except PassingError:
+    raise
+  except UserError as error:
+    raise UserError(f'config.extractor.init: {error}') from error
   except OSError as error:
     raise UserError(
-      f'config.extractor.init: {path}: {error.strerror}; give the file of'
-      " python -m aec_jax.models.convert, or 'random'"
+      f'config.extractor.init: {path}: {error.strerror}; {remedy}'
     ) from error
 
 

@@ -93,3 +93,14 @@ def test_a_claim_without_settings_is_damaged(tmp_path, record):
   ):
     with pytest.raises(UserError, match='experiment.json is damaged: config'):
       use()
+
+
+def test_what_to_do_with_a_damaged_claim_is_said_and_helps(tmp_path):
+  (tmp_path / 'experiment.json').write_text('{"config')
+  make = lambda: claim.make_claim(
+    released_config(), tmp_path, {}, {'dataset_fingerprint': ''}
+  )
+  with pytest.raises(UserError, match='; remove it, and the command'):
+    make()
+  (tmp_path / 'experiment.json').unlink()
+  assert make()['dataset_fingerprint'] == ''
