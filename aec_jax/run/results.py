@@ -5,6 +5,7 @@ by its name.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +120,9 @@ _FIELDS = {
     'name': _TEXT,
     'task': _TEXT,
     'data_dir': _ANYTHING,
+    'dataset': _TEXT,
+    'train_splits': _Each(_TEXT, container=list),
+    'init_from': _TEXT,
     'metric': _TEXT,
     'objective': _TEXT,
     'seed': _COUNT,
@@ -215,16 +219,28 @@ def read(folder: str | Path, *needed: str) -> dict:
     raise UserError(f'{path}: {error.strerror}') from error
   except (ValueError, RecursionError) as error:
     raise UserError(f'{path} is damaged: it is no JSON') from error
-  trouble = _trouble(found, _FIELDS, '')
-  if not trouble:
-    lacking = [key for key in needed if key not in found]
-    trouble = f'it has no {lacking[0]!r}' if lacking else ''
-  if trouble:
+  if trouble := complaint(found, needed):
     raise UserError(
       f'{path} is damaged: {trouble}; remove it, and the command that made it'
       ' writes it again'
     )
   return found
+
+
+def complaint(found: Any, needed: Iterable[str]) -> str:
+  """What is wrong with results, or with what a bundle repeats of them.
+
+  Args:
+    found: as they were read.
+    needed: keys that they must have. All that is there is of its type.
+
+  Returns:
+    Words for it, with the field's name; '' where nothing is wrong.
+  """
+  if trouble := _trouble(found, _FIELDS, ''):
+    return trouble
+  lacking = [key for key in needed if key not in found]
+  return f'it has no {lacking[0]!r}' if lacking else ''
 
 
 def _trouble(value: Any, kind: Any, where: str) -> str:
