@@ -161,7 +161,8 @@ def _page(gradio, tagger, hear):
     try:
       return hear(path)
     except UserError as error:
-      return None, f'<p role="alert">{html.escape(str(error))}</p>'
+      said = text.printable(str(error))
+      return None, f'<p role="alert">{html.escape(said)}</p>'
 
   name = text.printable(tagger.info['experiment'])
   with gradio.Blocks(

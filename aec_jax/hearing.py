@@ -90,7 +90,7 @@ class Hearing:
     found = index.nearest(self._index, np.stack(query), path, _NEAREST)
     spec = self._tagger.spec
     return [
-      (like, printable(file), start, end, _played(file, start, end, spec))
+      (like, file, start, end, _played(file, start, end, spec))
       for like, file, start, end in found
     ]
 

@@ -83,6 +83,16 @@ def test_it_says_what_is_odd_and_finds_what_is_alike(
     index.Index('x', about, lambda: iter(())).check(tagger)
 
 
+def test_what_it_says_has_no_control_characters(tagger, sound):
+  names = [f'a\u202e\x1b{k}\nb' for k in range(len(tagger.classes))]
+  tagger.classes = tuple(names)
+  tags, body = hearing.Hearing(tagger, None, 60).hear(sound)
+  assert all(label.isprintable() for label in tags)
+  assert all(c.isprintable() for c in body.replace('\n', ''))
+  assert body.count(r'\u202e\x1b') >= 3 and 'b</td>' in body
+  assert '\nb</td>' not in body
+
+
 def test_long_and_unreadable_sounds_are_refused(tagger, sound):
   with pytest.raises(UserError, match='longer than 1 s'):
     hearing.Hearing(tagger, None, 1).hear(sound)

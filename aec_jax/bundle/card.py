@@ -173,7 +173,9 @@ def _data(info):
   if name == 'folder':  # whose path is nobody's business
     name = 'A folder of recordings'
   if name == 'audioset':
-    name = f'AudioSet, {" + ".join(config["train_splits"])}'
+    name = 'AudioSet'
+    if splits := config.get('train_splits'):  # format 1 need not tell them
+      name += f', {" + ".join(splits)}'
   name = markdown(name)
   if info['synthetic']:
     name += ', but a synthetic set of its form: it knows no real sounds'

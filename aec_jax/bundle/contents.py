@@ -8,11 +8,18 @@ from aec_jax.input import shifts
 from aec_jax.input.pieces import LAST_PIECES
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
-from aec_jax.run import fields
+from aec_jax.run import fields, results
 
 # Format 1 had `task`, `loss` and `wrap`; it is still read.
 FORMAT = 2
 _LONGEST = 100_000  # segments of a piece: a day
+# What it repeats of results.json, of the same types: what its card and the page
+# of a demo tell, and what they can do without.
+_TOLD = (
+  'experiment', 'metrics', 'expected', 'n_examples', 'n_train_examples',
+  'dataset_fingerprint', 'versions', 'synthetic', 'config',
+)  # fmt: skip
+_BESIDE = ('scored_on', 'best_step', 'scored_fingerprint')
 
 # What is done before log-mel, and in what precision that is kept: experiments
 # on recordings keep theirs on disk, as float16; released embeddings come from
@@ -40,6 +47,8 @@ def upgraded(info: dict) -> dict:
   if released:
     extractor['model'] = 'released'
   objectives = {'binary': 'multi_label', 'categorical': 'single_label'}
+  # The first bundles did not tell whether they are of a synthetic set.
+  info = {'synthetic': False, **info}
   return info | {
     'objective': objectives[info['loss']],
     'front_end': {'step': info['front_end']['frames'], **info['front_end']},
@@ -78,15 +87,24 @@ def check(info: dict) -> None:
   before = OF_RELEASED if released else OF_RECORDINGS
   if info['front_end'] != before | extractors.front_end(section).record():
     raise ValueError('it was made with another front end')
-  # Of what it was scored with, a user is told more than of other settings.
-  config = info.get('config', {})
-  if not isinstance(config, dict):
-    raise ValueError(f'config is {config!r:.80}')
-  if not isinstance(started := config.get('init_from', ''), str):
-    raise ValueError(f'config.init_from is {started!r:.80}')
+  _check_told(info)
+  config = info['config']
   for count in (info.get('test_shifts', 1), config.get('test_shifts', 1)):
     if type(count) is not int or not 1 <= count <= shifts.most(step(info)):
       raise ValueError(f'test_shifts is {count!r:.80}')
+
+
+def _check_told(info):
+  """Raises `ValueError` for what cannot be told of the experiment."""
+  told = {name: info[name] for name in (*_TOLD, *_BESIDE) if name in info}
+  if trouble := results.complaint(told, _TOLD):
+    raise ValueError(trouble)
+  config = info['config']
+  if 'dataset' not in config:
+    raise ValueError("config has no 'dataset'")
+  # Every command says it in a line.
+  if not checks.check_names([config.get('init_from', '')]):
+    raise ValueError(f'config.init_from is {config["init_from"]!r:.80}')
 
 
 def _are_names(value) -> bool:

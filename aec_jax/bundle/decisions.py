@@ -25,6 +25,8 @@ _FOLDS = 5  # of which each is calibrated by the others, to measure it
 _BINS = 10
 _PAIRS = 2_000_000  # of a clip and a class, which the shared one is fitted to
 _TINY = 1e-6
+# Beyond which nothing is fitted; what is made of it stays finite.
+_LARGEST = 1e9
 _MEASURES = ('precision', 'recall', 'F1')
 # Of a point, each by class and with an interval.
 COLUMNS = ('threshold', *_MEASURES)
@@ -69,7 +71,8 @@ def fit(targets: np.ndarray, probabilities: np.ndarray) -> dict | None:
 def calibrated(found: Mapping, probabilities: np.ndarray) -> np.ndarray:
   """Probabilities (…, class) as the scored clips bear them out."""
   how = found['calibration']
-  return _apply(np.array(how['slope']), np.array(how['offset']), probabilities)
+  slope, offset = (np.asarray(how[x], np.float64) for x in ('slope', 'offset'))
+  return _apply(slope, offset, probabilities)
 
 
 def thresholds(found: Mapping, precision: float | None) -> np.ndarray:
@@ -85,8 +88,8 @@ def thresholds(found: Mapping, precision: float | None) -> np.ndarray:
   name = BEST if precision is None else f'{precision:g}'
   if name not in found['points']:
     known = ', '.join(k for k in found['points'] if k != BEST)
-    raise UserError(f'--precision is {name}; the bundle has {known}')
-  return np.array(found['points'][name]['threshold'], np.float64)
+    raise UserError(f'--precision is {name}; the bundle has {known:.200}')
+  return np.asarray(found['points'][name]['threshold'], np.float64)
 
 
 def check(found: object, classes: int) -> None:
@@ -95,18 +98,25 @@ def check(found: object, classes: int) -> None:
     return
   if not isinstance(found, dict):
     raise ValueError(f'decisions are {found!r:.80}')
-  columns = [found['calibration'][name] for name in ('slope', 'offset')]
   if BEST not in found['points']:
     raise ValueError(f'decisions lack {BEST}')
-  for point in found['points'].values():
-    columns.append([x for x in point['threshold'] if x is not None])
-    if len(point['threshold']) != classes:
-      raise ValueError('decisions are of other classes')
-  if any(len(column) != classes for column in columns[:2]):
-    raise ValueError('the calibration is of other classes')
-  for column in columns:
-    if not np.isfinite(np.array(column, np.float64)).all():
-      raise ValueError('decisions have numbers that are none')
+  for name in ('slope', 'offset'):
+    _check_column(name, found['calibration'][name], classes)
+  for name, point in found['points'].items():
+    _check_column(name, point['threshold'], classes, lacking=True)
+
+
+def _check_column(name, column, classes, lacking=False):
+  """Raises `ValueError` unless it is a number of each class, or lacks some."""
+  where = f'decisions: {name:.80}'
+  if not isinstance(column, list) or len(column) != classes:
+    raise ValueError(f'{where} is no list of {classes} numbers')
+  for x in column:
+    if x is None and lacking:
+      continue
+    # A bool is none; NaN is neither larger nor less.
+    if type(x) not in (int, float) or not abs(x) <= _LARGEST:
+      raise ValueError(f'{where} has {x!r:.80}, no number in bounds')
 
 
 def ece(targets: np.ndarray, probabilities: np.ndarray) -> float:

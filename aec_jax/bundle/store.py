@@ -8,6 +8,7 @@
 Nothing in a bundle is run or unpickled, and no other file is opened.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import flax
@@ -122,7 +123,7 @@ def write(
   info['extractor']['init'] = info['config']['extractor']['init']
   with files.whole_folder(workdir / FOLDER, replace=True) as folder:
     np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
-    (folder / _CARD).write_text(card(info), encoding='utf-8')
+    (folder / _CARD).write_text(card(info), encoding='utf-8', errors='replace')
     info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
     files.write_json(folder / _INFO, info)
 
@@ -149,7 +150,7 @@ def add_decisions(workdir: Path, found: dict | None) -> None:
       folder, new, symlinks=True, dirs_exist_ok=True,
       ignore=lambda of, _: {_CARD, _INFO} if Path(of) == folder else set(),
     )  # fmt: skip
-    (new / _CARD).write_text(card(info), encoding='utf-8')
+    (new / _CARD).write_text(card(info), encoding='utf-8', errors='replace')
     info['files'] = {n: _sha256(new / n) for n in (WEIGHTS, _CARD)}
     files.write_json(new / _INFO, info)
 
@@ -186,18 +187,29 @@ def read(bundle: str | os.PathLike, hears: bool = True) -> Stored:
   info = _read_info(folder)
   with checks.open_regular(folder / _CARD, checks.CARD_BYTES) as file:
     _check_digest(file, folder / _CARD, info.get('files'))
-  path = folder / WEIGHTS
-  try:
+  with _refusing(folder):
     info = contents.upgraded(info)
     contents.check(info)
     shapes = checks.shapes_of(info)
-    with checks.open_regular(path, checks.file_size(shapes)) as file:
-      _check_digest(file, path, info['files'])
+  path = folder / WEIGHTS
+  with checks.open_regular(path, checks.file_size(shapes)) as file:
+    _check_digest(file, path, info['files'])
+    with _refusing(folder):
       part = '' if hears else 'ensembles/'
       arrays = checks.read_arrays(file, WEIGHTS, shapes, part)
-    return Stored(info, *_variables(arrays, info))
-  except _MALFORMED as error:
-    reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+      variables = _variables(arrays, info)
+  return Stored(info, *variables)
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+  """Makes one line, of bounded length, of whatever fails of a bundle."""
+  try:
+    yield
+  except (UserError, *_MALFORMED) as error:
+    # Also a `UserError` tells of settings that the user has not written.
+    kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
+    reason = ' '.join(f'{kind}{error}'.split())
     raise UserError(
       f'{folder}: not a bundle that this version reads ({reason:.300})'
     ) from error
@@ -242,11 +254,15 @@ def _read_info(folder: Path) -> dict:
     with checks.open_regular(path, checks.INFO_BYTES) as file:
       info = json.loads(file.read().decode())
   except (ValueError, RecursionError) as error:
-    raise UserError(f'{path} is damaged: {error}') from error
+    # Over a folder that is there, a finished experiment writes no other.
+    raise UserError(
+      f'{path} is damaged ({error}): copy the bundle again, or delete its'
+      " folder and run the experiment's command again, which writes it"
+    ) from error
   found = info.get('format') if isinstance(info, dict) else None
   if found not in (1, contents.FORMAT):
     raise UserError(
-      f'{path} has format {found!r}, and this version reads formats 1 and'
+      f'{path} has format {found!r:.80}, and this version reads formats 1 and'
       f' {contents.FORMAT}'
     )
   return info

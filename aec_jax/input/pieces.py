@@ -207,6 +207,7 @@ def folds(
     return strata.deal(
       labels, offsets, strata.units(offsets, groups), count, rng
     )
+  strata.check_enough(len(labels), count)
   order = rng.permutation(len(labels))
   order = order[np.argsort(labels[order], kind='stable')]
   out = np.empty(len(labels), np.int16)

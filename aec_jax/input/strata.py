@@ -74,6 +74,15 @@ def held_out(ids: np.ndarray, labels: Labels, share: float) -> np.ndarray:
   return out[unit]
 
 
+def check_enough(recordings: int, folds: int) -> None:
+  """Raises `UserError` where a fold would be empty."""
+  if recordings < folds:
+    raise UserError(
+      f'{recordings} recordings cannot be in {folds} folds: set --config.folds'
+      f' to at most {recordings}'
+    )
+
+
 def deal(
   labels: np.ndarray,
   offsets: np.ndarray,
@@ -101,11 +110,7 @@ def deal(
     UserError: there are fewer units than folds.
   """
   number = int(unit.max(initial=-1)) + 1
-  if number < count:
-    raise UserError(
-      f'{number} recordings cannot be in {count} folds: set --config.folds to'
-      f' at most {number}'
-    )
+  check_enough(number, count)
   classes, which = np.unique(labels, return_inverse=True)
   rows = np.repeat(unit, np.diff(offsets))
   # (unit, class): how many clips of a unit have a label.

@@ -167,7 +167,8 @@ def write(path: Path, title: str, sections: Sequence[Section]) -> None:
     (path, to_html(title, sections)),
   ):
     with files.whole(whole) as unfinished:
-      unfinished.write_text(text, encoding='utf-8')
+      # What is half of a character can be in a name, and in no page.
+      unfinished.write_text(text, encoding='utf-8', errors='replace')
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:

@@ -5,6 +5,7 @@ by its name.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from aec_jax.errors import UserError
 from aec_jax.run import files
 
 FILE = 'results.json'
-# Larger whole numbers are no counts, and not all of them are floats.
+# Larger numbers are no counts, losses or scores, and not all whole ones floats.
 _MOST = 2**63
 
 
@@ -119,6 +120,9 @@ _FIELDS = {
     'name': _TEXT,
     'task': _TEXT,
     'data_dir': _ANYTHING,
+    'dataset': _TEXT,
+    'train_splits': _Each(_TEXT, container=list),
+    'init_from': _TEXT,
     'metric': _TEXT,
     'objective': _TEXT,
     'seed': _COUNT,
@@ -214,11 +218,7 @@ def read(folder: str | Path, *needed: str) -> dict:
     raise UserError(f'{path}: {error.strerror}') from error
   except (ValueError, RecursionError) as error:
     raise _damaged(path, 'it is no JSON') from error
-  trouble = _trouble(found, _FIELDS, '')
-  if not trouble:
-    lacking = [key for key in needed if key not in found]
-    trouble = f'it has no {lacking[0]!r}' if lacking else ''
-  if trouble:
+  if trouble := complaint(found, needed):
     raise _damaged(path, trouble)
   return found
 
@@ -228,6 +228,22 @@ def _damaged(path, trouble) -> UserError:
     f'{path} is damaged: {trouble}; remove it, and the command that made it'
     ' writes it again'
   )
+
+
+def complaint(found: Any, needed: Iterable[str]) -> str:
+  """What is wrong with results, or with what a bundle repeats of them.
+
+  Args:
+    found: as they were read.
+    needed: keys that they must have. All that is there is of its type.
+
+  Returns:
+    Words for it, with the field's name; '' where nothing is wrong.
+  """
+  if trouble := _trouble(found, _FIELDS, ''):
+    return trouble
+  lacking = [key for key in needed if key not in found]
+  return f'it has no {lacking[0]!r}' if lacking else ''
 
 
 def _trouble(value: Any, kind: Any, where: str) -> str:
@@ -274,6 +290,11 @@ def _as_some(kind: dict | _Some) -> _Some:
 def _is(value, kind: _Kind) -> bool:
   if isinstance(value, bool) and bool not in kind.types:
     return False  # which Python takes for a number
-  if isinstance(value, int) and abs(value) > _MOST:
+  if isinstance(value, int | float) and not _sensible(value):
     return False
   return isinstance(value, kind.types)
+
+
+def _sensible(value: float) -> bool:
+  """Whether a number is none (NaN), or of a size that figures can have."""
+  return value != value or abs(value) <= _MOST

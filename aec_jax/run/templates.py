@@ -4,6 +4,8 @@ import functools
 
 import jinja2
 
+from aec_jax.run.text import printable
+
 
 def render(package: str, name: str, **values: object) -> str:
   """A template that lies in a package, filled in."""
@@ -12,9 +14,11 @@ def render(package: str, name: str, **values: object) -> str:
 
 @functools.cache
 def _environment(package: str) -> jinja2.Environment:
-  return jinja2.Environment(
+  found = jinja2.Environment(
     loader=jinja2.PackageLoader(package, '.'),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
   )
+  found.filters['printable'] = printable  # for text from elsewhere
+  return found

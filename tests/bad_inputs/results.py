@@ -13,7 +13,10 @@ from tests import finished_runs
 from tests.bad_inputs.case import ANY, REFUSED, Case
 
 _GONE = object()
-_OTHERS = (_GONE, None, 10**400, 'x', ['x'], {'x': 'y'})
+_OTHERS = (
+  _GONE, None, 10**400, 9e18, 1e308, float('inf'), 'x', '\ud800', ['x'],
+  {'x': 'y'},
+)  # fmt: skip
 # Others are only held against those of other runs, whatever they are.
 _OF_CONFIG = ('name', 'data_dir', 'objective', 'metric', 'seed', 'extractor')
 

@@ -183,10 +183,102 @@ def test_a_card_has_a_column_of_the_thesis_where_it_has_scores():
 
 @pytest.mark.parametrize(
   'config',
-  ['x', ['x'], 3, {'init_from': 3}]
+  ['x', ['x'], 3, {'init_from': 3}, {'init_from': 'x' * 10_000}]
+  + [{'dataset': x} for x in (3, ['x'], None)]
+  + [{'train_splits': x} for x in ('x', [3], {}, None)]
   + [{'test_shifts': x} for x in ('\x1b[31mx', [1], None, True, 0, 2, 10**40)],
 )
 def test_a_config_that_nobody_wrote_is_refused(bundle, config):
+  if isinstance(config, dict):
+    config = store.read(bundle).info['config'] | config
+  spoilt(bundle, config=config)
+
+
+def test_a_config_says_what_the_model_was_trained_on(bundle):
+  config = store.read(bundle).info['config']
+  del config['train_splits']  # which not every bundle has told
   forging.change_info(bundle, config=config)
-  with pytest.raises(UserError, match='not a bundle that this version reads'):
+  assert 'AudioSet, but' in card.about(store.read(bundle).info)
+  del config['dataset']
+  assert "no 'dataset'" in spoilt(bundle, config=config)
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    ('metrics', (None, [1], 'x', {'mAP': 'x'}, {'mAP': 10**400})),
+    ('expected', (None, 3, {'mAP': 'x'}, {'mAP': [1]}, {'mAP': 10**400})),
+    ('n_examples', (None, '5', 1.5, True)),
+    ('n_train_examples', (None, [5], {})),
+    ('versions', (None, 'x', ['x'], {'jax': 3})),
+    ('dataset_fingerprint', (None, 1e308, ['x'])),
+    ('synthetic', (None, 'x', 3)),
+    ('scored_on', (3, ['x'])),
+    ('config', (None, {})),
+  ],
+)
+def test_what_the_page_of_a_demo_tells_is_there_and_of_its_type(
+  bundle, name, values
+):
+  for value in values:
+    assert name in spoilt(bundle, **{name: value})
+
+
+@pytest.mark.parametrize('name', ['scored_on', 'best_step', 'decisions'])
+def test_what_older_bundles_lack_is_not_needed(bundle, name):
+  forging.change_info(bundle, **{name: None})
+  assert card.about(store.read(bundle).info)
+
+
+@pytest.mark.parametrize(
+  'decisions',
+  [
+    {'slope': ['1', '1', '1']},
+    {'offset': [0, 0, '123']},
+    {'threshold': [[1], [2], [3]]},
+    {'threshold': '123'},
+    {'threshold': [0.5, 10**30, None]},
+  ],
+)
+def test_decisions_are_numbers(bundle, decisions):
+  numbers = {name: [1, 1.0, 1] for name in ('slope', 'offset', 'threshold')}
+
+  def made(numbers):
+    point = {'threshold': numbers['threshold']}
+    return {'calibration': numbers, 'points': {'best F1': point, '0.9': point}}
+
+  forging.change_info(bundle, decisions=made(numbers))
+  store.read(bundle)
+  assert 'decisions' in spoilt(bundle, decisions=made(numbers | decisions))
+
+
+@pytest.mark.parametrize('section', ['format', 'extractor', 'model', 'metrics'])
+def test_what_is_said_of_a_bundle_is_short(bundle, section):
+  long, info = 'x' * 3_000_000, store.read(bundle).info
+  new = {
+    'format': long,
+    'extractor': info['extractor'] | {'model': long},
+    'model': info['model'] | {'name': long},
+    'metrics': {long: long},
+  }
+  # With extractors of its own it is asked for their front end.
+  names = ['a'] if section == 'extractor' else []
+  forging.change_info(bundle, extractors=names, **{section: new[section]})
+  with pytest.raises(UserError) as error:
+    store.read(bundle)
+  assert len(str(error.value)) < 600
+
+
+def test_a_large_unknown_field_is_not_read(bundle):
+  path = bundle / 'bundle.json'
+  lists = '[],' * 6_000_000
+  path.write_text(f'{{"x": [{lists}0],{path.read_text()[1:]}')
+  with pytest.raises(UserError, match='bytes and can have'):
+    store.read(bundle)
+
+
+@pytest.mark.parametrize('text', ['', '{', '[' * 100_000, '\x00'])
+def test_a_damaged_description_says_what_to_do(bundle, text):
+  (bundle / 'bundle.json').write_text(text)
+  with pytest.raises(UserError, match='copy the bundle again, or delete its'):
     store.read(bundle)

@@ -116,11 +116,33 @@ def test_what_diverged_has_no_decisions():
     lambda d: d['calibration'].update(offset=[float('nan')] * 4),
     lambda d: d['points'].pop(decisions.BEST),
     lambda d: d['points']['0.9'].update(threshold=[0.5]),
+    lambda d: d['points']['0.9'].update(threshold='1234'),
+    lambda d: d['points']['0.9'].update(threshold=dict.fromkeys('abcd', 1)),
+    lambda d: d['points'][decisions.BEST].update(threshold=[[1]] * 4),
+    lambda d: d['points'].update(x=3),
+    lambda d: d['calibration'].update(slope=['1'] * 4),
+    lambda d: d['calibration'].update(slope=[None] * 4),
+    lambda d: d['calibration'].update(offset=[True] * 4),
+    lambda d: d['calibration'].update(offset='1234'),
+    lambda d: d['calibration']['slope'].__setitem__(2, 10**400),
+    lambda d: d['calibration']['slope'].__setitem__(2, '123'),
+    lambda d: d['points'][decisions.BEST]['threshold'].__setitem__(0, 10**30),
   ],
 )
 def test_what_was_not_fitted_is_refused(found, break_it):
   broken = json.loads(json.dumps(found))
   decisions.check(broken, 4)
   break_it(broken)
-  with pytest.raises(ValueError):
+  with pytest.raises((AttributeError, TypeError, ValueError)):
     decisions.check(broken, 4)
+
+
+def test_whole_numbers_are_numbers(found):
+  """JSON of other makers has 1 for 1.0, and thresholds lie between 0 and 1."""
+  whole = json.loads(json.dumps(found))
+  whole['calibration'].update(slope=[1] * 4, offset=[0] * 4)
+  whole['points']['0.9'].update(threshold=[1, None, 0, 1])
+  decisions.check(whole, 4)
+  np.testing.assert_allclose(decisions.calibrated(whole, np.full(4, 0.3)), 0.3)
+  told = decisions.thresholds(whole, 0.9)
+  np.testing.assert_array_equal(told, [1, np.nan, 0, 1])

@@ -187,6 +187,20 @@ def test_a_page_whose_sound_is_too_large_has_no_player(
   assert '<audio' not in page and 'too large' in page
 
 
+def test_a_page_shows_no_control_characters(tagger, tmp_path):
+  sound = tmp_path / '\x1b[31mred\u202e.wav'
+  soundfile.write(sound, noise(1.5), RATE)
+  tags = tagger.predict(str(sound))
+  tags = dataclasses.replace(tags, classes=('a\x1b', 'b\nc', '\u202ed'))
+  mel = timeline.log_mel_of(tagger, stream.Recording.of_file(sound))
+  entry = timeline.entry(sound.name, tags, mel, str(sound))
+  for sounds in ([entry], [entry, entry]):
+    page = timeline.page(sounds)
+    assert r'>\x1b[31mred\u202e.wav</' in page
+    assert r'<td>b\nc</td>' in page and r'<td>\u202ed</td>' in page
+    assert all(c.isprintable() for c in page.replace('\n', ''))
+
+
 def test_one_line_of_the_top_tags(tagger):
   text = repr(tagger.predict(noise(2), RATE))
   assert re.fullmatch(
