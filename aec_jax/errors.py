@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Iterable
 from typing import TypeGuard
 
-# Why a system refuses to write.
-_REFUSALS = tuple(
-  os.strerror(number)
-  for number in (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
-    errno.EPERM,
-  )
+# Why a system refuses to write, and why to read or to write.
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_OF_EITHER = (
+  errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST,
 )  # fmt: skip
+_REFUSALS = {os.strerror(number): 'write' for number in _OF_WRITING} | {
+  os.strerror(number): 'open' for number in _OF_EITHER
+}
 
 # Why a system can't read a file now that it may read another time: a network
 # disk that is away, a fault of the device, too many open files.
@@ -78,9 +78,10 @@ def check_choice(field: str, value: str, choices: Iterable[str]) -> None:
     )
 
 
-def refusal(error: Exception) -> str | None:
-  """Why the system refused to write, None where an error is another.
+def refusal(error: Exception) -> tuple[str, str] | None:
+  """What the system refused to do, 'write' or 'open', and why.
 
-  Orbax and TensorFlow put it in words only.
+  None where an error is another. Orbax and TensorFlow put it in words only.
   """
-  return next((text for text in _REFUSALS if text in str(error)), None)
+  found = ((did, text) for text, did in _REFUSALS.items() if text in str(error))
+  return next(found, None)

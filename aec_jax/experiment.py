@@ -85,12 +85,12 @@ def run(
       raise PassingError.of(
         error.filename or workdir, error.strerror
       ) from error
-    reason = refusal(error)
-    if not reason:
+    refused = refusal(error)
+    if not refused:
       raise
     raise UserError(
-      f'{workdir} or {cache_dir}: {reason}; what was finished is kept, and the'
-      ' same command goes on from there'
+      f'{workdir} or {cache_dir}: {refused[1]}; what was finished is kept, and'
+      ' the same command goes on from there'
     ) from error
 
 

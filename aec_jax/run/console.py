@@ -23,6 +23,8 @@ from aec_jax.errors import UserError, refusal
 from aec_jax.run import clock, fields, files, progress, starting
 from aec_jax.run.text import printable as printable  # for the commands
 
+# Characters of a path in an error.
+_LONGEST = 300
 # Up to which level other packages are not heard. What orbax logs as an error it
 # raises as well.
 _UNHEARD = {
@@ -335,12 +337,15 @@ def run_command(main: Callable[[], int]) -> int:
     _say_no_more()
     return 0
   except Exception as error:  # TensorFlow's are no OSErrors
-    reason = refusal(error)
-    if reason is None:
+    refused = refusal(error)
+    if refused is None:
       raise
     _say_no_more()
-    where = getattr(error, 'filename', None) or 'what is made or said'
-    print(f'error: cannot write {where}: {reason}', file=sys.stderr)
+    (did, reason), where = refused, getattr(error, 'filename', None)
+    where = str(where or 'what is made or said')
+    if len(where) > _LONGEST:
+      where = f'{where[:_LONGEST]}…'
+    print(f'error: cannot {did} {printable(where)}: {reason}', file=sys.stderr)
     return 2
 
 

@@ -32,6 +32,14 @@ def ends(raised):
       ValueError('RESOURCE_EXHAUSTED: No space left on device'), 2,
       'error: cannot write what is made or said: No space left on device',
     ),
+    (
+      OSError(errno.EACCES, os.strerror(errno.EACCES), '/data/x'), 2,
+      'error: cannot open /data/x: Permission denied',
+    ),
+    (
+      OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), 'x' * 999),
+      2, f'error: cannot open {"x" * 300}…: File name too long',
+    ),
     (BrokenPipeError(), 0, None),
   ],
 )  # fmt: skip
