@@ -78,10 +78,7 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
 
 
 def _experiments(path: str) -> Sequence[str]:
-  """The configs that a sweep file names, each once.
-
-  It has a list EXPERIMENTS, or SWEEPS of other files beside it.
-  """
+  """The configs of a sweep file's EXPERIMENTS, or of the files of its SWEEPS."""
   file = Path(path)
   if not file.is_dir():
     files.check_file(file, needed=False)
