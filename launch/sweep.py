@@ -78,7 +78,7 @@ def plan(options, overrides: Sequence[str]) -> list[Run]:
 
 
 def _experiments(path: str) -> Sequence[str]:
-  """The configs of a sweep file's EXPERIMENTS, or of the files in its SWEEPS."""
+  """The configs of a file's EXPERIMENTS, or of the files in its SWEEPS."""
   file = Path(path)
   if not file.is_dir():
     files.check_file(file, needed=False)
