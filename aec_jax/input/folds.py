@@ -176,6 +176,7 @@ def extractor_jobs(config, clips: Folded) -> list[Job]:
       leaves too little to train on.
   """
   training = np.flatnonzero(~scored_apart(clips.split))
+  _check_enough(len(training), 'there are', 'more clips')
   folds = fold_of(config, clips)
   held_out: list[int | None] = [None]
   if not scored_apart(clips.split).any():
@@ -188,16 +189,19 @@ def extractor_jobs(config, clips: Folded) -> list[Job]:
   return jobs
 
 
+def _check_enough(clips: int, who: str, what: str) -> None:
+  if clips < 2:
+    raise UserError(f'{who} {clips} clips to train on: give {what}')
+
+
 def _job(config, clips, name, rest, fold) -> Job:
   """§5.2.2: clips in the order of train.csv, where classes come mixed.
 
   Folders list theirs class by class, so that there the order is drawn.
   """
-  if len(rest) < 2:
-    who = 'there are' if fold is None else f'fold {fold + 1} leaves'
-    fewer = '' if fold is None else 'fewer folds or '
-    raise UserError(
-      f'{who} {len(rest)} clips to train on: give {fewer}more clips'
+  if fold is not None:
+    _check_enough(
+      len(rest), f'fold {fold + 1} leaves', 'fewer folds or more clips'
     )
   sampling, _, part = name.partition('_')
   chosen = {config.keep, config.extractor.keep} != {'last'}

@@ -249,7 +249,9 @@ def complaint(found: Any, needed: Iterable[str]) -> str:
 def _trouble(value: Any, kind: Any, where: str) -> str:
   """What is wrong with a value; '' where nothing is."""
   if isinstance(kind, _Kind):
-    return '' if _is(value, kind) else f'{where} is not {kind.words}'
+    # That of an AUC of 1 is infinite.
+    fits = _is(value, kind) or ('d_prime' in where and value == float('inf'))
+    return '' if fits else f'{where} is not {kind.words}'
   parts: list[tuple[Any, Any]]
   if isinstance(kind, _OneOf):
     return '' if value in kind else f'{where} is not {" or ".join(kind)}'
