@@ -1,7 +1,7 @@
-"""Augmentation of log-mel examples, as part of the plan.
+"""Augmentation of log-mel examples.
 
-What is to be done to each example is drawn on the host, as a function of
-(seed, step): a few numbers an example. The device does it.
+What is to be done to each example is a function of (seed, step): a few numbers
+an example, drawn where the examples lie, for all steps of a dispatch at once.
 
   Time shift: an example starts some frames later and goes on in the clip's next
   example, the last one in the first.
@@ -15,12 +15,14 @@ What is to be done to each example is drawn on the host, as a function of
 """
 
 import zlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 
 from aec_jax.audio import FrontEnd
 from aec_jax.run import fields
@@ -29,8 +31,9 @@ from aec_jax.run.fields import Field
 # What of a plan are rows of the table of examples.
 ROWS = ('first', 'following', 'second', 'second_following')
 
-# Masks along each axis.
+# Masks along each axis, and what is drawn for an example from one stream.
 _MASKS = 2
+_NUMBERS = 2 * _MASKS
 
 
 class Augmentation(NamedTuple):
@@ -38,28 +41,33 @@ class Augmentation(NamedTuple):
 
   Attributes:
     field: of the section `augment`; its default does nothing.
-    draw: of the field's value, the number of examples, the shape of one (frame,
-      band) and a numpy generator, to an array (example, …).
+    draw: of the field's value, the shape (frame, band) of an example and
+      `_NUMBERS` of the interval [0, 1), to what is done to one example.
     apply: of examples (example, frame, band), what was drawn and the front end
       that they are of, to examples.
   """
 
   field: Field
-  draw: Callable[[float, int, tuple[int, int], np.random.Generator], np.ndarray]
+  draw: Callable[[float, tuple[int, int], jax.Array], jax.Array]
   apply: Callable[[jax.Array, jax.Array, FrontEnd], jax.Array]
 
 
 def _draw_masks(axis: int):
-  """Starts and ends (example, mask, 2) of masks of 0 to `largest`."""
+  """Starts and ends (mask, 2) of masks of 0 to `largest`."""
 
-  def draw(largest, n, shape, rng):
-    widths = rng.integers(0, largest + 1, (n, _MASKS))
-    masks = np.empty((n, _MASKS, 2), np.int32)
-    masks[..., 0] = rng.integers(0, shape[axis] - widths + 1)
-    masks[..., 1] = masks[..., 0] + widths
-    return masks
+  def draw(largest, shape, numbers):
+    width, start = numbers[:_MASKS], numbers[_MASKS:]
+    widths = _integers(width, 0, largest + 1)
+    starts = _integers(start, 0, shape[axis] - widths + 1)
+    return jnp.stack([starts, starts + widths], -1)
 
   return draw
+
+
+def _integers(numbers, low, high):
+  """From `low` on, below `high`, of numbers in [0, 1)."""
+  found = low + (numbers * (high - low)).astype(jnp.int32)
+  return jnp.minimum(found, high - 1)  # where the product is rounded up
 
 
 def _apply_masks(axis: int):
@@ -75,10 +83,10 @@ def _apply_masks(axis: int):
   return apply
 
 
-def _draw_speed(most, n, shape, rng):
-  """Factors (example,) of 1 / `most` to `most`, even in their logarithm."""
+def _draw_speed(most, shape, numbers):
+  """A factor, 1 / `most` to `most`, even in its logarithm."""
   del shape
-  return (most ** rng.uniform(-1, 1, n)).astype(np.float32)
+  return most ** (2 * numbers[0] - 1)
 
 
 def _apply_speed(x, speed, spec):
@@ -111,10 +119,10 @@ def _between(x, place, axis):
   return (1 - share) * one + share * two
 
 
-def _draw_gain(most, n, shape, rng):
-  """Decibels (example,), -`most` to `most`."""
+def _draw_gain(most, shape, numbers):
+  """Decibels, -`most` to `most`."""
   del shape
-  return rng.uniform(-most, most, n).astype(np.float32)
+  return most * (2 * numbers[0] - 1)
 
 
 def _apply_gain(x, db, spec):
@@ -169,43 +177,51 @@ def followers(clip_offsets: np.ndarray) -> np.ndarray:
 
 
 def draw(
-  config,
-  follows: np.ndarray,
-  kinds: np.ndarray,
-  rows: np.ndarray,
-  shape,
+  config: Mapping[str, Any],
+  known: dict[str, jax.Array],
+  rows: jax.Array,
+  mask: jax.Array,
+  step: jax.Array,
+  *,
+  shape: tuple[int, int],
   seed: int,
-  step: int,
-) -> dict[str, np.ndarray]:
-  """What becomes of the examples of one batch.
+) -> dict[str, jax.Array]:
+  """What becomes of the examples of one batch; to be traced.
+
+  Wherever the padding stands, and however much there is of it, the examples
+  have the same draws.
 
   Args:
-    config: the section `augment`; of a dict it is read faster.
-    follows: of all examples, as `followers` has it.
-    kinds: (example,) of all examples, an int for each set of labels.
-    rows: (example,) which examples the batch holds.
+    config: the section `augment`.
+    known: of all examples, (example,): 'follows' as `followers` has it, and
+      'kinds', an int for each set of labels.
+    rows: (example,) int32, which examples the batch holds.
+    mask: (example,) bool, which of them are no padding.
+    step: what the draws are a function of, with the seed.
     shape: (frame, band) of an example.
-    seed, step: what the draws are a function of.
+    seed: of the experiment.
 
   Returns:
     'following', 'second', 'second_following' (example,) int32 rows, 'weight'
     (example,) float32, 'shift' (example,) int32 frames, and what
     `AUGMENTATIONS` draw.
   """
-  n, following = len(rows), follows[rows]
-  shift = np.zeros(n, np.int32)
+  number = jnp.cumsum(mask) - 1  # without the padding
+  key = random.fold_in(random.key(seed), step)
+  drawn = _numbers(key, number)
+  shift = jnp.zeros(len(rows), jnp.int32)
   if config['time_shift']:
-    rng = _stream('time_shift', seed, step)
-    shift = rng.integers(0, shape[0], n, dtype=np.int32)
-  weight, partner = np.ones(n, np.float32), np.arange(n)
+    shift = _integers(drawn['time_shift'][:, 0], 0, shape[0])
+  weight, partner = jnp.ones(len(rows)), jnp.arange(len(rows))
   if alpha := config['mixup_alpha']:
-    rng = _stream('mixup_alpha', seed, step)
-    weight = rng.beta(alpha, alpha, n).astype(np.float32)
-    partner = rng.permutation(n)
+    own = random.fold_in(key, _stream('mixup_alpha'))
+    weight = _beta(own, number, alpha)
+    partner = _permutation(drawn, mask, number)
   if config['between_classes']:
-    rng = _stream('between_classes', seed, step)
-    weight = rng.uniform(0, 1, n).astype(np.float32)
-    partner = _of_other_kinds(kinds[rows], rng)
+    weight = drawn['between_classes'][:, 0]
+    partner = _permutation(drawn, mask, number)
+    partner = _to_other_kinds(partner, known['kinds'][rows], mask, drawn)
+  following = known['follows'][rows]
   out = {
     'following': following,
     'second': rows[partner],
@@ -214,49 +230,84 @@ def draw(
     'shift': shift,
   }
   for name, augmentation in AUGMENTATIONS.items():
-    if config[name] != augmentation.field.default:
-      rng = _stream(name, seed, step)
-      out[name] = augmentation.draw(config[name], n, shape, rng)
+    if (value := config[name]) != augmentation.field.default:
+      of_one = partial(augmentation.draw, value, shape)
+      out[name] = jax.vmap(of_one)(drawn[name])
   return out
 
 
-def _of_other_kinds(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _numbers(key, number) -> dict[str, jax.Array]:
+  """(example, `_NUMBERS`) in [0, 1) from each stream, all in one go: each call
+  of a generator takes XLA:CPU long to compile.
+  """
+  names = ['time_shift', 'between_classes', 'partner', 'circle', *AUGMENTATIONS]
+  streams = np.array([_stream(name) for name in names], np.uint32)
+
+  def of_one(stream):
+    # Flat: of more dimensions it is compiled for four times as long. The first
+    # numbers are the same, however many there are.
+    own = random.fold_in(key, stream)
+    return random.uniform(own, (len(number) * _NUMBERS,))
+
+  found = jax.vmap(of_one)(streams).reshape(len(names), -1, _NUMBERS)
+  return dict(zip(names, found[:, number], strict=True))
+
+
+def _stream(name: str) -> int:
+  return zlib.crc32(name.encode())
+
+
+def _beta(key, number, alpha: float) -> jax.Array:
+  """(example,) of Beta(α, α): the share of one of two Gamma variables."""
+  found = random.loggamma(key, alpha, (2 * len(number),)).reshape(-1, 2)
+  return jax.nn.sigmoid(found[:, 0] - found[:, 1])[number]
+
+
+def _permutation(drawn, mask, number) -> jax.Array:
+  """(example,) places in the batch, of examples for examples."""
+  return _first(mask, drawn['partner'][:, 0])[number]
+
+
+def _first(some, order) -> jax.Array:
+  """All places of the batch, `some` (example,) in their order before others."""
+  return jnp.argsort(jnp.where(some, order, jnp.inf))
+
+
+def _to_other_kinds(partner, kinds, mask, drawn) -> jax.Array:
   """(example,) partners: a permutation, to other kinds wherever that can be.
 
   That is for all, where no kind has more than half of the examples. Partners
-  are drawn as if kinds did not matter. Those who got their own kind then stand
-  in a circle, kind by kind, and hand their partners on by at least as many
-  places as the largest kind has: the rest stays random.
+  were drawn as if kinds did not matter. Those who got their own kind stand in a
+  circle, kind by kind, and hand their partners on by at least as many places as
+  the largest kind has: the rest stays random.
 
   Args:
+    partner: (example,) a permutation of what `mask` has.
     kinds: (example,) ints.
-    rng: what is drawn from.
+    mask: (example,) which are no padding.
+    drawn: of `_numbers`.
   """
-  partner = rng.permutation(len(kinds))
-  own = kinds[partner] == kinds
-  circle = rng.permutation(np.flatnonzero(own))
-  if not len(circle):
-    return partner
-  names, kind, counts = np.unique(
-    kinds[circle], return_inverse=True, return_counts=True
-  )
-  order = np.argsort(rng.permutation(len(names))[kind], kind='stable')
-  circle, most = circle[order], counts.max()
-  if (lacking := 2 * most - len(circle)) > 0:
-    # One kind has more than half: others join that can take from it and give.
-    major = names[counts.argmax()]
-    can = ~own & (kinds != major) & (kinds[partner] != major)
-    joining = rng.permutation(np.flatnonzero(can))[:lacking]
-    circle = np.append(circle, joining)
-  places = rng.integers(most, max(len(circle) - most, most) + 1)
-  partner[circle] = partner[np.roll(circle, places)]
-  return partner
-
-
-def _stream(name: str, seed: int, step: int) -> np.random.Generator:
-  # As of a list of the three, which numpy takes twice as long to look at.
-  words = np.array([seed, step, zlib.crc32(name.encode())], np.uint32)
-  return np.random.default_rng(words)
+  at, numbers = jnp.arange(len(kinds)), drawn['circle']
+  own = mask & (kinds[partner] == kinds)
+  alike = own & (kinds == kinds[:, None])  # (example, example in the circle)
+  counts = jnp.where(own, jnp.sum(alike, 1), 0)
+  most, stand = jnp.max(counts), jnp.sum(own)
+  # Kinds in any order, that of a number of their first, and so those of each.
+  of_kind = numbers[jnp.argmax(alike, 1), 0]
+  circle = jnp.lexsort((numbers[:, 1], kinds, of_kind, ~own))
+  # One kind may have more than half: others join that can take from it and
+  # give.
+  major = kinds[jnp.argmax(counts)]
+  can = mask & ~own & (kinds != major) & (kinds[partner] != major)
+  joining = _first(can, numbers[:, 2])
+  lacking = jnp.clip(2 * most - stand, 0, jnp.sum(can))
+  circle = jnp.where(at < stand, circle, joining[at - stand])
+  size = stand + lacking
+  places = _integers(numbers[0, 3], most, jnp.maximum(size - most, most) + 1)
+  giver = circle[(at - places) % jnp.maximum(size, 1)]
+  # Those out of it keep theirs: no place of the batch is so high.
+  taker = jnp.where(at < size, circle, len(kinds))
+  return partner.at[taker].set(partner[giver], mode='drop')
 
 
 def apply(
@@ -269,7 +320,7 @@ def apply(
 
   Args:
     config: the section `augment`.
-    now: what it returns, as far as it is not rows.
+    now: what it returns for them, as far as it is not rows.
     examples: `ROWS`, each (example, frame, band).
     spec: the front end that they are of.
 

@@ -57,46 +57,43 @@ class Rooms:
         return found
     raise AssertionError('they have no end')
 
-  def stacked(self, steps: list[dict]) -> dict[str, np.ndarray]:
+  def stacked(self, steps: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Batches of several sizes in arrays of the largest.
 
     Args:
-      steps: {name: (example, …)} each.
+      steps: (example,) rows each.
 
     Returns:
-      {name: (step, example, …)}, laid out so that each device's share of a
-      batch comes first in its share of the arrays; of the same layout 'mask',
-      which are examples; and 'size' (step,) int32, which of `up_to` each one's
-      is, where there are several steps and sizes.
+      'first' (step, example) those rows, laid out so that each device's share
+      of a batch comes first in its share of the arrays; of the same layout
+      'mask', which are examples; and 'size' (step,) int32, which of `up_to`
+      each one's is, where there are several steps and sizes.
     """
-    counts = [len(next(iter(step.values()))) for step in steps]
-    sizes = [self.size_of(count) for count in counts]
+    sizes = [self.size_of(len(rows)) for rows in steps]
     room = max(sizes)
+    masks = [np.ones(len(rows), bool) for rows in steps]
     out = {
       # The first example is repeated: any would do.
-      name: self._laid_out([(x := step[name], x[:1]) for step in steps], sizes)
-      for name in steps[0]
+      'first': self._laid_out(steps, [rows[0] for rows in steps], sizes),
+      'mask': self._laid_out(masks, [False] * len(steps), sizes),
     }
-    masks = [(np.ones(count, bool), False) for count in counts]
-    out['mask'] = self._laid_out(masks, sizes)
     known = self.up_to(room)
     if len(known) > 1 and len(steps) > 1:
       out['size'] = np.array([known.index(s) for s in sizes], np.int32)
     return out
 
-  def _laid_out(self, filled, sizes: list[int]) -> np.ndarray:
-    """(step, room, …), a device after the other, of each step's (example, …)
-    and what fills it up to its size.
+  def _laid_out(self, filled, rests, sizes: list[int]) -> np.ndarray:
+    """(step, room), a device after the other, of each step's (example,) and
+    what fills it up to its size.
     """
-    first, devices = filled[0][0], self.devices
-    shape = len(sizes), devices, max(sizes) // devices, *first.shape[1:]
-    out = np.zeros(shape, first.dtype)
-    for place, (rows, rest), size in zip(out, filled, sizes, strict=True):
-      whole = np.empty((size, *shape[3:]), first.dtype)
-      whole[: len(rows)], whole[len(rows) :] = rows, rest
-      share = size // devices
-      place[:, :share] = whole.reshape(devices, share, *shape[3:])
-    return out.reshape(len(sizes), max(sizes), *shape[3:])
+    shape = len(sizes), self.devices, max(sizes) // self.devices
+    out = np.zeros(shape, filled[0].dtype)
+    for place, rows, rest, size in zip(out, filled, rests, sizes, strict=True):
+      whole = np.full(size, rest, rows.dtype)
+      whole[: len(rows)] = rows
+      share = size // self.devices
+      place[:, :share] = whole.reshape(self.devices, share)
+    return out.reshape(len(sizes), max(sizes))
 
 
 def _shared(examples: float, devices: int) -> int:

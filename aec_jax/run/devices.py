@@ -30,6 +30,14 @@ def on_cpu(backend: str | None = None) -> bool:
   return (backend or jax.default_backend()) == 'cpu'
 
 
+def processor() -> jax.Device | None:
+  """The host's own; None where JAX is told to leave it alone."""
+  try:
+    return jax.local_devices(backend='cpu')[0]
+  except RuntimeError:
+    return None
+
+
 def replicate(tree, devices: Sequence[jax.Device] | None = None):
   """Puts a tree on every device once, as `pmap` takes what it broadcasts.
 

@@ -75,6 +75,8 @@ def make_steps(tuner) -> Callable:
     return one(state, gather(table, now) if table else now)
 
   def steps(state, table, plan):
+    if tuner.augments and table:
+      plan = plan | _drawn(tuner, table, plan, state.step)
     room, devices = plan['mask'].shape[1], tuner.rooms.devices
     sizes = [size // devices for size in tuner.rooms.up_to(room * devices)]
     each = [functools.partial(of_size, size, table) for size in sizes]
@@ -96,6 +98,19 @@ def make_steps(tuner) -> Callable:
     out_axes=(None, None),
     donate_argnums=(0,),
   )
+
+
+def _drawn(tuner, table, plan, start) -> dict:
+  """What is drawn for this device's share (step, example, …) of the batches."""
+  rows, mask = (
+    lax.all_gather(plan[k], AXIS, axis=1, tiled=True) for k in ('first', 'mask')
+  )
+  count, share = plan['mask'].shape
+  drawn = tuner.draws(table, rows, mask, start + jnp.arange(count))
+  here = lax.axis_index(AXIS) * share
+  return {
+    k: lax.dynamic_slice_in_dim(x, here, share, 1) for k, x in drawn.items()
+  }
 
 
 def make_sums(tuner) -> Callable:

@@ -26,7 +26,7 @@ from aec_jax.input.rooms import Rooms
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES, Objective
 from aec_jax.run import cache, fields, files, hosts, progress, rates
-from aec_jax.run.devices import AXIS, on_cpu, replicate
+from aec_jax.run.devices import AXIS, on_cpu, processor, replicate
 from aec_jax.train.checkpoint import Checkpoints
 from aec_jax.train.curves import Writer
 from aec_jax.train.dispatch import most_steps
@@ -117,8 +117,8 @@ def _depends(config, clips, job, start) -> dict:
   }
   if config.unverified_weight != 1:
     depends['unverified_weight'] = config.unverified_weight
-  if config.extractor.augment.between_classes:
-    depends['partners'] = 'of other labels'  # once they were of any
+  if augment.is_on(config.extractor.augment):
+    depends['draws'] = 'by JAX'  # once they were by numpy
   if job.sampling != 'none':
     depends['training'] = cache.digest(job.training.tolist())
     depends['validation'] = cache.digest(job.validation.tolist())
@@ -182,26 +182,36 @@ class FineTuner:
     groups = batches.groups_of(labels, job.training, job.sampling)
     self.plan = Plan(groups, settings.batch_size, config.seed)
     self.rooms = self._rooms()
-    on = augment.is_on(settings.augment)
-    self.augment = settings.augment.to_dict() if on else None
-    of_clip = clips.example_clips()
-    self.follows = augment.followers(clips.offsets)
-    self.kinds = clips.labels.sets()[of_clip]
-    table = {
-      'examples': clips.examples,
-      'labels': clips.labels.packed()[of_clip],
-    }
-    weights = batches.loss_weights(clips.verified, config.unverified_weight)
-    if weights is not None:
-      table['loss_weight'] = weights[of_clip]
-    on_device = settings.examples_on == 'device'
-    self.resident = replicate(table) if on_device else {}
-    self.table = {} if on_device else table
+    self.augments = augment.is_on(settings.augment)
+    self.known = self._known() if self.augments else {}
+    self.table = self._table(config.unverified_weight)
+    self.resident = {}
+    if settings.examples_on == 'device':
+      self.resident, self.table = replicate(self.table | self.known), {}
     self.most_steps = most_steps(settings, _FEW_STEPS, self._plan_bytes())
     # Kept, since it is compiled anew for each function.
     self._init = jax.jit(functools.partial(self.model.init, train=True))
     self._steps = make_steps(self)
     self._sums = make_sums(self)
+    self._draws = jax.jit(self.draws)
+
+  def _table(self, unverified_weight: float) -> dict[str, np.ndarray]:
+    """Of all examples, what `gather` takes rows of."""
+    clips, of_clip = self.clips, self.clips.example_clips()
+    table = {
+      'examples': clips.examples,
+      'labels': clips.labels.packed()[of_clip],
+    }
+    weights = batches.loss_weights(clips.verified, unverified_weight)
+    if weights is not None:
+      table['loss_weight'] = weights[of_clip]
+    return table
+
+  def _known(self) -> dict[str, np.ndarray]:
+    """Of all examples, what `augment.draw` takes."""
+    kinds = self.clips.labels.sets()[self.clips.example_clips()]
+    follows = augment.followers(self.clips.offsets)
+    return {'follows': follows, 'kinds': kinds}
 
   def _rooms(self) -> Rooms:
     """Sizes of batches: the same for all extractors, each compiled once."""
@@ -211,7 +221,7 @@ class FineTuner:
 
   def _plan_bytes(self) -> int:
     """Of a step's plan on the device, about."""
-    rows = len(augment.ROWS) if self.augment else 1
+    rows = len(augment.ROWS) if self.augments else 1
     row = 4 if self.resident else self.clips.examples[0].nbytes
     return self.rooms.sizes[-1] * (rows * row + 64)
 
@@ -296,34 +306,37 @@ class FineTuner:
 
   def plans(self, spans) -> Iterator[dict]:
     """See `loop.System`; leaves are (device, step, example, …)."""
-    for (start, stop), plan in zip(spans, self.plan.spans(spans), strict=True):
+    for span, plan in zip(spans, self.plan.spans(spans), strict=True):
       rows = [
         pieces.expand(self.clips.offsets, clips).astype(np.int32)
         for clips in plan['first']
       ]
-      whole = self.rooms.stacked(
-        [
-          self._step(some, step)
-          for some, step in zip(rows, range(start, stop), strict=True)
-        ]
-      )
+      whole = self.rooms.stacked(rows)
+      if self.augments and not self.resident:
+        whole |= self._drawn(whole, np.arange(*span))
       yield self._gathered({k: _over_devices(v) for k, v in whole.items()})
 
-  def _step(self, rows: np.ndarray, step: int) -> dict:
-    """A step's plan, all (example, …): 'first', what `augment` draws."""
-    plan = {'first': rows}
-    if self.augment:
-      # Partners are valid ones: all that is padding comes last.
-      plan |= augment.draw(
-        self.augment,
-        self.follows,
-        self.kinds,
-        rows,
-        self.clips.examples.shape[1:],
-        self.settings.seed,
-        step,
-      )
-    return plan
+  def draws(self, known, rows, mask, steps) -> dict[str, jax.Array]:
+    """What becomes of the examples of several batches, by `augment.draw`.
+
+    Args:
+      known: of all examples, as it takes it.
+      rows, mask: (step, example) of whole batches, over all devices.
+      steps: (step,) their numbers.
+    """
+    draw = functools.partial(
+      augment.draw,
+      self.settings.augment,
+      shape=self.clips.examples.shape[1:],
+      seed=self.settings.seed,
+    )
+    return jax.vmap(draw, (None, 0, 0, 0))(known, rows, mask, steps)
+
+  def _drawn(self, whole, steps) -> dict[str, np.ndarray]:
+    """The same by the host, for examples that lie there."""
+    with jax.default_device(processor()):
+      now = self._draws(self.known, whole['first'], whole['mask'], steps)
+      return jax.tree.map(np.asarray, now)
 
   def _gathered(self, plan):
     return plan if self.resident else gather(self.table, plan)

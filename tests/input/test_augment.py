@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
@@ -30,9 +31,25 @@ EVERYTHING = {
 
 
 def drawn(seed=0, **fields):
-  config = ConfigDict(NOTHING | fields)
-  follows = augment.followers(OFFSETS)
-  return augment.draw(config, follows, KINDS, ROWS, SHAPE, seed, step=3)
+  return many(1, seed, **fields)[0]
+
+
+def many(steps, seed=0, **fields):
+  """What is drawn for each of some steps, from 3 on."""
+  known = {'follows': augment.followers(OFFSETS), 'kinds': KINDS}
+  padded = np.append(ROWS, ROWS[0]), np.arange(len(ROWS) + 1) < len(ROWS)
+  found = drawn_of(NOTHING | fields, known, *padded, seed, 3 + np.arange(steps))
+  assert {len(x[0]) for x in found.values()} == {len(ROWS) + 1}
+  return [
+    {k: x[i, : len(ROWS)] for k, x in found.items()} for i in range(steps)
+  ]
+
+
+def drawn_of(config, known, rows, mask, seed, steps):
+  """(step, example, …) for one batch, as of several steps."""
+  draw = functools.partial(augment.draw, config, shape=SHAPE, seed=seed)
+  draws = jax.jit(jax.vmap(draw, (None, None, None, 0)))
+  return jax.tree.map(np.asarray, draws(known, rows, mask, steps))
 
 
 def applied(now, table, **fields):
@@ -90,7 +107,7 @@ def test_nothing_asked_for_is_nothing_done():
 
 
 def test_masks_are_as_wide_as_allowed_and_inside():
-  masks = [drawn(seed, mask_frames=5)['mask_frames'] for seed in range(200)]
+  masks = [now['mask_frames'] for now in many(200, mask_frames=5)]
   starts, stops = np.moveaxis(np.concatenate(masks), -1, 0)
   assert set((stops - starts).ravel()) == set(range(6))
   assert starts.min() == 0 and stops.max() == SHAPE[0]
@@ -136,9 +153,7 @@ def test_a_tone_played_faster_is_higher_and_sooner(hertz, speed):
 
 
 def test_speeds_are_within_their_factor_and_none_is_none():
-  speeds = np.concatenate(
-    [drawn(seed, speed=1.25)['speed'] for seed in range(100)]
-  )
+  speeds = np.concatenate([now['speed'] for now in many(100, speed=1.25)])
   assert 0.8 <= speeds.min() < 0.82 and 1.22 < speeds.max() <= 1.25
   assert abs(np.log(speeds).mean()) < 0.03
   x = np.random.default_rng(1).standard_normal((5, *SHAPE))
@@ -153,7 +168,7 @@ def test_speeds_are_within_their_factor_and_none_is_none():
 )
 def test_gain_is_that_of_the_waveform(spec):
   noise = np.random.default_rng(2).standard_normal(16_000) * 0.05
-  decibels = np.concatenate([drawn(s, gain=6.0)['gain'] for s in range(100)])
+  decibels = np.concatenate([now['gain'] for now in many(100, gain=6.0)])
   assert -6 <= decibels.min() < -5.9 and 5.9 < decibels.max() <= 6
   assert abs(decibels.mean()) < 0.5
   some = decibels[:8]
@@ -183,30 +198,59 @@ def test_sounds_are_mixed_by_their_loudness(seed):
     np.testing.assert_allclose(np.exp(found[i]), mixed, rtol=2e-4)
 
 
-def partners(kinds, seed, step):
-  """Of a batch of all examples, each a clip by itself."""
-  every = np.arange(len(kinds))
+def partners(kinds, seed, steps):
+  """(step, example) of a batch of all examples, each a clip by itself."""
+  every = np.arange(len(kinds), dtype=np.int32)
+  known = {'follows': every, 'kinds': kinds}
   config = NOTHING | {'between_classes': True}
-  now = augment.draw(config, every, kinds, every, SHAPE, seed, step)
+  mask = np.ones(len(kinds), bool)
+  now = drawn_of(config, known, every, mask, seed, steps)
   np.testing.assert_array_equal(now['second'], now['second_following'])
   return now['second']
 
 
+# One size of batch, so that the draws are compiled once.
+_ROOM = 40
+
+
+@jax.jit
+def _padded_partners(kinds, mask, seed, step):
+  known = {'follows': jnp.arange(_ROOM), 'kinds': kinds}
+  config = NOTHING | {'between_classes': True}
+  draw = functools.partial(augment.draw, config, shape=SHAPE, seed=seed)
+  return draw(known, jnp.arange(_ROOM), mask, step)['second']
+
+
 @settings(deadline=None)
 @given(
-  counts=st.lists(st.integers(0, 12), min_size=1, max_size=8).filter(any),
+  counts=st.lists(st.integers(0, 12), min_size=1, max_size=8).filter(
+    lambda counts: 0 < sum(counts) <= _ROOM
+  ),
   seed=st.integers(0, 2**32 - 1),
   step=st.integers(0, 2**32 - 1),
 )
 def test_partners_are_of_other_labels_wherever_that_can_be(counts, seed, step):
-  kinds = np.repeat(3 * np.arange(len(counts)), counts)
-  np.random.default_rng(seed).shuffle(kinds)
-  found = partners(kinds, seed, step)
-  assert sorted(found) == list(range(len(kinds)))
+  rng = np.random.default_rng(seed)
+  real = 3 * np.repeat(np.arange(len(counts)), counts)
+  rng.shuffle(real)
+  # The padding stands anywhere but first, and looks like a kind that there is.
+  mask = np.zeros(_ROOM, bool)
+  places = 1 + rng.permutation(_ROOM - 1)[: len(real) - 1]
+  mask[np.append(0, places)] = True
+  kinds = np.full(_ROOM, real[0])
+  kinds[mask] = real
+  of = [np.uint32(x) for x in (seed, step)]
+  found = np.asarray(_padded_partners(kinds, mask, *of))
+  partner = np.cumsum(mask)[found[mask]] - 1
+  assert mask[found[mask]].all()
+  assert sorted(partner) == list(range(len(real)))
   # One kind of more than half of the examples keeps what the others can't take.
-  left = max(2 * max(counts) - len(kinds), 0)
-  assert np.sum(kinds[found] == kinds) == left
-  np.testing.assert_array_equal(partners(kinds, seed, step), found)
+  left = max(2 * max(counts) - len(real), 0)
+  assert np.sum(real[partner] == real) == left
+  # The same without padding, but for what stands where.
+  first = np.argsort(~mask, kind='stable')
+  packed = np.asarray(_padded_partners(kinds[first], mask[first], *of))
+  np.testing.assert_array_equal(packed[: len(real)], partner)
 
 
 def test_partners_are_as_even_as_they_can_be():
@@ -214,8 +258,8 @@ def test_partners_are_as_even_as_they_can_be():
   kinds, rng = np.array([0, 0, 1, 1, 1, 2, 2, 3]), np.random.default_rng(0)
   rounds = 4000
   found, wanted = np.zeros((2, 8, 8))
-  for step in range(rounds):
-    found[np.arange(8), partners(kinds, 0, step)] += 1 / rounds
+  for some in partners(kinds, 0, np.arange(rounds)):
+    found[np.arange(8), some] += 1 / rounds
     while (kinds[some := rng.permutation(8)] == kinds).any():
       pass
     wanted[np.arange(8), some] += 1 / rounds
@@ -223,10 +267,21 @@ def test_partners_are_as_even_as_they_can_be():
   assert (found[kinds[:, None] != kinds] > 0.05).all()
 
 
-def test_the_draws_of_mixup_stay_as_they_were():
-  now = drawn(7, mixup_alpha=0.4)
-  rng = augment._stream('mixup_alpha', 7, 3)
-  np.testing.assert_array_equal(
-    now['weight'], rng.beta(0.4, 0.4, len(ROWS)).astype(np.float32)
+@pytest.mark.parametrize('alpha', [0.1, 0.4, 2.0])
+def test_mixup_weighs_by_a_beta_distribution(alpha):
+  weights = [now['weight'] for now in many(2000, mixup_alpha=alpha)]
+  # In float32, too, where many of the smallest α are 1.
+  wanted = np.random.default_rng(0).beta(alpha, alpha, 10_000)
+  found = scipy.stats.ks_2samp(
+    np.concatenate(weights), wanted.astype(np.float32)
   )
-  np.testing.assert_array_equal(now['second'], ROWS[rng.permutation(len(ROWS))])
+  assert found.pvalue > 1e-3
+
+
+def test_mixup_takes_each_example_once_for_any():
+  found, steps = np.zeros((5, 5)), 2000
+  for now in many(steps, mixup_alpha=0.4):
+    assert sorted(now['second']) == sorted(ROWS)
+    places = [ROWS.tolist().index(row) for row in now['second']]
+    found[np.arange(5), places] += 1 / steps
+  assert np.abs(found - 0.2).max() < 0.05

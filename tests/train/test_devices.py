@@ -65,7 +65,7 @@ def fine_tuner() -> extractor.FineTuner:
       'extractor.steps_per_dispatch': 2,
       'extractor.max_steps': 6,
       'extractor.optimizer.name': 'momentum',
-      'extractor.optimizer.learning_rate': 0.01,
+      'extractor.optimizer.learning_rate': 0.002,
       'extractor.augment.time_shift': True,
       'extractor.augment.mixup_alpha': 0.3,
       'extractor.augment.speed': 1.25,

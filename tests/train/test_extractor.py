@@ -14,6 +14,7 @@ import pytest
 from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UserError
 from aec_jax.features import embeddings
+from aec_jax.input import augment
 from aec_jax.input.folds import Job
 from aec_jax.input.rooms import Rooms
 from aec_jax.objective import OBJECTIVES
@@ -91,7 +92,7 @@ class Linear(nn.Module):
 def test_each_step_takes_the_room_that_it_needs(tuner, monkeypatch):
   small = types.SimpleNamespace(
     model=Linear(), settings=tuner.settings, objective=tuner.objective,
-    tx=tuner.tx,
+    tx=tuner.tx, augments=False,
   )  # fmt: skip
   found = []
   for sizes in ((16,), (6, 16)):
@@ -114,7 +115,7 @@ def test_each_step_takes_the_room_that_it_needs(tuner, monkeypatch):
 def test_devices_share_what_is_real():
   rooms = Rooms((16, 32), 2)
   rows = [np.arange(1, 1 + n) for n in (11, 30)]
-  found = rooms.stacked([{'first': x} for x in rows])
+  found = rooms.stacked(rows)
   assert found['size'].tolist() == [0, 1]
   halves = found['first'].reshape(2, 2, 16)  # (step, device, example)
   assert halves[0, :, :8].ravel().tolist() == [*range(1, 12), *[1] * 5]
@@ -297,6 +298,34 @@ def test_examples_on_the_host_are_the_same_rows(tuner):
     np.testing.assert_array_equal(theirs['first'][name], taken)
 
 
+def drawn(tuner, plan):
+  """(step, example, …) of a plan of one device, from step 0 on."""
+  rows, mask = plan['first'][0], plan['mask'][0]
+  return tuner._draws(tuner.known, rows, mask, np.arange(len(rows)))
+
+
+def test_what_the_host_draws_for_its_examples_is_the_same(tuner):
+  fields = {
+    'time_shift': True, 'mixup_alpha': 0.4, 'speed': 1.25, 'gain': 6.0,
+    'mask_frames': 9, 'mask_bands': 4,
+  }  # fmt: skip
+  fields = {f'extractor.augment.{k}': v for k, v in fields.items()}
+  # Adam makes steps of what is noise.
+  fields['extractor.optimizer.name'] = 'momentum'
+  found = []
+  for place in ('device', 'host'):
+    fields['extractor.examples_on'] = place
+    config = dcase_data.tiny_config(**fields)
+    other = extractor.FineTuner(config, tuner.clips, tuner.job, tuner.start)
+    (plan,) = other.plans([(0, 2)])
+    found.append(stepped(other, other.resident, plan))
+  assert not other.resident
+  rows = [name for name in plan if name in augment.ROWS]
+  assert set(rows) == set(augment.ROWS)
+  near = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+  jax.tree.map(near, *found)
+
+
 def test_augmented_examples_train_and_their_rate_falls(tuner):
   config = dcase_data.tiny_config(
     **{
@@ -309,7 +338,8 @@ def test_augmented_examples_train_and_their_rate_falls(tuner):
   )
   other = extractor.FineTuner(config, tuner.clips, tuner.job, tuner.start)
   (plan,) = other.plans([(0, 4)])
-  assert ((plan['weight'] > 0) & (plan['weight'] < 1)).any()
+  now = drawn(other, plan)
+  assert ((now['weight'] > 0) & (now['weight'] < 1)).any()
   state, losses = stepped(other, other.resident, plan)
   assert np.isfinite(losses).all()
   # The rate is 0 after the last step of the cosine.
@@ -326,20 +356,20 @@ def test_sounds_are_mixed_with_those_of_other_labels(tuner):
   )  # fmt: skip
   other = extractor.FineTuner(config, clips, job_of(), tuner.start)
   (plan,) = other.plans([(0, 8)])
-  labels = np.asarray(other.resident['labels'])
+  labels, now = np.asarray(other.resident['labels']), drawn(other, plan)
   for first, second, real in zip(
-    *(plan[name][0] for name in ('first', 'second', 'mask')), strict=True
+    plan['first'][0], now['second'], plan['mask'][0], strict=True
   ):
     sets, theirs = (labels[rows[real]][:, 0] for rows in (first, second))
     most = np.unique(sets, return_counts=True)[1].max()
     assert np.sum(sets == theirs) == max(2 * most - len(sets), 0)
   # An extractor that was mixed otherwise is not taken for this one.
   depends = extractor._depends(config, clips, job_of(), tuner.start)
-  assert depends['partners'] == 'of other labels'
+  assert depends['draws'] == 'by JAX'
   plain = extractor._depends(
     dcase_data.tiny_config(), clips, job_of(), tuner.start
   )
-  assert 'partners' not in plain
+  assert 'draws' not in plain
 
 
 def test_examples_of_clips_that_nobody_verified_count_less(tmp_path):
