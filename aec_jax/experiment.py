@@ -6,6 +6,7 @@ results.json, bundle, report
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from absl import logging
 
 from aec_jax import dry_run as dry_run_lib
 from aec_jax import (
+  going_on,
   learned_ensembles,
   presets,
   report,
@@ -194,7 +196,8 @@ def _claimed(config, workdir, cache_dir, source) -> tuple[dict, dict | None]:
 
   def make():
     about = scoring.about_data(source) | {'cache_dir': str(cache_dir)}
-    return claim.make_claim(config, workdir, model, about)
+    goes_on = functools.partial(going_on.check, config, workdir)
+    return claim.make_claim(config, workdir, model, about, goes_on)
 
   started = hosts.lead(make)
   finished = hosts.lead(lambda: claim.finished_results(config, workdir, model))

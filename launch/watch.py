@@ -9,7 +9,7 @@ from ml_collections import config_flags
 
 from aec_jax import presets
 from aec_jax.errors import UserError
-from aec_jax.run import cache, claim, console, files
+from aec_jax.run import cache, claim, console, fields, files
 from aec_jax.train.progress import duration, score_words
 
 from .jobs import Adopted, Run
@@ -58,9 +58,21 @@ class Watch:
     self.results = self._finished()
     self.state = 'done' if self.results else 'missing'
 
-  def _finished(self) -> dict | None:
+  def _finished(self, by_its_run: bool = False) -> dict | None:
+    """The results of this config, if they are there.
+
+    Those that were made of data or weights in another place are for the run to
+    judge, which reads them: it is started, and finds that it is finished, or
+    refuses.
+
+    Args:
+      by_its_run: whether it has been, and ended well.
+    """
+    config = self.config.to_dict()
     defaults = presets.model_defaults(self.config.model)
-    return claim.finished_results(self.config, self.run.workdir, defaults)
+    found = claim.finished_results(self.config, self.run.workdir, defaults)
+    same = found and fields.places(found['config']) == fields.places(config)
+    return found if same or by_its_run else None
 
   def mark(self) -> None:
     """Notes where the log of the next start begins."""
@@ -82,7 +94,7 @@ class Watch:
     if status is None:
       self.state = self.job.state
       return
-    self.results = self._finished()
+    self.results = self._finished(by_its_run=status == 0)
     lines = _lines(self.run.log(), self.since)
     in_use = status == 2 and any(cache.IN_USE in x for x in lines[-1:])
     error = _error(lines)

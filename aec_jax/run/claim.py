@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -29,13 +30,21 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
+def make_claim(
+  config,
+  workdir: Path,
+  model: dict,
+  about: dict,
+  goes_on: Callable[[dict | None], None] = lambda before: None,
+) -> dict:
   """Marks the work folder as this experiment's, or refuses another's.
 
   Args:
     config, workdir: as `experiment.run` takes them.
     model: the defaults of the model's own fields.
     about: of the data: `dataset_fingerprint`, `n_train_examples`, `skipped`, …
+    goes_on: raises `UserError` where what was done by the settings that it is
+      given is not to go on by other free ones; None: they are not known.
 
   Returns:
     What results.json begins with.
@@ -62,6 +71,10 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
         f'{workdir} holds an experiment with other settings'
         f' ({"; ".join(changed)}): use another --workdir'
       )
+    if _changes(before['config'], claim['config'], model, ('free',)):
+      goes_on(before['config'])
+  else:
+    goes_on(None)
   files.write_json(path, claim)
   return files.read_json(path)
 

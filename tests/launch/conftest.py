@@ -28,6 +28,8 @@ if behaviour == 'killed' and first:
   time.sleep(100)
 if behaviour == 'slow' and first:
   time.sleep(100)
+if behaviour == 'finished':
+  sys.exit(0)
 if behaviour == 'crash':
   sys.exit(1)
 if behaviour == 'refuse':
