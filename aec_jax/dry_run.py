@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aec_jax import sources, teachers, timetable, warm_start
+from aec_jax import leavings, sources, teachers, timetable, warm_start
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.clips import Clips
 from aec_jax.features import log_mels, packed
@@ -34,7 +34,8 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
     UserError: the data set is not there, or is at fault.
   """
   yield f'{config.name}: {config.dataset}, {config.objective}'
-  if claim.finished_results(config, workdir, model):
+  finished = claim.finished_results(config, workdir, model)
+  if finished and not leavings.lacks(workdir):
     yield f'{workdir} is finished: nothing would run'
     return
   sizes = None

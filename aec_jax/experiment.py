@@ -18,6 +18,7 @@ from aec_jax import dry_run as dry_run_lib
 from aec_jax import (
   going_on,
   learned_ensembles,
+  leavings,
   presets,
   report,
   rescoring,
@@ -120,10 +121,9 @@ def _train(config, workdir, cache_dir) -> dict:
   with clock.stage('prepare'):
     source = sources.open_source(config, cache_dir)
     started, finished = _claimed(config, workdir, cache_dir, source)
-  if finished and hosts.lead((workdir / store.FOLDER).exists):
-    if hosts.is_first() and not (workdir / report.PAGE).exists():
-      _write_page_again(workdir, started | finished, source)
-    return finished
+  bundle_lacks = lambda: leavings.lacks(workdir, leavings.BUNDLE)
+  if finished and not hosts.lead(bundle_lacks):
+    return _completed(config, workdir, cache_dir, source, started, finished)
   expected = timetable.seconds(config, source.sizes(), cache_dir)
   clock.expect(expected)
   if None in expected.values():
@@ -168,6 +168,20 @@ def _train(config, workdir, cache_dir) -> dict:
       workdir, started | (finished or results), source.show, source.embedded
     )
   return finished or results
+
+
+def _completed(
+  config, workdir, cache_dir, source, started: dict, finished: dict
+) -> dict:
+  """The results of a finished experiment, once all is there that it leaves.
+
+  The bundle is; by it the rest is made again where it is not.
+  """
+  if hosts.lead(lambda: leavings.lacks(workdir, leavings.PREDICTIONS)):
+    finished = rescoring.evaluate(config, workdir, cache_dir)
+  if hosts.is_first() and leavings.lacks(workdir, leavings.REPORT):
+    _write_page_again(workdir, started | finished, source)
+  return finished
 
 
 def _write_page_again(workdir: Path, results: dict, source) -> None:

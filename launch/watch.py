@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from aec_jax import presets
+from aec_jax import leavings, presets
 from aec_jax.errors import UserError
 from aec_jax.run import cache, claim, console, fields, files
 from aec_jax.train.progress import duration, score_words
@@ -61,9 +61,9 @@ class Watch:
   def _finished(self, by_its_run: bool = False) -> dict | None:
     """The results of this config, if they are there.
 
-    Those that were made of data or weights in another place are for the run to
-    judge, which reads them: it is started, and finds that it is finished, or
-    refuses.
+    Where they were made of data or weights in another place, or something is
+    missing beside them, the run is started: it reads the data, and finds that
+    it is finished, refuses, or makes again what is missing.
 
     Args:
       by_its_run: whether it has been, and ended well.
@@ -71,8 +71,10 @@ class Watch:
     config = self.config.to_dict()
     defaults = presets.model_defaults(self.config.model)
     found = claim.finished_results(self.config, self.run.workdir, defaults)
-    same = found and fields.places(found['config']) == fields.places(config)
-    return found if same or by_its_run else None
+    if not found or by_its_run:
+      return found
+    same = fields.places(found['config']) == fields.places(config)
+    return found if same and not leavings.lacks(self.run.workdir) else None
 
   def mark(self) -> None:
     """Notes where the log of the next start begins."""

@@ -25,6 +25,9 @@ def test_what_is_missing_is_run_and_compared(table, capsys):
   assert table() == 0
   assert table.starts('audioset_dnn1') == 1
   assert table.starts('audioset_lstm') == 2
+  (table.folder / 'audioset_lstm' / 'bundle' / 'README.md').write_text('')
+  assert table() == 0
+  assert table.starts('audioset_lstm') == 3
   # Other settings are another experiment, which main accepts or refuses.
   assert table('--config.max_steps=7') == 0
   assert table.starts('audioset_dnn1') == 2
