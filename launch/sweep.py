@@ -344,19 +344,8 @@ def _parse(argv: Sequence[str]):
   cache_dir = options.cache_dir or Path(options.workdir) / 'cache'
   options.cache_dir = Path(cache_dir).absolute()
   for name in ('workdir', 'cache_dir'):
-    _check_folder(f'--{name}', str(getattr(options, name)))
+    files.check_folder_can_be(f'--{name}', getattr(options, name))
   return options, overrides
-
-
-def _check_folder(option: str, path: str) -> None:
-  """Raises `UserError` where no folder is nor can be made."""
-  if not path or '\0' in path:
-    raise UserError(f'{option} is {path!r}, no name of a folder')
-  there = Path(path).absolute()
-  while not os.path.lexists(there):
-    there = there.parent
-  if not there.is_dir():
-    raise UserError(f'{option}={path}: {there} is no folder')
 
 
 def sweep(argv: Sequence[str]) -> int:

@@ -80,6 +80,23 @@ def check_file(
     raise UserError(f'{os.fspath(path)}: {trouble}{then}')
 
 
+def check_folder_can_be(option: str, path: str | os.PathLike) -> None:
+  """Raises `UserError` where no folder is nor can be made; it makes none.
+
+  Args:
+    option: that names it.
+    path: of the folder.
+  """
+  path = os.fspath(path)
+  if not path or '\0' in path:
+    raise UserError(f'{option} is {path!r}, no name of a folder')
+  there = Path(path).absolute()
+  while not os.path.lexists(there):
+    there = there.parent
+  if not there.is_dir():
+    raise UserError(f'{option}={path}: {there} is {why_no_folder(there)}')
+
+
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
   """Another path to write to, so that a file appears whole or not at all.

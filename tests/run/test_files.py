@@ -1,6 +1,7 @@
 """What is no file where a command reads one: named, and not waited for."""
 
 import os
+import re
 import signal
 import types
 
@@ -159,3 +160,20 @@ def test_what_is_no_folder_of_data_is_called_what_it_is(tmp_path, make, what):
   make(tmp_path / 'data')
   with pytest.raises(UserError, match=f'data: {what}'):
     clips.roots_of(tmp_path / 'data')
+
+
+def test_where_no_folder_can_be_is_said_beforehand(tmp_path):
+  file, loop = tmp_path / 'file', tmp_path / 'loop'
+  file.write_text('')
+  loop.symlink_to(loop)
+  files.check_folder_can_be('--workdir', tmp_path / 'a' / 'b')
+  assert list(tmp_path.glob('a')) == []
+  for path, why in (
+    (file, f'{file} is a file, not a folder'),
+    (file / 'a' / 'b', f'{file} is a file, not a folder'),
+    (loop / 'a', 'is too many levels of symbolic links, not a folder'),
+    ('/dev/null/a', '/dev/null is a device, not a folder'),
+    ('', "--workdir is '', no name of a folder"),
+  ):
+    with pytest.raises(UserError, match=re.escape(why)):
+      files.check_folder_can_be('--workdir', path)
