@@ -29,7 +29,7 @@ from aec_jax import (
 from aec_jax.bundle import store
 from aec_jax.bundle.network import Ensemble
 from aec_jax.config_checks import check_config
-from aec_jax.errors import PassingError, UserError, may_pass, refusal
+from aec_jax.errors import UserError, naming
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import (
@@ -76,25 +76,14 @@ def run(
   check_config(config, trains=mode == 'train')
   devices.announce()
   workdir = Path(workdir)
-  try:
-    with contextlib.ExitStack() as stack:
-      hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
-      stages = {'train': _train, 'evaluate': rescoring.evaluate}[mode]
-      return stages(config, workdir, cache_dir)
-  except Exception as error:
-    if isinstance(error, UserError):
-      raise
-    if may_pass(error):
-      raise PassingError.of(
-        error.filename or workdir, error.strerror
-      ) from error
-    refused = refusal(error)
-    if not refused:
-      raise
-    raise UserError(
-      f'{workdir} or {cache_dir}: {refused[1]}; what was finished is kept, and'
-      ' the same command goes on from there'
-    ) from error
+  advice = 'what was finished is kept, and the same command goes on from there'
+  with (
+    naming(workdir, cache_dir, advice=advice),
+    contextlib.ExitStack() as stack,
+  ):
+    hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
+    stages = {'train': _train, 'evaluate': rescoring.evaluate}[mode]
+    return stages(config, workdir, cache_dir)
 
 
 def dry_run(config, workdir: Path, cache_dir: Path) -> Iterator[str]:

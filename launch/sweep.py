@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from aec_jax import presets
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, naming
 from aec_jax.features import log_mels
 from aec_jax.models import extractors
 from aec_jax.run import cache, console, fields, files
@@ -359,7 +359,9 @@ def sweep(argv: Sequence[str]) -> int:
     print(f'{len(watches) - len(missing)} of {len(watches)} are done')
     print(*executor.describe(missing), sep='\n')
     return 0
-  run_all(watches, executor, options.retries, Screen(sys.stdout))
+  advice = 'the same command goes on from there'
+  with naming(options.workdir, advice=advice):
+    run_all(watches, executor, options.retries, Screen(sys.stdout))
   for watch in watches:
     if watch.note:
       print(f'{watch.run.name}: {watch.note}', file=sys.stderr)

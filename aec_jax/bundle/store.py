@@ -256,8 +256,9 @@ def load(
 def _read_info(folder: Path) -> dict:
   path = folder / _INFO
   if not os.path.lexists(path):
+    why = files.why_no_folder(folder) or f'no {_INFO}'
     raise UserError(
-      f'{folder} is no bundle (no {_INFO}); give the folder bundle/ of a'
+      f'{folder} is no bundle ({why}); give the folder bundle/ of a'
       ' finished experiment'
     )
   try:

@@ -228,7 +228,7 @@ def test_runs_share_a_gpu_and_its_memory(tmp_path, monkeypatch):
       'no experiment of the sweep has config.extractor.x',
     ),
     ('--workdir=', "--workdir is ''"),
-    ('--cache_dir=/dev/null', '/dev/null is a device, not a folder'),
+    ('--cache_dir=/dev/null', '/dev/null: a device, not a folder'),
     ('--data=audioset=', '--data=audioset='),
     ('--hosts=0', '--hosts is 0'),
     ('--executor=cloud', "invalid choice: 'cloud'"),
