@@ -4,14 +4,17 @@ It trains nothing and writes nothing.
 """
 
 import collections
+import functools
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from aec_jax import sources, teachers, timetable, warm_start
+from aec_jax import going_on, leavings, sources, teachers, timetable, warm_start
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.clips import Clips
+from aec_jax.datasets.labels import Labels
 from aec_jax.features import log_mels, packed
 from aec_jax.input import folds
 from aec_jax.models import extractors
@@ -31,10 +34,14 @@ def lines(config, workdir: Path, cache_dir: Path, model: dict) -> Iterator[str]:
     model: the defaults of the model's own fields.
 
   Raises:
-    UserError: the data set is not there, or is at fault.
+    UserError: the data set is not there, or is at fault, or the work folder is
+      another experiment's.
   """
+  goes_on = functools.partial(going_on.check, config, workdir)
+  claim.check(config, workdir, model, None, goes_on)
   yield f'{config.name}: {config.dataset}, {config.objective}'
-  if claim.finished_results(config, workdir, model):
+  finished = claim.finished_results(config, workdir, model)
+  if finished and not leavings.lacks(workdir):
     yield f'{workdir} is finished: nothing would run'
     return
   sizes = None
@@ -64,19 +71,24 @@ def _trained(config, sizes: Sizes | None, cache_dir) -> Iterator[str]:
 
 
 def _released(config, cache_dir) -> Generator[str, None, Sizes]:
+  for splits in (config.eval_splits, config.train_splits):
+    packed.check_splits(splits)
   classes = audioset_tfrecord.read_classes(config.data_dir)
-  unpacked = 0
+  unpacked, training = 0, []
   for split in (*config.train_splits, *config.eval_splits):
     count, found = packed.packed_already(config, split, cache_dir)
     if found is None:
       unpacked += count
       yield f'pack {split}: {count:,} files'
       continue
+    training += [found] * (split in config.train_splits)
     missing = int(np.sum(found.labels.class_counts() == 0))
     yield (
       f'{split}: {len(found):,} clips, packed already; {missing} of'
       f' {len(found.classes)} classes without a clip'
     )
+  if len(training) == len(config.train_splits):  # all are at hand
+    sources.released.held_out(config, training)
   if sources.released.ontology_of(config) and config.pass_up:
     yield 'targets have the classes above the labels, by the ontology'
   if finished := warm_start.of(config):
@@ -88,6 +100,11 @@ def _released(config, cache_dir) -> Generator[str, None, Sizes]:
 
 def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
   clips = log_mels.list_clips(config, cache_dir)
+  has = log_mels.labels_of(clips)
+  # Refuses extractors that the clips don't allow.
+  folds.extractor_jobs(
+    config, _Folded(has, clips.split, clips.fold, clips.group)
+  )
   yield from _found(config, clips)
   prepared = log_mels.prepared_already(config, clips, cache_dir)
   if prepared is None:
@@ -116,6 +133,15 @@ def _recorded(config, cache_dir) -> Generator[str, None, Sizes]:
     f'embed about {sizes.examples:,} examples, {rates.words(each)} an extractor'
   )
   return sizes
+
+
+class _Folded(NamedTuple):
+  """Clips that are not prepared, as `folds.Folded`."""
+
+  labels: Labels
+  split: np.ndarray
+  fold: np.ndarray
+  group: np.ndarray
 
 
 def _fine_tuned(

@@ -1,12 +1,13 @@
 """The one exception for what a user can mend."""
 
+import contextlib
 import errno
 import lzma
 import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 # Why a system refuses to write, and why to read or to write.
@@ -76,6 +77,32 @@ def check_choice(field: str, value: str, choices: Iterable[str]) -> None:
     raise UserError(
       f'{field} is {value!r}; it must be one of {", ".join(sorted(choices))}'
     )
+
+
+@contextlib.contextmanager
+def naming(*folders: str | os.PathLike, advice: str) -> Iterator[None]:
+  """Makes a `UserError` of what the system refuses, which names a place.
+
+  Args:
+    folders: where it may have been, if the error doesn't say.
+    advice: what to do once it is mended.
+  """
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:  # TensorFlow's are no OSErrors
+    where = getattr(error, 'filename', None)
+    if may_pass(error):
+      raise PassingError.of(where or folders[0], error.strerror) from error
+    refused = refusal(error)
+    if not refused:
+      raise
+    did, reason = refused
+    # A full disk is the folders', whatever file met it.
+    if did == 'write' or not where:
+      where = ' or '.join(str(folder) for folder in folders)
+    raise UserError(f'cannot {did} {where}: {reason}; {advice}') from error
 
 
 def refusal(error: Exception) -> tuple[str, str] | None:

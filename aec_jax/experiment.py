@@ -6,6 +6,7 @@ results.json, bundle, report
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from absl import logging
 
 from aec_jax import dry_run as dry_run_lib
 from aec_jax import (
+  going_on,
   learned_ensembles,
+  leavings,
   presets,
   report,
   rescoring,
@@ -26,7 +29,7 @@ from aec_jax import (
 from aec_jax.bundle import store
 from aec_jax.bundle.network import Ensemble
 from aec_jax.config_checks import check_config
-from aec_jax.errors import PassingError, UserError, may_pass, refusal
+from aec_jax.errors import UserError, naming
 from aec_jax.models import extractors
 from aec_jax.objective import OBJECTIVES
 from aec_jax.run import (
@@ -73,25 +76,14 @@ def run(
   check_config(config, trains=mode == 'train')
   devices.announce()
   workdir = Path(workdir)
-  try:
-    with contextlib.ExitStack() as stack:
-      hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
-      stages = {'train': _train, 'evaluate': rescoring.evaluate}[mode]
-      return stages(config, workdir, cache_dir)
-  except Exception as error:
-    if isinstance(error, UserError):
-      raise
-    if may_pass(error):
-      raise PassingError.of(
-        error.filename or workdir, error.strerror
-      ) from error
-    refused = refusal(error)
-    if not refused:
-      raise
-    raise UserError(
-      f'{workdir} or {cache_dir}: {refused[1]}; what was finished is kept, and'
-      ' the same command goes on from there'
-    ) from error
+  advice = 'what was finished is kept, and the same command goes on from there'
+  with (
+    naming(workdir, cache_dir, advice=advice),
+    contextlib.ExitStack() as stack,
+  ):
+    hosts.lead(lambda: stack.enter_context(cache.only_user(workdir)))
+    stages = {'train': _train, 'evaluate': rescoring.evaluate}[mode]
+    return stages(config, workdir, cache_dir)
 
 
 def dry_run(config, workdir: Path, cache_dir: Path) -> Iterator[str]:
@@ -118,10 +110,9 @@ def _train(config, workdir, cache_dir) -> dict:
   with clock.stage('prepare'):
     source = sources.open_source(config, cache_dir)
     started, finished = _claimed(config, workdir, cache_dir, source)
-  if finished and hosts.lead((workdir / store.FOLDER).exists):
-    if hosts.is_first() and not (workdir / report.PAGE).exists():
-      _write_page_again(workdir, started | finished, source)
-    return finished
+  bundle_lacks = lambda: leavings.lacks(workdir, leavings.BUNDLE)
+  if finished and not hosts.lead(bundle_lacks):
+    return _completed(config, workdir, cache_dir, source, started, finished)
   expected = timetable.seconds(config, source.sizes(), cache_dir)
   clock.expect(expected)
   if None in expected.values():
@@ -168,6 +159,20 @@ def _train(config, workdir, cache_dir) -> dict:
   return finished or results
 
 
+def _completed(
+  config, workdir, cache_dir, source, started: dict, finished: dict
+) -> dict:
+  """The results of a finished experiment, once all is there that it leaves.
+
+  The bundle is; by it the rest is made again where it is not.
+  """
+  if hosts.lead(lambda: leavings.lacks(workdir, leavings.PREDICTIONS)):
+    finished = rescoring.evaluate(config, workdir, cache_dir)
+  if hosts.is_first() and leavings.lacks(workdir, leavings.REPORT):
+    _write_page_again(workdir, started | finished, source)
+  return finished
+
+
 def _write_page_again(workdir: Path, results: dict, source) -> None:
   """Writes the page that a finished experiment has lost.
 
@@ -194,7 +199,8 @@ def _claimed(config, workdir, cache_dir, source) -> tuple[dict, dict | None]:
 
   def make():
     about = scoring.about_data(source) | {'cache_dir': str(cache_dir)}
-    return claim.make_claim(config, workdir, model, about)
+    goes_on = functools.partial(going_on.check, config, workdir)
+    return claim.make_claim(config, workdir, model, about, goes_on)
 
   started = hosts.lead(make)
   finished = hosts.lead(lambda: claim.finished_results(config, workdir, model))

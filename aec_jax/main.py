@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from aec_jax import experiment
 from aec_jax.errors import UserError
-from aec_jax.run import console, devices, hosts, memory, termination
+from aec_jax.run import console, devices, files, hosts, memory, termination
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The experiment, such as configs/audioset_dnn1.py.'
@@ -45,6 +45,8 @@ def main(argv: Sequence[str]) -> None:
   assert _WORKDIR.value
   workdir = Path(_WORKDIR.value).expanduser()
   cache_dir = Path(_CACHE.value or workdir.parent / 'cache').expanduser()
+  files.check_folder_can_be('--workdir', workdir)
+  files.check_folder_can_be('--cache_dir', cache_dir)
   if _DRY_RUN.value:
     for line in experiment.dry_run(_CONFIG.value, workdir, cache_dir):
       print(line, flush=True)

@@ -10,6 +10,7 @@ from aec_jax.datasets.labels import Labels
 from aec_jax.errors import UNREADABLE, UserError
 from aec_jax.run import files
 
+FILE = 'predictions.npz'
 # Sums of float32 may be a little above one.
 _MOST = 1.001
 _ARRAYS = ('probabilities', 'ids', 'label_ids', 'label_offsets')
@@ -41,7 +42,7 @@ def load(folder: str | Path) -> dict[str, np.ndarray]:
   Raises:
     UserError: the folder holds none, or they are damaged.
   """
-  path = Path(folder) / 'predictions.npz'
+  path = Path(folder) / FILE
   files.check_file(path, needed=False)
   try:
     with np.load(path, allow_pickle=False) as file:
@@ -78,7 +79,7 @@ def finished(folders: Sequence[str]) -> list[str]:
   Those without a finished experiment are named on stderr; where none has one,
   all are returned, and reading them says why.
   """
-  kept = [f for f in folders if (Path(f) / 'predictions.npz').exists()]
+  kept = [f for f in folders if (Path(f) / FILE).exists()]
   for folder in folders if kept else ():
     if folder not in kept:
       print(f'passed over: {folder}: no finished experiment', file=sys.stderr)

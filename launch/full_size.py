@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from aec_jax.datasets import synthetic_fsd
 from aec_jax.errors import UserError
@@ -29,6 +28,7 @@ from aec_jax.run.progress import Meter
 CLIPS = 9_473, 1_600  # that train, that are scored
 CLASSES = 41
 _PARTS = ('train', 'test')
+_LISTS = "--lists is the folder of Zenodo's FSDKaggle2018.meta"
 # Of the logarithm of the seconds, before those beyond the range are cut off.
 _MEDIAN, _DEVIATION = 4.7, 0.9
 
@@ -70,14 +70,13 @@ def make(lists: Path, out: Path, share: float = 1.0, seed: int = 0) -> None:
 
 
 def _listed(path: Path) -> list[dict]:
+  files.check_file(path, remedy=_LISTS)
   try:
     with open(path, encoding='utf-8', newline='') as file:
       rows = list(csv.DictReader(file))
-  except (OSError, UnicodeDecodeError) as error:
-    raise UserError(
-      f'{path}: {getattr(error, "strerror", error)}; --lists is the folder of'
-      " Zenodo's FSDKaggle2018.meta"
-    ) from error
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    why = getattr(error, 'strerror', error)
+    raise UserError(f'{path}: {why}: {_LISTS}') from error
   if not rows or not {'fname', 'label'} <= rows[0].keys():
     raise UserError(f'{path}: no list with the columns fname and label')
   return rows
@@ -117,9 +116,11 @@ def _write_wavs(folder, rows, sounds, seed) -> None:
       samples = synthetic_fsd.clip(rng, sounds[rows[i]['label']], lengths[i])
       # Not `files.whole`, which waits for the disk each time.
       unfinished = files.own_name(path)
-      rate = synthetic_fsd.RATE
-      soundfile.write(unfinished, samples, rate, 'PCM_16', format='WAV')
-      os.replace(unfinished, path)
+      try:
+        synthetic_fsd.write_wav(unfinished, samples)
+        os.replace(unfinished, path)
+      finally:
+        unfinished.unlink(missing_ok=True)
 
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for _ in pool.map(write, range(len(rows))):

@@ -11,8 +11,8 @@ unbal_train from its own list where that is there, else from the balanced
 one. A clip's embeddings are noise about the sum of its classes' directions.
 """
 
-import argparse
 import csv
+import glob
 import itertools
 import os
 import shutil
@@ -26,7 +26,8 @@ import numpy as np
 from aec_jax.datasets import audioset_tfrecord
 from aec_jax.datasets.audioset_tfrecord import EMBEDDING_SIZE, MAX_SEGMENTS
 from aec_jax.errors import UserError
-from aec_jax.run.files import whole_folder
+from aec_jax.run import console
+from aec_jax.run.files import check_file, whole_folder
 
 # Clips, and the segment lists whose label sets they take, the best first.
 _SPLITS = {
@@ -40,15 +41,16 @@ def label_sets(folder: str, names: Sequence[str]) -> list[list[int]]:
   """The label sets of the first segment list that is there.
 
   Raises:
-    UserError: none is.
+    UserError: none is, or it is no file.
   """
-  with open(
-    os.path.join(folder, 'class_labels_indices.csv'), encoding='utf-8'
-  ) as file:
+  path = os.path.join(folder, 'class_labels_indices.csv')
+  check_file(path, remedy="--csv is the folder of AudioSet's lists")
+  with open(path, encoding='utf-8') as file:
     number = {row['mid']: int(row['index']) for row in csv.DictReader(file)}
   for name in names:
     path = os.path.join(folder, f'{name}_segments.csv')
-    if os.path.exists(path):
+    if os.path.lexists(path):
+      check_file(path)
       with open(path, encoding='utf-8') as file:
         lines = [line for line in file if not line.startswith('#')]
       rows = csv.reader(lines, skipinitialspace=True)
@@ -143,35 +145,38 @@ def make(csv_folder: str, out: str, clips: int, files: int) -> None:
     raise UserError(f'{out} exists: give another --out')
   try:
     found = [label_sets(csv_folder, names) for _, names in _SPLITS.values()]
-  except (OSError, KeyError, ValueError, IndexError) as error:
-    raise UserError(f"{csv_folder} lacks AudioSet's lists: {error}") from error
+  except (OSError, KeyError, ValueError, IndexError, csv.Error) as error:
+    what = ' '.join(f'{type(error).__name__}: {error}'.split())
+    raise UserError(f"{csv_folder} lacks AudioSet's lists: {what}") from error
   sizes = [min(clips, most) for most, _ in _SPLITS.values()]
   sizes[0] = clips
   with whole_folder(out) as unfinished:
+    _copy_lists(csv_folder, os.path.join(unfinished, 'csv'))
     for seed, (split, sets, size) in enumerate(
       zip(_SPLITS, found, sizes, strict=True)
     ):
       folder = os.path.join(unfinished, 'features', split)
       write_split(folder, sets, size, min(files, size), seed)
-    shutil.copytree(csv_folder, os.path.join(unfinished, 'csv'))
+
+
+def _copy_lists(folder: str, copy: str) -> None:
+  """Copies the lists; a pipe among them is never read to its end."""
+  for path in glob.iglob(f'{glob.escape(folder)}/**', recursive=True):
+    if not os.path.isdir(path):
+      check_file(path)
+  shutil.copytree(folder, copy)
 
 
 def main(argv: Sequence[str]) -> int:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = console.Parser(__doc__)
   parser.add_argument('--csv', required=True)
   parser.add_argument('--out', required=True)
   parser.add_argument('--clips', type=int, default=_SPLITS['unbal_train'][0])
   parser.add_argument('--files', type=int, default=4096)
   options = parser.parse_args(argv[1:])
-  try:
-    make(options.csv, options.out, options.clips, options.files)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  make(options.csv, options.out, options.clips, options.files)
   return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(console.run_command(lambda: main(sys.argv)))

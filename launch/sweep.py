@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from aec_jax import presets
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, naming
 from aec_jax.features import log_mels
 from aec_jax.models import extractors
 from aec_jax.run import cache, console, fields, files
@@ -344,19 +344,8 @@ def _parse(argv: Sequence[str]):
   cache_dir = options.cache_dir or Path(options.workdir) / 'cache'
   options.cache_dir = Path(cache_dir).absolute()
   for name in ('workdir', 'cache_dir'):
-    _check_folder(f'--{name}', str(getattr(options, name)))
+    files.check_folder_can_be(f'--{name}', getattr(options, name))
   return options, overrides
-
-
-def _check_folder(option: str, path: str) -> None:
-  """Raises `UserError` where no folder is nor can be made."""
-  if not path or '\0' in path:
-    raise UserError(f'{option} is {path!r}, no name of a folder')
-  there = Path(path).absolute()
-  while not os.path.lexists(there):
-    there = there.parent
-  if not there.is_dir():
-    raise UserError(f'{option}={path}: {there} is no folder')
 
 
 def sweep(argv: Sequence[str]) -> int:
@@ -370,7 +359,9 @@ def sweep(argv: Sequence[str]) -> int:
     print(f'{len(watches) - len(missing)} of {len(watches)} are done')
     print(*executor.describe(missing), sep='\n')
     return 0
-  run_all(watches, executor, options.retries, Screen(sys.stdout))
+  advice = 'the same command goes on from there'
+  with naming(options.workdir, advice=advice):
+    run_all(watches, executor, options.retries, Screen(sys.stdout))
   for watch in watches:
     if watch.note:
       print(f'{watch.run.name}: {watch.note}', file=sys.stderr)

@@ -7,9 +7,9 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from aec_jax import presets
+from aec_jax import leavings, presets
 from aec_jax.errors import UserError
-from aec_jax.run import cache, claim, console, files
+from aec_jax.run import cache, claim, console, fields, files
 from aec_jax.train.progress import duration, score_words
 
 from .jobs import Adopted, Run
@@ -58,9 +58,23 @@ class Watch:
     self.results = self._finished()
     self.state = 'done' if self.results else 'missing'
 
-  def _finished(self) -> dict | None:
+  def _finished(self, by_its_run: bool = False) -> dict | None:
+    """The results of this config, if they are there.
+
+    Where they were made of data or weights in another place, or something is
+    missing beside them, the run is started: it reads the data, and finds that
+    it is finished, refuses, or makes again what is missing.
+
+    Args:
+      by_its_run: whether it has been, and ended well.
+    """
+    config = self.config.to_dict()
     defaults = presets.model_defaults(self.config.model)
-    return claim.finished_results(self.config, self.run.workdir, defaults)
+    found = claim.finished_results(self.config, self.run.workdir, defaults)
+    if not found or by_its_run:
+      return found
+    same = fields.places(found['config']) == fields.places(config)
+    return found if same and not leavings.lacks(self.run.workdir) else None
 
   def mark(self) -> None:
     """Notes where the log of the next start begins."""
@@ -82,7 +96,7 @@ class Watch:
     if status is None:
       self.state = self.job.state
       return
-    self.results = self._finished()
+    self.results = self._finished(by_its_run=status == 0)
     lines = _lines(self.run.log(), self.since)
     in_use = status == 2 and any(cache.IN_USE in x for x in lines[-1:])
     error = _error(lines)

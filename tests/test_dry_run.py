@@ -11,10 +11,11 @@ import pytest
 
 from aec_jax import dry_run, presets
 from aec_jax.datasets.labels import Labels
+from aec_jax.errors import UserError
 from aec_jax.features import embeddings
 from aec_jax.input import folds
 from aec_jax.models import extractors
-from aec_jax.run import rates
+from aec_jax.run import files, rates
 from aec_jax.run.progress import duration
 from aec_jax.train import classifiers
 
@@ -158,3 +159,26 @@ def test_classes_without_a_clip_are_named(folder, tmp_path):
   found = said(dcase_data.tiny_config('dcase_l6', folder), tmp_path)
   assert '1 classes without a train clip: Ukulele' in found
   assert 'left out: 1 file: missing' in found
+
+
+def test_a_plan_is_none_where_the_start_refuses(folder, tmp_path):
+  with pytest.raises(UserError, match='recordings in 25 folds|25 folds'):
+    said(dcase_data.tiny_config('dcase_l6', folder, folds=25), tmp_path)
+  config = dcase_data.tiny_config('dcase_l6', folder, extractors=('balanced',))
+  with pytest.raises(UserError, match='validation clips, and there are none'):
+    said(config, tmp_path)
+  # The work folder is another's.
+  record = {'config': config.to_dict() | {'seed': 7}, 'dataset_fingerprint': ''}
+  files.write_json(tmp_path / 'work/experiment.json', record)
+  config = dcase_data.tiny_config('dcase_l6', folder)
+  with pytest.raises(UserError, match=r'config.seed: 7 there, 0 here'):
+    said(config, tmp_path)
+
+
+def test_a_share_of_too_few_clips_is_refused(audioset_run, tmp_path):
+  config, _, workdir = audioset_run
+  config = config.copy_and_resolve_references()
+  config.keep, config.holdout = 'best', 0.001
+  cache = workdir.parent / 'cache'
+  with pytest.raises(UserError, match='config.holdout is 0.001, and of'):
+    list(dry_run.lines(config, tmp_path / 'work', cache, {}))

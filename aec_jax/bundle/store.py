@@ -35,6 +35,7 @@ from aec_jax.run.text import printable
 FOLDER = 'bundle'
 WEIGHTS = 'weights.npz'
 _INFO, _CARD = 'bundle.json', 'README.md'
+FILES = (WEIGHTS, _INFO, _CARD)
 
 # The fields of `config.extractor` that make its module.
 _EXTRACTOR = (
@@ -77,6 +78,8 @@ def write(
   ensembles: Sequence[Ensemble],
 ) -> None:
   """Writes `workdir/bundle`, whole or not at all, in place of an older one.
+
+  What else a user has put there, such as a licence or .git, stays.
 
   Args:
     workdir: of the finished experiment.
@@ -122,6 +125,7 @@ def write(
     info['test_shifts'] = config.test_shifts
   info['extractor']['init'] = info['config']['extractor']['init']
   with files.whole_folder(workdir / FOLDER, replace=True) as folder:
+    _copy_others(workdir / FOLDER, folder, but=FILES)
     np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
     (folder / _CARD).write_text(card(info), encoding='utf-8', errors='replace')
     info['files'] = {n: _sha256(folder / n) for n in (WEIGHTS, _CARD)}
@@ -131,7 +135,7 @@ def write(
 def add_decisions(workdir: Path, found: dict | None) -> None:
   """Gives `workdir/bundle`, if it is of an older version, what lets it decide.
 
-  What else a user has put there, such as a licence or .git, stays.
+  What else is there stays.
 
   Args:
     workdir: of an experiment with a bundle.
@@ -146,13 +150,19 @@ def add_decisions(workdir: Path, found: dict | None) -> None:
     'decisions': found,
   }
   with files.whole_folder(folder, replace=True) as new:
-    shutil.copytree(
-      folder, new, symlinks=True, dirs_exist_ok=True,
-      ignore=lambda of, _: {_CARD, _INFO} if Path(of) == folder else set(),
-    )  # fmt: skip
+    _copy_others(folder, new, but=(_CARD, _INFO))
     (new / _CARD).write_text(card(info), encoding='utf-8', errors='replace')
     info['files'] = {n: _sha256(new / n) for n in (WEIGHTS, _CARD)}
     files.write_json(new / _INFO, info)
+
+
+def _copy_others(folder: Path, new: Path, but: Sequence[str]) -> None:
+  """Copies what a user may have put into a bundle that is made again."""
+  if folder.is_dir():
+    shutil.copytree(
+      folder, new, symlinks=True, dirs_exist_ok=True,
+      ignore=lambda of, _: set(but) if Path(of) == folder else set(),
+    )  # fmt: skip
 
 
 def _without_paths(config) -> dict:
@@ -246,8 +256,9 @@ def load(
 def _read_info(folder: Path) -> dict:
   path = folder / _INFO
   if not os.path.lexists(path):
+    why = files.why_no_folder(folder) or f'no {_INFO}'
     raise UserError(
-      f'{folder} is no bundle (no {_INFO}); give the folder bundle/ of a'
+      f'{folder} is no bundle ({why}); give the folder bundle/ of a'
       ' finished experiment'
     )
   try:

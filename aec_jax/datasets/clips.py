@@ -182,14 +182,14 @@ def roots_of(data_dir: str | os.PathLike | Sequence) -> list[str]:
   """Absolute paths of one folder, or of several.
 
   Raises:
-    UserError: one is not there.
+    UserError: one is not there, or may not be read.
   """
   if isinstance(data_dir, (str, os.PathLike)):
     data_dir = [data_dir]
   roots = [os.path.abspath(os.path.expanduser(d)) for d in data_dir]
   for root in roots:
-    if not os.path.isdir(root):
-      raise UserError(f'{root}: {files.why_no_folder(root)}')
+    if trouble := files.why_no_folder(root):
+      raise UserError(f'{root}: {trouble}')
   return roots
 
 

@@ -15,7 +15,7 @@ from aec_jax.run import remote
 ENDINGS = ('.csv', '.tsv')
 _DELIMITERS = ',;\t'
 _BOOLEANS = {'1': True, 'true': True, '0': False, 'false': False}
-_FOLD = re.compile(r'(?:fold[ _-]?)?(\d{1,5})(?:\.0*)?', re.ASCII | re.I)
+_FOLD = re.compile(r'(?:fold[ _-]?)?(\d+)(?:\.0*)?', re.ASCII | re.I)
 _FOLDS = 2**15  # what int16 holds
 # What a program writes where it has nothing; in quotes it is a word.
 _NOTHING = ('nan', 'na', '<na>', 'null', 'n/a', '#n/a', '#na')
@@ -266,9 +266,13 @@ def _value(name, value, path, row, column):
     found = _FOLD.fullmatch(value)
     if not value:
       return -1
-    if not found or int(found[1]) >= _FOLDS:
+    if not found:
       raise fault(path, row, column, f'{value!r} is not a whole number')
-    return int(found[1])
+    digits = found[1].lstrip('0')  # of which Python takes no thousands
+    if len(digits) > len(str(_FOLDS)) or int(digits or 0) >= _FOLDS:
+      what = f'{value:.40} is too large: a fold is up to {_FOLDS - 1:,}'
+      raise fault(path, row, column, what)
+    return int(digits or 0)
   if name == 'split':
     if value and value.lower() not in SPLITS:
       known = ', '.join(SPLITS)

@@ -8,6 +8,7 @@ silence and background noise are random in each.
 
 import concurrent.futures
 import csv
+import io
 import json
 import os
 from collections.abc import Callable
@@ -193,6 +194,18 @@ SOUNDS: dict[str, Sound] = {
 }
 
 
+def write_wav(path: str | os.PathLike, samples: np.ndarray) -> None:
+  """Writes 16 bits of sound at `RATE`.
+
+  Raises:
+    OSError: the system refuses; libsndfile would not say why.
+  """
+  wav = io.BytesIO()
+  soundfile.write(wav, samples, RATE, 'PCM_16', format='WAV')
+  with open(path, 'wb') as file:
+    file.write(wav.getbuffer())
+
+
 def make(
   folder: str | os.PathLike,
   seed: int = 0,
@@ -320,7 +333,7 @@ def _write(folder, stamp, wrong_labels) -> None:
       np.random.default_rng([seed, i]), kinds[sounds[i]], seconds[i]
     )
     path = os.path.join(folder, folders[i], names[i])
-    soundfile.write(path, samples, RATE, 'PCM_16')
+    write_wav(path, samples)
 
   for name in set(folders):
     os.mkdir(os.path.join(folder, name))

@@ -23,16 +23,21 @@ def load_splits(
     UserError: a split is absent or named twice, or a record damaged and not to
       be skipped.
   """
-  if not splits or len(set(splits)) < len(splits):
-    raise UserError(
-      f'the splits ({", ".join(splits)}) are none, or one twice; there are'
-      f' {", ".join(audioset_tfrecord.SPLITS)}'
-    )
+  check_splits(splits)
   data_dir = config.data_dir or str(_synthetic(cache_dir))
   return [
     Examples.load(_pack(config, data_dir, split, cache_dir), mmap=True)
     for split in splits
   ]
+
+
+def check_splits(splits: Sequence[str]) -> None:
+  """Raises `UserError` where they are none, or one twice."""
+  if not splits or len(set(splits)) < len(splits):
+    raise UserError(
+      f'the splits ({", ".join(splits)}) are none, or one twice; there are'
+      f' {", ".join(audioset_tfrecord.SPLITS)}'
+    )
 
 
 def listed_beside(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from aec_jax.run import templates
+from aec_jax.run.text import printable
 
 _WIDTH, _HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 8, 40
@@ -46,6 +47,11 @@ _SHAPES = (
   'M-1.3 -5H1.3V5H-1.3Z',
   'M-4 -2L-2 -4L4 2L2 4Z',
 )
+
+
+def _escaped(text: str) -> str:
+  """Text from anywhere, as HTML shows it on one line."""
+  return html.escape(printable(text))
 
 
 def lines(
@@ -118,7 +124,7 @@ def dots(
   for r, name in enumerate(rows):
     y = step * r
     parts.append(f'<path class="grid" d="M12 {y}H{_WIDTH - 12}"/>')
-    parts.append(f'<text x="14" y="{y + 14}">{html.escape(name)}</text>')
+    parts.append(f'<text x="14" y="{y + 14}">{_escaped(name)}</text>')
     parts += [
       f'<path class="spot s{i}" d="{_SHAPES[i]}" transform="translate('
       f'{x_at(values[r]):.1f} {y + 25 + _LANE * i})"/>'
@@ -126,7 +132,7 @@ def dots(
       if not math.isnan(values[r])
     ]
   middle = f'x="{_WIDTH / 2}" y="{bottom + 34}" text-anchor="middle"'
-  parts.append(f'<text {middle}>{html.escape(x_label)}</text>')
+  parts.append(f'<text {middle}>{_escaped(x_label)}</text>')
   alt = f'{x_label} of {", ".join(rows)} for {", ".join(series)}'
   return _svg(bottom + _BOTTOM, alt, ''.join(parts)) + _legend(series, None)
 
@@ -164,7 +170,7 @@ def ranges(
 def _svg(height, alt, inner):
   return (
     f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img"'
-    f' aria-label="{html.escape(alt)}">{inner}</svg>'
+    f' aria-label="{_escaped(alt)}">{inner}</svg>'
   )
 
 
@@ -177,7 +183,7 @@ def _legend(series, line):
     spot = f'<path class="spot" d="{_SHAPES[i]}" transform="translate(14 6)"/>'
     items += (
       f'<li><svg class="s{i}" viewBox="0 0 28 12" aria-hidden="true">'
-      f'{line or spot}</svg>{html.escape(name)}</li>'
+      f'{line or spot}</svg>{_escaped(name)}</li>'
     )
   return f'<ul class="legend">{items}</ul>'
 
@@ -203,12 +209,12 @@ def _axes(x_ticks, y_ticks, x_at, y_at, x_label, y_label):
   middle = (_LEFT + right) / 2
   parts.append(
     f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">'
-    f'{html.escape(x_label)}</text>'
+    f'{_escaped(x_label)}</text>'
   )
   middle = (_TOP + bottom) / 2
   parts.append(
     f'<text transform="translate(11 {middle}) rotate(-90)"'
-    f' text-anchor="middle">{html.escape(y_label)}</text>'
+    f' text-anchor="middle">{_escaped(y_label)}</text>'
   )
   return ''.join(parts)
 
@@ -225,7 +231,7 @@ def _second_scale(ticks, x_at, second) -> str:
   middle = (_LEFT + _WIDTH - _RIGHT) / 2
   texts.append(
     f'<text class="second" x="{middle}" y="{y + _LINE}" text-anchor="middle">'
-    f'{html.escape(label)}</text>'
+    f'{_escaped(label)}</text>'
   )
   return ''.join(texts)
 
@@ -288,7 +294,7 @@ def strip(values: np.ndarray, alt: str) -> str:
   width = len(values)
   return (
     f'<svg class="strip" viewBox="0 0 {width} 100" preserveAspectRatio="none"'
-    f' role="img" aria-label="{html.escape(alt)}">'
+    f' role="img" aria-label="{_escaped(alt)}">'
     f'<path class="area" d="M0 {even:.1f}{steps}V{even:.1f}Z"/>'
     f'<path class="even" d="M0 {even:.1f}H{width}"/>'
     f'<path d="M0 {height[0]:g}{steps}"/></svg>'

@@ -35,6 +35,7 @@ from aec_jax.report.scored import scored_clips
 
 # Where a work folder's report lies.
 PAGE = Path('report/index.html')
+TEXT = PAGE.with_suffix('.md')
 
 
 def write(

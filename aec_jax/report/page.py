@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from aec_jax.run import files, templates
-from aec_jax.run.text import markdown
+from aec_jax.run.text import markdown, printable
 
 _PACKAGE = 'aec_jax.report'
 
@@ -205,7 +205,8 @@ def _block_markdown(block: Block) -> str:
     case Points(points):
       return '\n'.join(f'- {markdown(point)}' for point in points)
     case Code(text):
-      return f'```\n{text}\n```'
+      lines = '\n'.join(map(printable, text.split('\n')))
+      return f'```\n{lines}\n```'
     case Figure(caption):
       return f'*Figure: {markdown(caption)}*'
     case Clips(caption, clips):

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from aec_jax.errors import UserError
 from aec_jax.run import fields, files
 from aec_jax.run import results as results_lib
 
+_FILE = 'experiment.json'
 _NEEDED = ('config', 'dataset_fingerprint')
 # Those that the thesis has scores of.
 _THESIS = ('audioset', 'fsdkaggle2018')
@@ -29,13 +31,21 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
+def make_claim(
+  config,
+  workdir: Path,
+  model: dict,
+  about: dict,
+  goes_on: Callable[[dict | None], None] = lambda before: None,
+) -> dict:
   """Marks the work folder as this experiment's, or refuses another's.
 
   Args:
     config, workdir: as `experiment.run` takes them.
     model: the defaults of the model's own fields.
     about: of the data: `dataset_fingerprint`, `n_train_examples`, `skipped`, …
+    goes_on: raises `UserError` where what was done by the settings that it is
+      given is not to go on by other free ones; None: they are not known.
 
   Returns:
     What results.json begins with.
@@ -51,19 +61,40 @@ def make_claim(config, workdir: Path, model: dict, about: dict) -> dict:
     **about,
     'versions': versions(),
   }
-  path = workdir / 'experiment.json'
-  if path.exists():
-    before = _read(path)
-    changed = _changes(before['config'], claim['config'], model)
-    if before['dataset_fingerprint'] != claim['dataset_fingerprint']:
-      changed.append(_other_data(config, before['config']))
-    if changed:
-      raise UserError(
-        f'{workdir} holds an experiment with other settings'
-        f' ({"; ".join(changed)}): use another --workdir'
-      )
+  check(config, workdir, model, about['dataset_fingerprint'], goes_on)
+  path = workdir / _FILE
   files.write_json(path, claim)
   return files.read_json(path)
+
+
+def check(
+  config,
+  workdir: Path,
+  model: dict,
+  fingerprint: str | None,
+  goes_on: Callable[[dict | None], None],
+) -> None:
+  """Raises `UserError` where the work folder is another experiment's.
+
+  Args:
+    config, workdir, model, goes_on: as of `make_claim`.
+    fingerprint: of the data; None where it is not known yet.
+  """
+  path = workdir / _FILE
+  if not path.exists():
+    goes_on(None)
+    return
+  before = _read(path)
+  changed = _changes(before['config'], config.to_dict(), model)
+  if fingerprint not in (None, before['dataset_fingerprint']):
+    changed.append(_other_data(config, before['config']))
+  if changed:
+    raise UserError(
+      f'{workdir} holds an experiment with other settings'
+      f' ({"; ".join(changed)}): use another --workdir'
+    )
+  if _changes(before['config'], config.to_dict(), model, ('free',)):
+    goes_on(before['config'])
 
 
 def _of_the_thesis(config) -> dict:
@@ -103,7 +134,7 @@ def _other_data(config, before: dict) -> str:
 
 def read_claim(config, workdir: Path, model: dict) -> dict:
   """The claim that training left; `UserError` if it is another's."""
-  path = workdir / 'experiment.json'
+  path = workdir / _FILE
   if not path.exists():
     raise UserError(f'{workdir} holds no experiment: train first')
   claim = _read(path)

@@ -233,14 +233,18 @@ def config_path(name: str) -> str:
   """The file of a config: a path, or the name of one that is shipped.
 
   Raises:
-    UserError: there is neither.
+    UserError: there is neither, or the path may not be read.
   """
+  if not name:
+    raise UserError(
+      "--config is '': give the name of a config that is shipped, or a file"
+    )
   if os.path.isfile(name):  # a folder may be of the same name
     return name
+  if not os.path.isdir(name):
+    files.check_file(name, needed=False)
   path = configs_folder() / f'{Path(name).stem}.py'
   if Path(name).suffix not in ('', '.py') or not path.is_file():
-    if not os.path.isdir(name):
-      files.check_file(name, needed=False)
     known = sorted(p.stem for p in configs_folder().glob('[!_]*.py'))
     near = difflib.get_close_matches(Path(name).stem, known, 3) or known
     raise UserError(
@@ -289,6 +293,21 @@ class Parser(argparse.ArgumentParser):
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
+
+  def parse_known_args(self, args=None, namespace=None):
+    """As argparse does; an empty value, as of `$UNSET`, is a mistake, too.
+
+    Unless the option is empty where it is not given.
+    """
+    found, rest = super().parse_known_args(args, namespace)
+    for action in self._actions:
+      value = getattr(found, action.dest, None)
+      if '' in (value if isinstance(value, list) else [value]):
+        name = '/'.join(action.option_strings) or action.metavar or action.dest
+        rest_of_it = '' if action.required else ', or leave it out'
+        if action.default != '':
+          self.error(f"{name} is '': give a value{rest_of_it}")
+    return found, rest
 
   def error(self, message: str) -> NoReturn:
     raise UserError(f'{message} (--help lists the options)')

@@ -346,6 +346,13 @@ def names_place(path: str, value) -> bool:
   )
 
 
+def places(config: Mapping) -> dict[str, str]:
+  """The paths that a config, or a record of one, names, by their fields."""
+  flat = upgraded(config)
+  return {path: value for path, value in flat.items()
+          if names_place(path, value)}  # fmt: skip
+
+
 def _same(a, b) -> bool:
   """Equality after JSON, which has no tuples."""
   return _plain(a) == _plain(b)

@@ -17,7 +17,7 @@ import numpy as np
 
 from aec_jax.errors import PassingError, UserError, may_pass
 
-ABSENT = 'no such file'
+ABSENT, _DANGLING = 'no such file', 'a dangling link'
 # What is no file, by the type in its mode.
 _KINDS = {
   stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket',
@@ -34,7 +34,7 @@ def why_no_file(path: str | os.PathLike) -> str:
   try:
     mode = os.stat(path).st_mode
   except (FileNotFoundError, NotADirectoryError):
-    return 'a dangling link' if os.path.islink(path) else ABSENT
+    return _DANGLING if os.path.islink(path) else ABSENT
   except OSError as error:
     if may_pass(error):
       raise PassingError.of(path, error.strerror) from error
@@ -47,14 +47,18 @@ def why_no_file(path: str | os.PathLike) -> str:
 
 
 def why_no_folder(path: str | os.PathLike) -> str:
-  """Why a path that is no folder is none, in words.
+  """Why a path can't be read as a folder, in words; '' where it can.
 
   Raises:
     PassingError: the system can't tell now.
   """
-  trouble = why_no_file(path).removesuffix(', not a file')
+  if os.path.isdir(path):
+    return '' if os.access(path, os.R_OK | os.X_OK) else 'permission denied'
+  trouble, known, _ = why_no_file(path).partition(', not a file')
   if trouble == ABSENT:
     return 'no such folder'
+  if trouble and not known and trouble != _DANGLING:  # the system refuses
+    return trouble
   return f'{trouble or "a file"}, not a folder'
 
 
@@ -78,6 +82,23 @@ def check_file(
   if trouble and (needed or trouble != ABSENT):
     then = f': {remedy}' if remedy else ''
     raise UserError(f'{os.fspath(path)}: {trouble}{then}')
+
+
+def check_folder_can_be(option: str, path: str | os.PathLike) -> None:
+  """Raises `UserError` where no folder is nor can be made; it makes none.
+
+  Args:
+    option: that names it.
+    path: of the folder.
+  """
+  path = os.fspath(path)
+  if not path or '\0' in path:
+    raise UserError(f'{option} is {path!r}, no name of a folder')
+  there = Path(path).absolute()
+  while not os.path.lexists(there):
+    there = there.parent
+  if not there.is_dir():
+    raise UserError(f'{option}={path}: {there}: {why_no_folder(there)}')
 
 
 @contextlib.contextmanager

@@ -86,6 +86,16 @@ class _Either(NamedTuple):
   an_object: Any
 
 
+class _OrNull(NamedTuple):
+  """What may be null, too.
+
+  Attributes:
+    kind: where it is not.
+  """
+
+  kind: Any
+
+
 class _OneOf(tuple):
   """The words that a value may be."""
 
@@ -188,11 +198,14 @@ _FIELDS = {
     )
   ),
   'folds': _Each(_Some({'n': _COUNT}, {}, _NUMBER)),
-  'decisions': {
-    'ECE': _Whole(before=_NUMBER, after=_NUMBER),
-    'calibration': _Whole(own=_Each(_YES_OR_NO, container=list)),
-    'reliability': _Each(_Whole(probability=_LIST, share=_LIST)),
-  },
+  # None is fitted to probabilities that are NaN.
+  'decisions': _OrNull(
+    {
+      'ECE': _Whole(before=_NUMBER, after=_NUMBER),
+      'calibration': _Whole(own=_Each(_YES_OR_NO, container=list)),
+      'reliability': _Each(_Whole(probability=_LIST, share=_LIST)),
+    }
+  ),
   'parameters': _COUNTS,
   'seconds': _NUMBERS,
   'finished': _TEXT,
@@ -255,6 +268,8 @@ def _trouble(value: Any, kind: Any, where: str) -> str:
   parts: list[tuple[Any, Any]]
   if isinstance(kind, _OneOf):
     return '' if value in kind else f'{where} is not {" or ".join(kind)}'
+  if isinstance(kind, _OrNull):
+    return '' if value is None else _trouble(value, kind.kind, where)
   if isinstance(kind, _Either):
     kind = kind.a_list if isinstance(value, list) else kind.an_object
   if isinstance(kind, _Each):

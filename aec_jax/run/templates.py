@@ -1,4 +1,7 @@
-"""The templates of pages: markup lies in them, and all text is escaped."""
+"""The templates of pages: markup lies in them, and all text is escaped.
+
+So are its control characters, line ends among them.
+"""
 
 import functools
 
@@ -14,11 +17,15 @@ def render(package: str, name: str, **values: object) -> str:
 
 @functools.cache
 def _environment(package: str) -> jinja2.Environment:
-  found = jinja2.Environment(
+  return jinja2.Environment(
     loader=jinja2.PackageLoader(package, '.'),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
+    finalize=_shown,
   )
-  found.filters['printable'] = printable  # for text from elsewhere
-  return found
+
+
+def _shown(value: object) -> object:
+  """What a template puts in: of text from anywhere what can be shown."""
+  return printable(value) if type(value) is str else value  # but of markup

@@ -39,6 +39,30 @@ def ontology_of(config, trains: bool = True) -> ontology.Ontology | None:
   return None
 
 
+def held_out(config, training: Sequence[Examples]) -> np.ndarray:
+  """Which training clips choose the step: (clip,) bool.
+
+  Args:
+    config: of the experiment.
+    training: the splits to train on.
+
+  Raises:
+    UserError: a share is to, and of so few clips that is none.
+  """
+  ids = np.concatenate([part.ids for part in training])
+  share = config.holdout
+  if not share:
+    return np.zeros(len(ids), bool)
+  labels = Labels.concatenate([part.labels for part in training])
+  out = strata.held_out(ids, labels, share)
+  if not out.any():
+    raise UserError(
+      f'config.holdout is {share}, and of {len(ids)} training clips that is'
+      ' none: give a larger share, or 0'
+    )
+  return out
+
+
 class Released:
   """AudioSet's embeddings.
 
@@ -67,6 +91,7 @@ class Released:
     training = []
     if not scoring:
       training = packed.load_splits(config, config.train_splits, cache_dir)
+    self._training = training
     self._parts = parts = [*training, *scored]
     self.n_train = sum(len(part) for part in training)
     self.n_training_clips = self.n_train
@@ -138,16 +163,9 @@ class Released:
   @functools.cached_property
   def _divided(self) -> tuple[np.ndarray, np.ndarray]:
     """Clips that train, and those that are held out to choose the step by."""
-    training, share = np.arange(self.n_train), self._config.holdout
-    if not share or not self.n_train:  # scoring alone reads none
-      return training, training[:0]
-    labels = self.labels.select(training)
-    out = strata.held_out(self.ids[training], labels, share)
-    if not out.any():
-      raise UserError(
-        f'config.holdout is {share}, and of {self.n_train} training clips that'
-        ' is none: give a larger share, or 0'
-      )
+    if not self.n_train:  # scoring alone reads none
+      return np.zeros(0, int), np.zeros(0, int)
+    out = held_out(self._config, self._training)
     return np.flatnonzero(~out), np.flatnonzero(out)
 
   def scored_clips(self) -> np.ndarray:

@@ -4,7 +4,9 @@ States are saved as host arrays, so that a checkpoint written on N devices
 restores on any other number. Of several hosts, the first writes and reads.
 """
 
+import contextlib
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -80,6 +82,22 @@ def holds_any(folder: Path) -> bool:
   return any(p.name.isdigit() for p in (folder / 'latest').glob('*'))
 
 
+def latest_history(folder: Path) -> tuple[int, dict] | None:
+  """The step that training can go on from, and its history; of this host.
+
+  Raises:
+    UserError: the checkpoint is damaged.
+  """
+  if not holds_any(folder):
+    return None
+  with contextlib.closing(_manager(folder / 'latest', keep=2)) as manager:
+    step = manager.latest_step()
+    if step is None:
+      return None
+    with _undamaged(manager, step):
+      return step, _restored(manager, step)['history']
+
+
 def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
   folder.mkdir(parents=True, exist_ok=True)
   options = ocp.CheckpointManagerOptions(
@@ -131,24 +149,34 @@ def _read(manager, template):
   if step is None:
     return None
   shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
-  try:
-    checksums.check(Path(manager.directory) / str(step))
-    found = manager.restore(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(shapes),
-        history=ocp.args.JsonRestore(),
-      ),
-    )
+  with _undamaged(manager, step):
+    state = ocp.args.StandardRestore(shapes)
+    found = _restored(manager, step, state=state)
     if jax.tree.map(np.shape, found['state']) != jax.tree.map(np.shape, shapes):
       raise ValueError('other shapes')
-    if not isinstance(found['history'].get('evaluations'), list):
-      raise ValueError('its history has no evaluations')
+  return serialization.to_state_dict(found['state']), found['history']
+
+
+@contextlib.contextmanager
+def _undamaged(manager, step: int) -> Iterator[None]:
+  """Holds a checkpoint against its checksums before it is read."""
+  folder = Path(manager.directory) / str(step)
+  try:
+    checksums.check(folder)
+    yield
   except (OSError, *_DAMAGED) as error:
     if may_pass(error):
       raise
-    raise _damaged(manager.directory / str(step), error) from error
-  return serialization.to_state_dict(found['state']), found['history']
+    raise _damaged(folder, error) from error
+
+
+def _restored(manager, step: int, **more):
+  """The history of a checkpoint, and what more is asked for."""
+  args = ocp.args.Composite(history=ocp.args.JsonRestore(), **more)
+  found = manager.restore(step, args=args)
+  if not isinstance(found['history'].get('evaluations'), list):
+    raise ValueError('its history has no evaluations')
+  return found
 
 
 def _damaged(what, error) -> UserError:

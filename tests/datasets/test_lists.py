@@ -32,10 +32,23 @@ def test_folds(root, fold):
   assert from_folder(root).fold.tolist() == [1, -1]
 
 
-@pytest.mark.parametrize('fold', ['1.5', 'one', '-1', '99999', '40000'])
+@pytest.mark.parametrize('fold', ['1.5', 'one', '-1'])
 def test_no_folds(root, fold):
   said = refused(root, f'file,label,fold\na.wav,x,{fold}\n')
   assert f"row 2, column fold: '{fold}' is not a whole number" in said
+
+
+@pytest.mark.parametrize('fold', ['32768', '99999', '1' + 30 * '0', 5000 * '9'])
+def test_folds_that_are_too_large(root, fold):
+  said = refused(root, f'file,label,fold\na.wav,x,{fold}\n')
+  assert (
+    f'column fold: {fold[:40]} is too large: a fold is up to 32,767' in said
+  )
+
+
+def test_zeros_before_a_fold_say_nothing(root):
+  write(root, 'file,label,fold\na.wav,x,0000003\nb.wav,y,000000\n')
+  assert from_folder(root).fold.tolist() == [3, 0]
 
 
 @pytest.mark.parametrize(

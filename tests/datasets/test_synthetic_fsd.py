@@ -102,10 +102,15 @@ def test_does_not_overwrite(tmp_path):
 
 
 def test_leaves_nothing_behind(tmp_path, monkeypatch):
-  def fail(*args):
+  def fail(*args, **kwargs):
     raise KeyboardInterrupt
 
   monkeypatch.setattr(synthetic_fsd.soundfile, 'write', fail)
   with pytest.raises(KeyboardInterrupt):
     synthetic_fsd.make(tmp_path / 'x', 0, 1, 1)
   assert os.listdir(tmp_path) == []
+
+
+def test_why_a_sound_cannot_be_written_is_said():
+  with pytest.raises(OSError, match='No space left on device'):
+    synthetic_fsd.write_wav('/dev/full', np.zeros(9))

@@ -1,5 +1,7 @@
 """FSDKaggle2018 at its full size, at a small one."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -53,3 +55,12 @@ def test_lengths_are_as_they_are_said_to_be():
 def test_what_cannot_be_is_refused_in_a_line(option, lists, tmp_path):
   with pytest.raises(UserError, match='share|nowhere'):
     full_size.main([f'--lists={lists}', f'--out={tmp_path}/out', option])
+
+
+def test_a_pipe_for_a_list_is_not_waited_for(lists, tmp_path):
+  path = lists / 'train_post_competition.csv'
+  path.unlink()
+  os.mkfifo(path)
+  with pytest.raises(UserError, match='a pipe, not a file: --lists is'):
+    full_size.main([f'--lists={lists}', f'--out={tmp_path}/out'])
+  assert not (tmp_path / 'out').exists()

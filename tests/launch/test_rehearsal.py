@@ -1,5 +1,7 @@
 """The synthetic set of AudioSet's size, at a small one."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -48,5 +50,17 @@ def test_what_is_there_is_not_written_over(lists, tmp_path):
     rehearsal.make(str(lists), str(lists), clips=5, files=2)
   (lists / 'eval_segments.csv').unlink()
   with pytest.raises(UserError, match=r'no eval_segments\.csv'):
+    rehearsal.make(str(lists), str(tmp_path / 'out'), clips=5, files=2)
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['class_labels_indices.csv', 'eval_segments.csv', 'other.csv'],
+)
+def test_a_pipe_among_the_lists_is_not_waited_for(lists, tmp_path, name):
+  (lists / name).unlink(missing_ok=True)
+  os.mkfifo(lists / name)
+  with pytest.raises(UserError, match=f'{name}: a pipe, not a file'):
     rehearsal.make(str(lists), str(tmp_path / 'out'), clips=5, files=2)
   assert not (tmp_path / 'out').exists()

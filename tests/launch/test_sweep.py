@@ -25,6 +25,9 @@ def test_what_is_missing_is_run_and_compared(table, capsys):
   assert table() == 0
   assert table.starts('audioset_dnn1') == 1
   assert table.starts('audioset_lstm') == 2
+  (table.folder / 'audioset_lstm' / 'bundle' / 'README.md').write_text('')
+  assert table() == 0
+  assert table.starts('audioset_lstm') == 3
   # Other settings are another experiment, which main accepts or refuses.
   assert table('--config.max_steps=7') == 0
   assert table.starts('audioset_dnn1') == 2
@@ -225,7 +228,7 @@ def test_runs_share_a_gpu_and_its_memory(tmp_path, monkeypatch):
       'no experiment of the sweep has config.extractor.x',
     ),
     ('--workdir=', "--workdir is ''"),
-    ('--cache_dir=/dev/null', '/dev/null is no folder'),
+    ('--cache_dir=/dev/null', '/dev/null: a device, not a folder'),
     ('--data=audioset=', '--data=audioset='),
     ('--hosts=0', '--hosts is 0'),
     ('--executor=cloud', "invalid choice: 'cloud'"),

@@ -1,5 +1,6 @@
 """Sweeps that others have left runs of, and that end before their runs."""
 
+import json
 import signal
 
 import pytest
@@ -91,3 +92,37 @@ def test_the_end_of_the_sweep_ends_its_runs(table, monkeypatch, number):
     signal.signal(number, before)
   assert status == 128 + number
   assert len(jobs) == 1 and jobs[0].processes[0].returncode < 0
+
+
+def test_results_of_other_settings_are_no_ones_own(table, monkeypatch):
+  """Neither those of a run that goes on since another sweep."""
+  folder = table.folder / 'audioset_dnn1'
+  assert table('--config.max_steps=300') == 0
+  results = folder / 'results.json'
+  theirs = results.read_text()
+  results.unlink()
+  other = cache.only_user(folder)
+  other.__enter__()
+
+  def show(self, watches):
+    if watches[0].starts == 0 and not results.exists():
+      results.write_text(theirs)
+      other.__exit__(None, None, None)
+
+  monkeypatch.setattr(sweep.Screen, 'show', show)
+  assert table('--config.max_steps=200', '--parallel=2') == 0
+  assert table.starts('audioset_dnn1') == 2
+  assert json.loads(results.read_text())['config']['max_steps'] == 200
+
+
+def test_results_of_data_elsewhere_are_the_run_s_to_judge(table, capsys):
+  assert table('--data=audioset=/one') == 0
+  assert table('--data=audioset=/one') == 0
+  assert table.starts('audioset_dnn1') == 1
+  # As the data set has moved: the run leaves its results.
+  (table.folder / 'behaviour').write_text('finished')
+  assert table('--data=audioset=/other') == 0
+  assert table.starts('audioset_dnn1') == 2
+  (table.folder / 'behaviour').write_text('mend')
+  assert table('--data=audioset=/third') == 1
+  assert 'audioset_dnn1: error: no such folder' in capsys.readouterr().err

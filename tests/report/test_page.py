@@ -114,3 +114,20 @@ def test_sections_without_blocks_are_left_out(tmp_path):
   assert 'empty' not in path.read_text()
   assert path.with_suffix('.md').read_text() == '# A title\n\n## full\n\nx\n'
   assert len(list(path.parent.iterdir())) == 2
+
+
+def test_control_characters_are_shown_and_not_sent(tmp_path):
+  """A class or a file may have any name."""
+  bad = 'a\x1b[31m\u202eb'
+  chart = charts.lines({bad: ([0, 1], [0, 1])}, bad, bad)
+  blocks = [
+    Text(bad),
+    Code(f'{bad}\nline two'),
+    Table(bad, (bad, 'x'), [(f'{bad}\ntwo', '1')]),
+    Clips(bad, [Clip(bad, ((bad, bad),), alt=bad)]),
+    Figure(bad, chart),
+  ]
+  sections = [page.Section(bad, blocks)]
+  for text in (page.to_html(bad, sections), page.to_markdown(bad, sections)):
+    assert '\x1b' not in text and '\u202e' not in text
+    assert 'line two' in text and '\\nline' not in text

@@ -1,6 +1,8 @@
 """What is no file where a command reads one: named, and not waited for."""
 
+import errno
 import os
+import re
 import signal
 import types
 
@@ -16,7 +18,7 @@ from aec_jax.datasets import (
   fsd50k,
   tfrecord,
 )
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, naming
 from aec_jax.features.log_mels import ClipExamples
 from aec_jax.models import convert, embedding_postprocess, fetch
 from aec_jax.run import checksums, console, files, lock, rates, remote
@@ -159,3 +161,85 @@ def test_what_is_no_folder_of_data_is_called_what_it_is(tmp_path, make, what):
   make(tmp_path / 'data')
   with pytest.raises(UserError, match=f'data: {what}'):
     clips.roots_of(tmp_path / 'data')
+
+
+def test_where_no_folder_can_be_is_said_beforehand(tmp_path):
+  file, loop = tmp_path / 'file', tmp_path / 'loop'
+  file.write_text('')
+  loop.symlink_to(loop)
+  files.check_folder_can_be('--workdir', tmp_path / 'a' / 'b')
+  assert list(tmp_path.glob('a')) == []
+  for path, why in (
+    (file, f'{file}: a file, not a folder'),
+    (file / 'a' / 'b', f'{file}: a file, not a folder'),
+    (loop / 'a', ': too many levels of symbolic links'),
+    ('/dev/null/a', '/dev/null: a device, not a folder'),
+    ('', "--workdir is '', no name of a folder"),
+  ):
+    with pytest.raises(UserError, match=re.escape(why)):
+      files.check_folder_can_be('--workdir', path)
+
+
+def refuse(path, monkeypatch, number):
+  """Has the system refuse to say anything of a path, as root is never."""
+  stat = os.stat
+
+  def refusing(some, *args, **kwargs):
+    if not isinstance(some, int) and os.fspath(some) == os.fspath(path):
+      raise OSError(number, os.strerror(number), os.fspath(path))
+    return stat(some, *args, **kwargs)
+
+  monkeypatch.setattr(os, 'stat', refusing)
+
+
+def test_what_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch):
+  assert files.why_no_folder(tmp_path) == ''
+  assert files.why_no_folder(tmp_path / 'a') == 'no such folder'
+  secret = tmp_path / 'demo.py'  # the name of one that is shipped
+  assert console.config_path(str(secret)).endswith('configs/demo.py')
+  refuse(secret, monkeypatch, errno.EACCES)
+  assert files.why_no_folder(secret) == 'permission denied'
+  for read in (clips.roots_of, lambda path: console.config_path(str(path))):
+    with pytest.raises(UserError, match='demo.py: permission denied'):
+      read(secret)
+
+
+def test_a_folder_that_may_not_be_listed_is_not_empty(tmp_path, monkeypatch):
+  monkeypatch.setattr(os, 'access', lambda path, how: False)
+  with pytest.raises(UserError, match=f'{tmp_path}: permission denied'):
+    clips.roots_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('argv', 'said'),
+  [
+    (['--bundle='], "--bundle is '': give a value \\("),
+    (['--bundle=a', '--vggish='], "--vggish is '': give a value, or leave"),
+  ],
+)
+def test_an_empty_option_is_named(argv, said):
+  with pytest.raises(UserError, match=said):
+    console.BundleParser('').parse_args(argv)
+
+
+def test_an_empty_config_is_named():
+  with pytest.raises(UserError, match="--config is ''"):
+    console.config_path('')
+
+
+@pytest.mark.parametrize(
+  ('number', 'path', 'said'),
+  [
+    (errno.ENOSPC, None, 'cannot write one or two: No space left on device; x'),
+    (errno.ENOSPC, 'a', 'cannot write one or two: No space left on device; x'),
+    (errno.EACCES, 'a', 'cannot open a: Permission denied; x'),
+    (errno.EIO, 'a', 'a: cannot be read now'),
+  ],
+)
+def test_what_the_system_refuses_has_a_name(number, path, said):
+  error = OSError(number, os.strerror(number), *([path] if path else []))
+  with (
+    pytest.raises(UserError, match=said),
+    naming('one', 'two', advice='x'),
+  ):
+    raise error

@@ -81,3 +81,10 @@ def test_a_fault_is_named(run, tmp_path, place):
     assert 'is damaged' in str(refused.value)
     assert place.rpartition('.')[0] in str(refused.value)
     assert '\n' not in str(refused.value)
+
+
+def test_results_without_decisions_are_sound():
+  """Of probabilities that are NaN none are fitted."""
+  assert results.complaint({'decisions': None}, ()) == ''
+  said = results.complaint({'decisions': {'ECE': None}}, ())
+  assert said == 'decisions.ECE is not an object'
