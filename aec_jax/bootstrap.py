@@ -13,7 +13,6 @@ B. Efron and R. Tibshirani, 1993, §21).
 """
 
 import numpy as np
-from scipy import sparse
 
 from aec_jax import metrics
 
@@ -186,6 +185,8 @@ def ranked(targets, scores, drawn):
 
 def _sums(groups, rows, count) -> np.ndarray:
   """Sums of rows (row, resample) by their group (row,): (count, resample)."""
+  from scipy import sparse
+
   ones = np.ones(len(groups), rows.dtype)
   where = (groups, np.arange(len(groups)))
   return sparse.csr_array((ones, where), (count, len(groups))) @ rows

@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 from scipy.special import expit, log_softmax, logit
 
 from aec_jax import bootstrap
@@ -212,6 +211,8 @@ def weights(objective: Objective, targets, values) -> np.ndarray:
   The log loss is convex in them: of log-probabilities a log-sum-exp less a
   linear function, of probabilities logarithms of linear functions.
   """
+  from scipy import optimize  # which training begins without
+
   models = len(values)
   values = _floored(objective, values)
   if not objective.single:
@@ -282,6 +283,8 @@ def softmax_regression(targets, x, centre, ridge) -> np.ndarray:
     ridge: times half the squared distance from there.
   """
 
+  from scipy import optimize
+
   def loss(flat):
     theta = flat.reshape(centre.shape)
     log_p = log_softmax(np.einsum('fk,fnk->nk', theta, x), 1)
@@ -307,6 +310,8 @@ def logistic_regression(targets, x, centre, ridge) -> np.ndarray:
     centre: (feature,).
     ridge: as of `softmax_regression`.
   """
+
+  from scipy import optimize
 
   def loss(theta):
     scores, away = theta @ x, theta - centre

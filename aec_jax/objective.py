@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import special
 
 from aec_jax import bootstrap, metrics
 
@@ -169,6 +168,8 @@ def _by_rank(k: int) -> Callable[[np.ndarray], float]:
 
 def _categorical_log_likelihood(scored: Scored) -> np.ndarray:
   """(clip,), of the label. A geometric mean is first made to add up to one."""
+  from scipy import special  # which tagging does without
+
   whole = special.logsumexp(scored.values, 1)
   return scored.values[scored.targets] - whole
 

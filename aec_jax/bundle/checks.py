@@ -10,7 +10,6 @@ import stat
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 import flax
 import jax
@@ -21,7 +20,6 @@ from aec_jax.audio import FrontEnd
 from aec_jax.bundle import sizes
 from aec_jax.bundle.network import modules
 from aec_jax.errors import UserError
-from aec_jax.models import extractors
 
 # Of the files beside the weights. AudioSet's 527 classes with their decisions
 # make 0.8 MB, so this is enough for ten thousand classes. At worst, of empty
@@ -95,15 +93,15 @@ def shapes_of(info: dict) -> Shapes:
   """
   extractor, classifier = modules(info)
   found: Shapes = {}
-  section = SimpleNamespace(**info['extractor'])
-  if info['extractors']:
-    spec = FrontEnd.of_record(info['front_end'])
-    one = _shapes_of(extractor, jnp.zeros((1, spec.frames, spec.bands)))
-    for i in range(len(info['extractors'])):
-      found |= {f'extractors/{i}/{name}': shape for name, shape in one.items()}
+  spec = FrontEnd.of_record(info['front_end'])
+  example = jax.ShapeDtypeStruct((1, spec.frames, spec.bands), jnp.float32)
+  one, (_, size) = _shapes_of(extractor, example)
+  for i in range(len(info['extractors'])):
+    found |= {f'extractors/{i}/{name}': shape for name, shape in one.items()}
   if classifier:
-    segment = jnp.zeros((1, 1, extractors.embedding_size(section)))
-    one = _shapes_of(classifier, segment, jnp.ones((1, 1), bool))
+    segment = jax.ShapeDtypeStruct((1, 1, size), jnp.float32)
+    mask = jax.ShapeDtypeStruct((1, 1), bool)
+    one, _ = _shapes_of(classifier, segment, mask)
     for i, e in enumerate(info['ensembles']):
       if sizes.piece_bytes(e['length'], one.values()) > sizes.MOST_BYTES:
         raise ValueError(f'pieces of {e["length"]:,} segments')
@@ -115,11 +113,13 @@ def shapes_of(info: dict) -> Shapes:
   return found
 
 
-def _shapes_of(module, *inputs) -> Shapes:
-  """Of a module's variables, by name, without making any."""
-  found = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))
+def _shapes_of(module, *inputs) -> tuple[Shapes, tuple[int, ...]]:
+  """Of a module's variables, by name, and of its output; none are made."""
+  out, found = jax.eval_shape(
+    lambda *x: module.init_with_output(jax.random.key(0), *x), *inputs
+  )
   flat = flax.traverse_util.flatten_dict(found, sep='/')
-  return {name: x.shape for name, x in flat.items()}
+  return {name: x.shape for name, x in flat.items()}, out.shape
 
 
 def file_size(shapes: Shapes) -> int:

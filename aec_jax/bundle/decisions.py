@@ -10,7 +10,6 @@ none of them. Thresholds are of calibrated probabilities.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import expit, logit
 
 from aec_jax import bootstrap
 from aec_jax.errors import UserError
@@ -185,12 +184,14 @@ def _logistic(odds, targets) -> tuple[float, float] | None:
   Targets are drawn in by a positive and a negative more, as Platt's are. None
   where the higher odds are not the likelier ones.
   """
+  from scipy import special
+
   n = np.count_nonzero(targets)
   aims = np.where(targets, (n + 1) / (n + 2), 1 / (len(targets) - n + 2))
   x = np.stack([odds, np.ones(len(odds))])
   w = np.array([1.0, 0.0])
   for _ in range(50):
-    p = expit(w @ x)
+    p = special.expit(w @ x)
     hessian = (x * (p * (1 - p))) @ x.T + 1e-9 * np.eye(2)
     step = np.linalg.solve(hessian, x @ (p - aims))
     w = w - step * min(1.0, 2.0 / np.abs(step).max())  # never far at once
@@ -200,11 +201,15 @@ def _logistic(odds, targets) -> tuple[float, float] | None:
 
 
 def _log_odds(probabilities) -> np.ndarray:
-  return logit(np.clip(probabilities, _TINY, 1 - _TINY))
+  from scipy import special
+
+  return special.logit(np.clip(probabilities, _TINY, 1 - _TINY))
 
 
 def _apply(slope, offset, probabilities) -> np.ndarray:
-  return expit(slope * _log_odds(probabilities) + offset)
+  from scipy import special  # a fifth of a second, which plain tags do without
+
+  return special.expit(slope * _log_odds(probabilities) + offset)
 
 
 def _points(targets, probabilities) -> dict[str, dict]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from aec_jax.audio.stream import Facts
 from aec_jax.bundle.activity import Frames
@@ -109,6 +108,8 @@ class _Finder:
     if stop > self._done:
       smooth = rows
       if self._median > 1:
+        from scipy import ndimage  # which plain tagging does without
+
         size = (self._median, 1)
         smooth = ndimage.median_filter(rows, size, mode='nearest')
       mine = slice(self._done - self._from, stop - self._from)

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import scipy.fft
 import soundfile
 
 from aec_jax.errors import UserError
@@ -65,6 +64,8 @@ def _noise(slope=0.0, low=0.0, high=RATE / 2) -> Sound:
   """Noise whose power falls by 6 dB × slope an octave, between low and high."""
 
   def sound(rng, t, f):
+    import scipy.fft  # a third of a second, and only to make the set
+
     size = scipy.fft.next_fast_len(len(t), real=True)
     spectrum = scipy.fft.rfft(rng.standard_normal(size, np.float32))
     hertz = np.fft.rfftfreq(size, 1 / RATE).astype(np.float32)
