@@ -16,9 +16,10 @@ import time
 from collections.abc import Sequence
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 from aec_jax.datasets import recordings
-from aec_jax.errors import UserError
+from aec_jax.errors import UserError, naming
 from aec_jax.features import embedded_recordings
 from aec_jax.run import console
 from aec_jax.run.progress import Meter
@@ -48,8 +49,6 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
   options, arguments = parser.parse_known_args(argv)
   if arguments and not options.beam:
     raise UserError(f'unknown option {arguments[0]}; see --help')
-  if not options.out:
-    raise UserError('--out is empty')
   if bool(options.segments) != bool(options.classes):
     raise UserError('--segments and --classes go together')
   if options.files < 1:
@@ -62,6 +61,11 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def prepare(argv: Sequence[str]) -> str:
   """Runs the command; returns what it says at its end."""
   options, arguments = _options(argv)
+  with naming(options.out, advice='the same command goes on from there'):
+    return _prepared(options, arguments)
+
+
+def _prepared(options, arguments) -> str:
   if options.segments:
     found = recordings.of_segments(
       options.segments, options.audio, options.classes

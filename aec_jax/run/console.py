@@ -40,6 +40,8 @@ def configure_logging() -> None:
   Orbax and JAX share absl's logger and say much that no user can act on.
   """
   absl_logging.set_verbosity(absl_logging.INFO)
+  # Else absl warns, in commands that have none of its flags.
+  flags.FLAGS.mark_as_parsed()
   handler = absl_logging.get_absl_handler()
   handler.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
   handler.addFilter(

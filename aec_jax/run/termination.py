@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: training saves before it exits, other stages take back.
+"""SIGTERM, SIGHUP, Ctrl-C: training saves before it ends, and others take back.
 
 A stopped command ends with 128 and the signal's number: 143 after SIGTERM.
 Python hears signals when its main thread is back from whatever it waits for.
@@ -19,7 +19,9 @@ from typing import NoReturn, TypeVar
 
 import jax
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A terminal that is closed sends SIGHUP; `nohup` has it ignored.
+_HEARD = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *[signal.SIGHUP] * _HEARD)
 _AGAIN = 2.0  # seconds, enough to undo what is unfinished
 _AT_MOST = 8.0  # seconds from the first signal to the end of the process
 _LOOK = 0.1  # seconds between two looks for a signal

@@ -107,12 +107,26 @@ class Counting:
 
 @pytest.fixture
 def handled():
-  before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+  signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+  before = {n: signal.getsignal(n) for n in signals}
   termination.handle()
   yield
   signal.setitimer(signal.ITIMER_REAL, 0)
   for number, handler in before.items():
     signal.signal(number, handler)
+
+
+@pytest.mark.parametrize('ignored', [False, True], ids=['', 'by nohup'])
+def test_a_closed_terminal_stops_a_command_but_under_nohup(ignored):
+  """As `nohup` starts it, with SIGHUP ignored, or as a shell does."""
+  script = """
+import os, signal, sys
+if sys.argv[1:]: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+from aec_jax.run import termination
+termination.run(lambda: os.kill(os.getpid(), signal.SIGHUP) or 7)
+"""
+  ended = subprocess.run([sys.executable, '-c', script, *['x'] * ignored])
+  assert ended.returncode == (7 if ignored else 128 + signal.SIGHUP)
 
 
 @pytest.mark.parametrize(
