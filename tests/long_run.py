@@ -10,8 +10,8 @@ the second evaluation on (the first compiles) resident memory may not grow by
 TensorStore (0.1.86) never frees the strings of what `KvStore.Spec.to_json`
 gives, and orbax asks for that of each array, at each save. This is measured
 apart, printed, and taken off: it is neither the project's, nor to be mended in
-it. Nor are the workers of its pool counted, which takes another one whenever
-all are busy: the sixth within 20 evaluations, three more in the next 3,000.
+it. Nor are the workers of its pool counted, which takes another whenever all
+are busy: the sixth came within 20 evaluations.
 """
 
 import argparse

@@ -171,7 +171,8 @@ def test_a_file_of_which_clips_are_parts_is_read_through(
   with files.GrowingNpy(tmp_path / 'x.npy') as rows:
     found = list(clip_sounds.append(rows, parts, jobs, FRONT_END, tmp_path))
   assert [sound.words for sound in found] == [[]] * count
-  assert len(begun) == 2
+  # A thread that comes very late begins anew.
+  assert 2 <= len(begun) < count // 2
   monkeypatch.undo()
   wanted = [expected(parts, clip, 0) for clip in range(count)]
   found = np.load(tmp_path / 'x.npy', allow_pickle=False)
