@@ -100,6 +100,12 @@ def step_kernels(program: str) -> list[Kernel]:
   )
 
 
+def dispatch_kernels(program: str) -> list[Kernel]:
+  """The kernels of a dispatch outside of its loops, the largest first."""
+  computations, entry = parse(program)
+  return _kernels(entry, computations)
+
+
 def _kernels(name: str, computations) -> list[Kernel]:
   """Of a computation, the largest first."""
   found = [

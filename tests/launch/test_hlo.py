@@ -38,3 +38,5 @@ def test_kernels_of_the_loop_over_steps():
   assert product.moved == 4 * 50 * 128 + 2 * 128 * 64 + 2 * 50 * 64
   # The rows that are taken of the table, the indices, the result.
   assert gather.moved == 50 * 128 + 4 * 50 + 4 * 50 * 128
+  (once,) = hlo.dispatch_kernels(PROGRAM)
+  assert once.instruction.name == 'copy.1'
